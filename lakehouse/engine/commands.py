@@ -1,0 +1,89 @@
+"""What is run, and with which environment, to start each kind of endpoint."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from lakehouse.errors import StateError
+from lakehouse.settings import Settings
+
+JARS = Path(__file__).resolve().parents[2] / "deploy" / "spark" / "jars"
+
+SPARK_CONF = {
+    "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+    "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+    "spark.sql.shuffle.partitions": "4",
+    # Without these two a small table's log is replayed by dozens of tasks, and a VACUUM of one file runs 10,000.
+    "spark.databricks.delta.snapshotPartitions": "2",
+    "spark.sql.sources.parallelPartitionDiscovery.parallelism": "8",
+    "spark.ui.enabled": "false",
+    "spark.ui.showConsoleProgress": "false",
+    "spark.sql.session.timeZone": "UTC",
+    "spark.connect.grpc.binding.address": "127.0.0.1",
+}
+
+
+@dataclass(frozen=True)
+class Command:
+    """A child process: its words and what its environment has beside ours."""
+
+    words: list[str]
+    environment: dict[str, str]
+
+
+def sail(settings: Settings, port: int, scratch: Path) -> Command:
+    """Sail's own Connect server, its memory bounded, since unbounded one bad query takes the machine."""
+    checkpoints = scratch / "checkpoints"
+    checkpoints.mkdir(parents=True, exist_ok=True)
+    program = Path(sys.executable).with_name("sail")
+    found = str(program) if program.exists() else shutil.which("sail")
+    if not found:
+        raise StateError("the engine sail was asked for, but the package pysail is not installed. Run: make install")
+    return Command(
+        [found, "spark", "server", "--ip", "127.0.0.1", "--port", str(port)],
+        {
+            "SAIL_RUNTIME__MEMORY_POOL__TYPE": "greedy",
+            "SAIL_RUNTIME__MEMORY_POOL__GREEDY__MAX_SIZE": str(int(settings.endpoint.memory_gb * 2**30)),
+            "SAIL_EXECUTION__CHECKPOINT__PATH": checkpoints.as_uri(),
+            "SAIL_SPARK__SESSION_TIMEOUT_SECS": "86400",
+            "TZ": "UTC",
+        },
+    )
+
+
+def spark(settings: Settings, port: int, scratch: Path) -> Command:
+    """Spark's Connect server with Delta's jars beside it, started as spark-submit starts it."""
+    if not (shutil.which("java") or os.environ.get("JAVA_HOME")):
+        raise StateError("the engine spark was asked for, but there is no Java here. Install Java 17, or use the engine sail")
+    jars = sorted(JARS.glob("*.jar"))
+    if not jars:
+        raise StateError("the engine spark was asked for, but Delta's jars are not in deploy/spark/jars. Run: make jars")
+    spec = find_spec("pyspark")
+    if spec is None or spec.origin is None:
+        raise StateError("the engine spark was asked for, but the package pyspark is not installed. Run: make install")
+    scratch.mkdir(parents=True, exist_ok=True)
+    settings_of_spark = SPARK_CONF | {
+        "spark.connect.grpc.binding.port": str(port),
+        "spark.sql.warehouse.dir": str(scratch / "warehouse"),
+        "spark.local.dir": str(scratch / "local"),
+    }
+    words = [
+        str(Path(spec.origin).with_name("bin") / "spark-submit"),
+        "--class",
+        "org.apache.spark.sql.connect.service.SparkConnectServer",
+        "--master",
+        f"local[{settings.endpoint.cores}]",
+        "--driver-memory",
+        f"{max(1024, int(settings.endpoint.memory_gb * 1024))}m",
+        "--jars",
+        ",".join(map(str, jars)),
+    ]
+    for key, value in settings_of_spark.items():
+        words += ["--conf", f"{key}={value}"]
+    environment = {"SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_PYTHON": sys.executable, "TZ": "UTC"}
+    return Command(words, environment)

@@ -1,0 +1,121 @@
+"""Starting, attaching to and stopping a Spark Connect endpoint."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from lakehouse.engine import commands
+from lakehouse.errors import EndpointDown
+from lakehouse.settings import Settings
+
+TRIES = 3
+_PR_SET_PDEATHSIG = 1
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A Spark Connect endpoint. `process` is ours to stop; None where the endpoint was given to us."""
+
+    url: str
+    process: subprocess.Popen[bytes] | None = None
+
+    def stop(self) -> None:
+        """Ends the endpoint's process group, if it is ours. Harmless when it has ended already."""
+        if self.process is None:
+            return
+        for sign, wait_s in ((signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0)):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, sign)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(wait_s)
+                return
+
+
+def attach(url: str, timeout_s: float = 5.0) -> Endpoint:
+    """The endpoint at `url` (sc://host:port). Raises `EndpointDown` within `timeout_s` when nothing listens there."""
+    parts = urlsplit(url)
+    if parts.scheme != "sc" or not parts.hostname:
+        raise EndpointDown(f'the endpoint "{url}" is not a Spark Connect URL. Expected sc://host:port')
+    try:
+        socket.create_connection((parts.hostname, parts.port or 15002), timeout_s).close()
+    except OSError as error:
+        raise EndpointDown(
+            f"nothing answers at {url} ({error.strerror or error}). Start the endpoint, or unset SPARK_REMOTE to have one started"
+        ) from None
+    return Endpoint(url)
+
+
+def start(settings: Settings, scratch: Path) -> Endpoint:
+    """Starts the engine's endpoint on a free port of 127.0.0.1 and waits until it listens.
+
+    It dies with the process that started it. Its output goes to `scratch`/endpoint.log. A port that was taken between choosing and binding is
+    chosen anew. Raises `EndpointDown` with the log's last lines when it does not come up in `endpoint.start_timeout_s`.
+    """
+    scratch.mkdir(parents=True, exist_ok=True)
+    log = scratch / "endpoint.log"
+    for _ in range(TRIES):
+        port = _free_port()
+        make = commands.sail if settings.engine == "sail" else commands.spark
+        command = make(settings, port, scratch)
+        process = _spawn(command, log)
+        endpoint = Endpoint(f"sc://127.0.0.1:{port}", process)
+        if _listens(port, process, settings.endpoint.start_timeout_s):
+            return endpoint
+        endpoint.stop()
+        if process.returncode in (-signal.SIGTERM, -signal.SIGKILL):
+            break
+    tail = "\n".join(log.read_text(errors="replace").splitlines()[-5:])
+    raise EndpointDown(
+        f"the engine {settings.engine} did not listen within {settings.endpoint.start_timeout_s:g} s. Its log ({log}) ends with:\n{tail}"
+    )
+
+
+def _spawn(command: commands.Command, log: Path) -> subprocess.Popen[bytes]:
+    parent = os.getpid()
+    libc = ctypes.CDLL(None, use_errno=True)
+
+    def die_with_parent() -> None:
+        # Linux only; elsewhere the lease's takeover ends what a killed holder left behind.
+        if hasattr(libc, "prctl"):
+            libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+            if os.getppid() != parent:
+                os._exit(1)
+
+    with log.open("ab") as sink:
+        return subprocess.Popen(
+            command.words,
+            env={**os.environ, **command.environment},
+            stdin=subprocess.DEVNULL,
+            stdout=sink,
+            stderr=subprocess.STDOUT,
+            cwd=log.parent,
+            start_new_session=True,
+            preexec_fn=die_with_parent,
+        )
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _listens(port: int, process: subprocess.Popen[bytes], timeout_s: float) -> bool:
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline and process.poll() is None:
+        with contextlib.suppress(OSError):
+            socket.create_connection(("127.0.0.1", port), 0.2).close()
+            # The one that listens may be somebody else's, and ours about to end because of it.
+            time.sleep(0.05)
+            return process.poll() is None
+        time.sleep(0.05)
+    return False

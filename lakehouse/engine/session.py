@@ -1,0 +1,44 @@
+"""A Spark Connect session that fails fast, and what its errors mean."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from lakehouse.errors import EndpointDown, StateError, ZeromarginError
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+_GONE = ("UNAVAILABLE", "Connection refused", "Socket closed", "failed to connect", "Connection reset", "Broken pipe")
+_MEMORY = ("Failed to allocate", "Resources exhausted", "OutOfMemoryError", "Java heap space")
+
+
+def connect(url: str) -> SparkSession:
+    """A session of its own at the endpoint, in UTC, whose calls to a dead server fail within seconds."""
+    # Workers of the client are of no use here, and its own default waits for more than half a minute.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    from pyspark.sql import SparkSession
+    from pyspark.sql.connect.client.retries import DefaultPolicy
+
+    session = SparkSession.builder.remote(url).create()
+    policy = DefaultPolicy(max_retries=3, initial_backoff=100, max_backoff=500, jitter=0, min_jitter_threshold=10)
+    session.client.set_retry_policies([policy])
+    try:
+        session.conf.set("spark.sql.session.timeZone", "UTC")
+        session.sql("SELECT 1").collect()
+    except Exception as error:
+        raise explain(error) or error from None
+    return session
+
+
+def explain(error: BaseException) -> ZeromarginError | None:
+    """What an engine's error means to the caller, or None where it is an error of the query itself."""
+    if isinstance(error, ZeromarginError):
+        return error
+    text = f"{type(error).__name__}: {error}"
+    if any(mark in text for mark in _MEMORY):
+        return StateError(f"the engine ran out of memory. Raise endpoint.memory_gb, or load smaller files. It said: {text[:400]}")
+    if any(mark in text for mark in _GONE):
+        return EndpointDown("the engine's endpoint went away in the middle of a query. Run again; nothing was published")
+    return None

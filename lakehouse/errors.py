@@ -1,0 +1,100 @@
+"""Everything that zeromargin raises on purpose, split by what the caller can do about it.
+
+    ZeromarginError
+    ├── InputError            what was given is wrong: give something else
+    │   ├── UnknownName           a name that nothing has; the nearest known one is named
+    │   └── SettingsError         a setting that is unknown, mistyped or missing
+    ├── StateError            what is there forbids it: change that first
+    │   ├── NothingPublished      there is no snapshot yet
+    │   ├── LeaseHeld             somebody else is writing
+    │   ├── GateFailed            a quality or model gate said no
+    │   ├── VaultError            the vault's secret is missing or is not the one it was made with
+    │   ├── TamperedModel         a model directory that is not what was signed
+    │   └── StageFailed           a notebook of a run ended with an error
+    └── TryAgain              it may pass on a second try
+        ├── EndpointDown          the engine does not answer
+        ├── CommitLost            another commit was faster
+        └── RegistryAway          the model registry does not answer
+
+Messages say what was found, what was expected and what to do. `exit_code` is what the command line ends with: 2 for wrong use, 1 for the rest.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class ZeromarginError(Exception):
+    """The root of the tree. Never raised itself."""
+
+    exit_code = 1
+
+
+class InputError(ZeromarginError):
+    """What was given is wrong: a file, a value, a parameter."""
+
+
+class UnknownName(InputError):
+    """A name that nothing has. The message names the nearest known one and lists the rest."""
+
+    exit_code = 2
+
+    def __init__(self, kind: str, found: str, known: Iterable[str], where: str = "") -> None:
+        names = sorted(known)
+        near = difflib.get_close_matches(found, names, n=1, cutoff=0.5)
+        hint = f' Did you mean "{near[0]}"?' if near else ""
+        place = f" in {where}" if where else ""
+        listed = ", ".join(names) if names else "none"
+        plural = f"{kind[:-1]}ies" if kind.endswith("y") and kind[-2:-1] not in tuple("aeou") else f"{kind}s"
+        super().__init__(f'{kind} "{found}" is unknown{place}.{hint} {plural.capitalize()}: {listed}')
+
+
+class SettingsError(InputError):
+    """A setting that is unknown, mistyped or missing."""
+
+    exit_code = 2
+
+
+class StateError(ZeromarginError):
+    """What is there forbids what was asked."""
+
+
+class NothingPublished(StateError):
+    """The lake has no snapshot yet."""
+
+
+class LeaseHeld(StateError):
+    """Somebody else is writing to this lake."""
+
+
+class GateFailed(StateError):
+    """A gate said no; nothing was published."""
+
+
+class VaultError(StateError):
+    """The vault's secret is missing or wrong, or the vault can't be read."""
+
+
+class TamperedModel(StateError):
+    """A model directory that is not what was signed, or does not answer as it did."""
+
+
+class StageFailed(StateError):
+    """A notebook of a run ended with an error."""
+
+
+class TryAgain(ZeromarginError):
+    """What may pass on a second try."""
+
+
+class EndpointDown(TryAgain):
+    """The engine's endpoint does not answer."""
+
+
+class CommitLost(TryAgain):
+    """Another commit was faster, every time that it was tried."""
+
+
+class RegistryAway(TryAgain):
+    """The model registry does not answer, or is not there yet."""

@@ -1,0 +1,218 @@
+"""One frozen, typed settings object per process: conf/base, then conf/<profile>, then the environment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from lakehouse.errors import SettingsError, UnknownName
+
+PREFIX = "ZEROMARGIN_"
+RESERVED = {"HOME", "PROFILE", "RESULT", "TEST_ALL", "RUN"}
+CONF = Path(__file__).resolve().parent.parent / "conf"
+
+Tree = dict[str, object]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Endpoint(Section):
+    remote: str | None
+    memory_gb: float = Field(gt=0)
+    cores: int = Field(ge=1)
+    start_timeout_s: float = Field(gt=0)
+    query_timeout_s: float = Field(gt=0)
+
+
+class Ops(Section):
+    url: str | None
+    lease_s: float = Field(gt=0)
+    wait_s: float = Field(ge=0)
+
+
+class VaultSettings(Section):
+    url: str | None
+    keys: Literal["random", "derived"]
+    secret: str | None = Field(pattern=r"^[0-9a-fA-F]{64}$", repr=False)
+    make_secrets: bool
+
+
+class Door(Section):
+    batch_rows: int = Field(ge=1)
+    oldest: str
+
+
+class Features(Section):
+    every: Literal["week", "day"]
+
+
+class Demand(Section):
+    history_weeks: int = Field(ge=1)
+    active_weeks: int = Field(ge=1)
+    horizon_weeks: int = Field(ge=1, le=8)
+    rounds: int = Field(ge=1)
+
+
+class Segments(Section):
+    max_clusters: int = Field(ge=2)
+    bootstraps: int = Field(ge=2)
+
+
+class Recommendations(Section):
+    k: int = Field(ge=1)
+    label_days: int = Field(ge=7)
+
+
+class Models(Section):
+    retrain_every: int = Field(ge=1)
+    seed: int
+    threads: int = Field(ge=1)
+    demand: Demand
+    segments: Segments
+    recommendations: Recommendations
+
+
+class Runner(Section):
+    deadline_s: float = Field(gt=0)
+    retries: int = Field(ge=0)
+    in_process: bool
+
+
+class Serving(Section):
+    host: str
+    port: int
+    metrics_port: int
+    refresh_s: float = Field(gt=0)
+    lookup_timeout_s: float = Field(gt=0)
+    answer_queue: int = Field(ge=1)
+    segment_rows: int = Field(ge=1)
+    segment_s: float = Field(gt=0)
+
+
+class Snapshots(Section):
+    keep_newest: int = Field(ge=1)
+    retention_days: int = Field(ge=1)
+
+
+class Settings(Section):
+    """All settings of one process. `home` holds everything that is written, `profile` names the folder of conf/."""
+
+    home: Path
+    profile: str
+    engine: Literal["sail", "spark"]
+    endpoint: Endpoint
+    ops: Ops
+    vault: VaultSettings
+    door: Door
+    features: Features
+    models: Models
+    runner: Runner
+    serving: Serving
+    snapshots: Snapshots
+
+    @property
+    def ops_url(self) -> str:
+        return self.ops.url or f"sqlite:///{self.home / 'ops.db'}"
+
+    @property
+    def vault_url(self) -> str:
+        return self.vault.url or f"sqlite:///{self.home / 'vault.db'}"
+
+    @property
+    def mlflow_url(self) -> str:
+        return f"sqlite:///{self.home / 'mlflow.db'}"
+
+
+def load(
+    home: Path | str | None = None,
+    profile: str | None = None,
+    overrides: Mapping[str, object] | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Settings:
+    """Settings from conf/, the environment, and `overrides` (the command line's options), the later winning.
+
+    Raises `SettingsError` or `UnknownName` for a value or a key that is wrong, from wherever it comes.
+    """
+    env = os.environ if environ is None else environ
+    name = profile or env.get(f"{PREFIX}PROFILE") or "local"
+    profiles = {path.name for path in CONF.iterdir() if path.is_dir() and path.name != "base"}
+    if name not in profiles:
+        raise UnknownName("profile", name, profiles)
+    tree = _file(CONF / "base" / "settings.yml")
+    _merge(tree, _file(CONF / name / "settings.yml"))
+    _merge(tree, _environment(env))
+    _merge(tree, dict(overrides or {}))
+    place = Path(home or env.get(f"{PREFIX}HOME") or Path.home() / ".zeromargin")
+    tree |= {"home": place.expanduser().resolve(), "profile": name}
+    try:
+        return Settings.model_validate(tree)
+    except ValidationError as error:
+        raise _explained(error) from None
+
+
+def conf_file(name: str, profile: str) -> Tree:
+    """conf/base/`name` with the profile's differences merged in."""
+    tree = _file(CONF / "base" / name)
+    _merge(tree, _file(CONF / profile / name))
+    return tree
+
+
+@cache
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8") if path.exists() else ""
+
+
+def _file(path: Path) -> Tree:
+    tree = yaml.safe_load(_text(path)) or {}
+    if not isinstance(tree, dict):
+        raise SettingsError(f"{path} holds a {type(tree).__name__}, expected a mapping of settings")
+    return tree
+
+
+def _merge(into: Tree, other: Mapping[str, object]) -> None:
+    for key, value in other.items():
+        below = into.get(key)
+        if isinstance(below, dict) and isinstance(value, Mapping):
+            _merge(below, value)
+        else:
+            into[key] = value
+
+
+def _environment(env: Mapping[str, str]) -> Tree:
+    tree: Tree = {}
+    for name, text in env.items():
+        key = name.removeprefix(PREFIX)
+        if key == name or key in RESERVED:
+            continue
+        *parents, leaf = key.lower().split("__")
+        branch = tree
+        for parent in parents:
+            below = branch.setdefault(parent, {})
+            if not isinstance(below, dict):
+                raise SettingsError(f"{name} sets a part of {PREFIX}{parent.upper()}, which is set as a whole too")
+            branch = below
+        # A secret of digits alone must stay text, so values are read as YAML only where that gives a plain scalar.
+        branch[leaf] = text if leaf == "secret" else yaml.safe_load(text)
+    return tree
+
+
+def _explained(error: ValidationError) -> SettingsError | UnknownName:
+    first = error.errors(include_url=False, include_input=False)[0]
+    path = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        *parents, leaf = (str(part) for part in first["loc"])
+        model: type[BaseModel] = Settings
+        for parent in parents:
+            found = model.model_fields[parent].annotation
+            assert isinstance(found, type) and issubclass(found, BaseModel)
+            model = found
+        return UnknownName("setting", leaf, model.model_fields, where=".".join(parents))
+    return SettingsError(f"setting {path}: {first['msg']}. Defaults and their meaning: conf/base/settings.yml")

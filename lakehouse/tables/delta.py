@@ -1,0 +1,152 @@
+"""What is done through the Delta log itself, alike on both engines: create, look, restore, compact, vacuum."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from lakehouse.errors import StateError
+
+if TYPE_CHECKING:
+    from deltalake import DeltaTable
+    from deltalake.schema import ArrayType, PrimitiveType
+
+    from lakehouse.tables.catalog import Table
+
+
+@dataclass(frozen=True)
+class Commit:
+    """One version of a table. `written_at` is when we wrote it (wall clock, UTC), never what decides which data is used."""
+
+    version: int
+    written_at: datetime
+    operation: str
+    metadata: str | None
+
+
+@dataclass(frozen=True)
+class Size:
+    """Live rows, bytes and files of one version."""
+
+    rows: int
+    bytes: int
+    files: int
+
+
+def open_table(path: str, version: int | None = None) -> DeltaTable:
+    """The table at `path`. Raises `StateError` where there is none, or where that version is not there."""
+    from deltalake import DeltaTable
+    from deltalake.exceptions import DeltaError, TableNotFoundError
+
+    try:
+        return DeltaTable(path, version=version)
+    except TableNotFoundError:
+        raise StateError(f"there is no table at {path}. It is created by the first load or run") from None
+    except DeltaError as error:
+        what = "the table" if version is None else f"version {version} of the table"
+        raise StateError(f"{what} at {path} can't be opened: {error}") from None
+
+
+def exists(path: str) -> bool:
+    from deltalake import DeltaTable
+
+    return DeltaTable.is_deltatable(path)
+
+
+def create(path: str, table: Table, retention_days: int) -> None:
+    """An empty table as the catalog says. All columns are nullable; constraints are CHECKs. Harmless when it exists."""
+    from deltalake import DeltaTable, Field, Schema
+
+    fields = [Field(column.name, _delta_type(column.type), nullable=True, metadata={"comment": column.comment}) for column in table.columns]
+    configuration = {
+        "delta.deletedFileRetentionDuration": f"interval {retention_days} days",
+        "delta.logRetentionDuration": f"interval {retention_days} days",
+        "delta.enableDeletionVectors": "false",
+        "delta.checkpointInterval": "20",
+    }
+    made = DeltaTable.create(
+        path,
+        Schema(fields),
+        mode="ignore",
+        partition_by=list(table.partition_by),
+        description=table.about,
+        configuration=configuration,
+    )
+    if made.version() == 0 and table.constraints:
+        made.alter.add_constraint(table.constraints)
+
+
+def created_version(table: Table) -> int:
+    """The version that an empty table has once its constraints are on it."""
+    return 1 if table.constraints else 0
+
+
+def head(path: str) -> int:
+    """The newest version."""
+    return int(open_table(path).version())
+
+
+def size(path: str, version: int | None = None) -> Size:
+    """Counted from the log, without reading a data file."""
+    found = open_table(path, version)
+    actions = found.get_add_actions(flatten=True)
+    names = actions.column_names
+    rows: list[int | None] = list(actions.column("num_records").to_pylist()) if "num_records" in names else []
+    sizes = actions.column("size_bytes").to_pylist()
+    known = [number for number in rows if number is not None]
+    counted = sum(known) if len(known) == len(sizes) else found.count()
+    return Size(counted, sum(sizes), len(sizes))
+
+
+def partition_values(path: str, column: str, version: int | None = None) -> set[str]:
+    """The values of a partition column that have live files."""
+    return {str(partition[column]) for partition in open_table(path, version).partitions() if partition[column] is not None}
+
+
+def history(path: str, limit: int | None = None) -> list[Commit]:
+    """Commits, the newest first."""
+    found = open_table(path)
+    newest = found.version()
+    commits = []
+    for place, entry in enumerate(found.history(limit)):
+        version = entry.get("version", newest - place)
+        written = datetime.fromtimestamp(entry.get("timestamp", 0) / 1000, UTC)
+        commits.append(Commit(version, written, entry.get("operation", "unknown"), entry.get("userMetadata")))
+    return commits
+
+
+def restore(path: str, version: int) -> int:
+    """Makes the table what it was at `version`, as a new version, which is returned."""
+    found = open_table(path)
+    if found.version() != version:
+        found.restore(version)
+    return head(path)
+
+
+def compact(path: str) -> int:
+    """Small files into larger ones, as a new version if there was something to do. Rows stay what they are."""
+    open_table(path).optimize.compact()
+    return head(path)
+
+
+def vacuum(path: str, keep: Iterable[int], dry_run: bool = False) -> list[str]:
+    """Deletes the files that neither the head nor a version in `keep` needs, orphans included; their names are returned."""
+    return list(
+        open_table(path).vacuum(
+            retention_hours=0,
+            enforce_retention_duration=False,
+            dry_run=dry_run,
+            full=True,
+            keep_versions=sorted(set(keep)),
+        )
+    )
+
+
+def _delta_type(simple: str) -> PrimitiveType | ArrayType:
+    from deltalake.schema import ArrayType, PrimitiveType
+
+    if simple.startswith("array<"):
+        return ArrayType(_delta_type(simple[len("array<") : -1]), contains_null=True)
+    return PrimitiveType("long" if simple == "bigint" else simple)

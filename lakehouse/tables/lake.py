@@ -1,0 +1,299 @@
+"""The lake: tables by name at the version that is published, and the way to write them."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import shutil
+import uuid
+import weakref
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from sqlalchemy import Engine
+
+from lakehouse.engine import Endpoint, attach, connect, start
+from lakehouse.errors import LeaseHeld, NothingPublished, StateError
+from lakehouse.settings import Settings
+from lakehouse.tables import catalog, delta, digests, lease, moments, ops, pins, runs, snapshots, sql
+from lakehouse.tables.catalog import Table
+from lakehouse.tables.digests import Digest
+from lakehouse.tables.lease import Lease
+from lakehouse.tables.runs import Run
+from lakehouse.tables.snapshots import Snapshot
+from lakehouse.tables.writer import Writer
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+
+# A process that exits with live Connect sessions can hang, so whatever was left open is closed at exit.
+_OPEN: weakref.WeakSet[Lake] = weakref.WeakSet()
+
+
+@atexit.register
+def close_all() -> None:
+    """Closes every lake of this process."""
+    for lake in list(_OPEN):
+        lake.close()
+
+
+@dataclass(frozen=True)
+class Version:
+    """One version of a table: when it was written (wall clock, UTC), by which operation, run and stage, and if it is pinned."""
+
+    table: str
+    version: int
+    written_at: datetime
+    operation: str
+    run: str | None
+    stage: str | None
+    pinned: bool
+    published: bool
+
+
+@dataclass(frozen=True)
+class TableState:
+    """A table as it is read by default."""
+
+    name: str
+    about: str
+    version: int | None
+    rows: int
+    bytes: int
+
+
+class Lake:
+    """A home's tables. Reads resolve to the newest snapshot, to the snapshot it was opened `at`, or to its own run's work.
+
+    The engine's endpoint is started (or attached to, where SPARK_REMOTE is set) on first use, and stopped by `close` if it is ours.
+    """
+
+    def __init__(self, settings: Settings, run: Run | None = None, fixed: Snapshot | None = None, endpoint: Endpoint | None = None):
+        self.settings = settings
+        self.run = run
+        self._fixed = fixed
+        self._endpoint = endpoint
+        self._owns_endpoint = endpoint is None
+        self._lease: Lease | None = None
+        self._done: dict[str, int] = {}
+        self._staged: list[Path] = []
+        _OPEN.add(self)
+        if run is not None:
+            self._bind(run)
+
+    def _bind(self, run: Run) -> None:
+        self.run = run
+        self._done = _versions_of(self.ops, run)
+
+    # ------------------------------------------------------------------ places
+
+    @property
+    def home(self) -> Path:
+        return self.settings.home
+
+    @property
+    def catalog(self) -> Mapping[str, Table]:
+        return catalog.load()
+
+    def path(self, name: str) -> str:
+        """The folder of a table. Raises `UnknownName` for one that the catalog lacks."""
+        layer, table = catalog.table(name).name.split(".")
+        return str(self.home / "tables" / layer / table)
+
+    @cached_property
+    def ops(self) -> Engine:
+        return ops.connect(self.settings.ops_url)
+
+    # ------------------------------------------------------------------ engine
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """The engine's endpoint, started or attached to on first use."""
+        if self._endpoint is None:
+            remote = os.environ.get("SPARK_REMOTE") or self.settings.endpoint.remote
+            self._endpoint = attach(remote) if remote else start(self.settings, self.home / "endpoint")
+            if self._lease is not None and self._endpoint.process is not None:
+                self._lease.add_group(self._endpoint.process.pid)
+        return self._endpoint
+
+    @cached_property
+    def spark(self) -> SparkSession:
+        return connect(self.endpoint.url)
+
+    def close(self) -> None:
+        """Ends the session, and the endpoint if this lake started it."""
+        while self._staged:
+            shutil.rmtree(self._staged.pop(), ignore_errors=True)
+        if "spark" in self.__dict__:
+            with contextlib.suppress(Exception):  # the endpoint may be gone, which is no reason not to close
+                self.spark.stop()
+            del self.__dict__["spark"]
+        if self._owns_endpoint and self._endpoint is not None:
+            self._endpoint.stop()
+            self._endpoint = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # ------------------------------------------------------------------ reading
+
+    def snapshot(self) -> Snapshot | None:
+        """The snapshot that reads resolve through: the newest, or the one this lake was opened at."""
+        return self._fixed or snapshots.newest(self.ops)
+
+    def snapshots(self) -> list[Snapshot]:
+        """All that were not undone, the oldest first."""
+        return snapshots.every(self.ops)
+
+    def at(self, day: str | datetime) -> Lake:
+        """The whole lake as it was published last with as_of ≤ `day`. Raises `NothingPublished` before the first."""
+        when = moments.parse_day(day) if isinstance(day, str) else day
+        if isinstance(day, str) and len(day) == len("YYYY-MM-DD"):
+            when += timedelta(days=1, microseconds=-1)
+        found = snapshots.newest(self.ops, when)
+        if found is None:
+            first = next(iter(self.snapshots()), None)
+            known = "nothing is published yet" if first is None else f"the first snapshot is of {first.as_of:%Y-%m-%d}"
+            raise NothingPublished(f"nothing was published as of {when:%Y-%m-%d}: {known}")
+        then = Lake(self.settings, fixed=found, endpoint=self._endpoint)
+        if "spark" in self.__dict__:
+            then.__dict__["spark"] = self.spark
+        return then
+
+    def head(self, name: str) -> int:
+        """The newest version in the table's log."""
+        return delta.head(self.path(name))
+
+    def version(self, name: str) -> int:
+        """The version that `read` takes by default. Raises `NothingPublished` before the first snapshot (bronze reads its head)."""
+        table = catalog.table(name)
+        if self.run is not None and self._fixed is None:
+            if name in self.writer.written:
+                return self.writer.written[name][-1]
+            if name in self._done:
+                return self._done[name]
+        if table.kind in ("source", "log"):
+            return self._fixed.versions[name] if self._fixed and name in self._fixed.versions else self.head(name)
+        published = self.snapshot()
+        if published is None or name not in published.versions:
+            raise NothingPublished(f"nothing published yet: {name} has no version to read. Load files, then run: zeromargin run")
+        return published.versions[name]
+
+    def read(self, name: str, version: int | None = None, at: str | None = None) -> DataFrame:
+        """A table at its default version, at `version`, or as it was published `at` a day."""
+        if at is not None:
+            return self.at(at).read(name)
+        number = self.version(name) if version is None else version
+        if version is not None:
+            self._check_version(name, version)
+        return self.spark.read.format("delta").option("versionAsOf", number).load(self.path(name))
+
+    def sql(self, text: str) -> DataFrame:
+        """One SELECT over the catalog's tables; bare names read their default version, `VERSION AS OF n` that one."""
+        return self.spark.sql(sql.with_versions(text, self.path, self.version))
+
+    def digest(self, name: str, version: int | None = None, full: bool = False) -> Digest:
+        number = self.version(name) if version is None else version
+        return digests.digest(self.read(name, version=number), catalog.table(name), number, full)
+
+    def history(self, name: str) -> list[Version]:
+        """Every version of a table, the newest first."""
+        writers = runs.writers(self.ops)
+        pinned = {pin.version for pin in pins.every(self.ops) if pin.table == name}
+        published = {snapshot.versions.get(name) for snapshot in self.snapshots()}
+        found = []
+        for commit in delta.history(self.path(name)):
+            run, stage = writers.get((name, commit.version), (None, None))
+            shown = (commit.version, commit.written_at, commit.operation, run, stage)
+            found.append(Version(name, *shown, commit.version in pinned, commit.version in published))
+        return found
+
+    def tables(self) -> list[TableState]:
+        """Every table of the catalog with its default version, rows and bytes."""
+        states = []
+        for name, table in self.catalog.items():
+            try:
+                number = self.version(name)
+                size = delta.size(self.path(name), number)
+                states.append(TableState(name, table.about, number, size.rows, size.bytes))
+            except StateError:
+                states.append(TableState(name, table.about, None, 0, 0))
+        return states
+
+    def _check_version(self, name: str, version: int) -> None:
+        newest = self.head(name)
+        if not 0 <= version <= newest:
+            raise StateError(f"{name} has no version {version}. Versions: 0 to {newest}. See: zeromargin history {name}")
+
+    # ------------------------------------------------------------------ writing
+
+    def create_tables(self) -> None:
+        """Every table of the catalog, empty where it is not there yet."""
+        for name, table in self.catalog.items():
+            if not delta.exists(self.path(name)) or delta.head(self.path(name)) < delta.created_version(table):
+                delta.create(self.path(name), table, self.settings.snapshots.retention_days)
+
+    @contextmanager
+    def lease(self, purpose: str) -> Iterator[Lease]:
+        """Holds the lake for writing. Raises `LeaseHeld` when somebody else has it."""
+        with lease.hold(self.ops, purpose, self.settings.ops.lease_s, self.settings.ops.wait_s) as granted:
+            self._lease = granted
+            try:
+                if self._owns_endpoint and self._endpoint is not None and self._endpoint.process is not None:
+                    granted.add_group(self._endpoint.process.pid)
+                yield granted
+            finally:
+                self._lease = None
+
+    @cached_property
+    def writer(self) -> Writer:
+        """The one writer. It refuses to commit without the lease."""
+        stamp = self.run.id if self.run is not None else "load"
+        return Writer(lambda: self.spark, self.path, self.home / "staging", self.check_lease, stamp)
+
+    def staged(self, frame: DataFrame) -> DataFrame:
+        """The frame computed once, into a folder that is gone when the lake is closed; so what reads it twice computes it once."""
+        folder = self.home / "staging" / f"frame-{uuid.uuid4().hex}"
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        self._staged.append(folder)
+        frame.write.parquet(str(folder))
+        return self.spark.read.schema(frame.schema).parquet(str(folder))
+
+    def check_lease(self) -> None:
+        """Raises `LeaseHeld` unless this lake, or the run that it is bound to, holds the lease."""
+        if self._fixed is not None:
+            raise StateError("this lake was opened at a day of the past. It can be read, not written")
+        token = self._lease.token if self._lease is not None else self.run.lease if self.run is not None else None
+        if token is None:
+            raise LeaseHeld("writing needs the lease on this lake. Use: with lake.lease(purpose)")
+        if self.run is not None and self.run.back_test:
+            raise StateError("this run looks back to before the newest snapshot. It writes into its run folder alone")
+        with self.ops.connect() as connection:
+            lease.check(connection, token)
+
+    def pin(self, table: str, version: int, owner: str, reason: str) -> None:
+        """Keeps a version from maintenance."""
+        self._check_version(table, version)
+        pins.add(self.ops, table, version, owner, reason)
+
+
+def _versions_of(engine: Engine, run: Run) -> dict[str, int]:
+    """What a run reads by default: what its stages wrote, else what was published when it began, else the empty tables."""
+    found: dict[str, int] = {name: delta.created_version(table) for name, table in catalog.load().items()}
+    if run.base is not None:
+        found |= run.base.versions
+    found |= run.restored | run.bronze_versions
+    for stage in runs.stage_runs(engine, run.id):
+        if stage.state == "done":
+            found |= {name: versions[-1] for name, versions in stage.versions.items()}
+    return found

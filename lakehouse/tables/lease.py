@@ -1,0 +1,139 @@
+"""One writer at a time: a lease on the lake, renewed while it is held, taken over when its holder is gone."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import psutil
+from sqlalchemy import Connection, Engine, Row, delete, insert, select, update
+
+from lakehouse.errors import LeaseHeld
+from lakehouse.tables.ops import leases
+
+NAME = "lake"
+
+
+@dataclass(frozen=True)
+class Lease:
+    """A lease that was granted. `token` names this holding of it and no other."""
+
+    token: str
+    purpose: str
+    engine: Engine
+
+    def check(self) -> None:
+        """Raises `LeaseHeld` when somebody else has the lease by now."""
+        with self.engine.connect() as connection:
+            check(connection, self.token)
+
+    def add_group(self, group: int) -> None:
+        """Remembers a process group that the holder started, so that a takeover ends it too."""
+        with self.engine.begin() as connection:
+            groups = connection.execute(select(leases.c.groups).where(leases.c.token == self.token)).scalar() or []
+            born = psutil.Process(group).create_time()
+            connection.execute(update(leases).where(leases.c.token == self.token).values(groups=[*groups, [group, born]]))
+
+
+def check(connection: Connection, token: str) -> None:
+    """Raises `LeaseHeld` unless `token` holds the lease, within the caller's own transaction."""
+    row = connection.execute(select(leases).where(leases.c.name == NAME)).first()
+    if row is None or row.token != token:
+        who = "nobody" if row is None else _holder(row)
+        raise LeaseHeld(f"the lease on this lake was lost: {who} holds it now. What was not committed is dropped; run again")
+
+
+@contextlib.contextmanager
+def hold(engine: Engine, purpose: str, lease_s: float, wait_s: float) -> Iterator[Lease]:
+    """Holds the lease for the length of the block, renewing it. Raises `LeaseHeld` after `wait_s`, saying who has it."""
+    lease = _acquire(engine, purpose, lease_s, wait_s)
+    over = threading.Event()
+    renewal = threading.Thread(target=_renew, args=(engine, lease.token, lease_s, over), daemon=True)
+    renewal.start()
+    try:
+        yield lease
+    finally:
+        over.set()
+        renewal.join()
+        with engine.begin() as connection:
+            connection.execute(delete(leases).where(leases.c.token == lease.token))
+
+
+def _acquire(engine: Engine, purpose: str, lease_s: float, wait_s: float) -> Lease:
+    deadline = time.monotonic() + wait_s
+    while True:
+        with engine.begin() as connection:
+            row = connection.execute(select(leases).where(leases.c.name == NAME).with_for_update()).first()
+            if row is None or _is_over(row):
+                if row is not None:
+                    _end_groups(row)
+                    connection.execute(delete(leases).where(leases.c.name == NAME))
+                token = uuid.uuid4().hex
+                own = psutil.Process()
+                connection.execute(
+                    insert(leases).values(
+                        name=NAME,
+                        token=token,
+                        purpose=purpose,
+                        host=socket.gethostname(),
+                        pid=own.pid,
+                        born=own.create_time(),
+                        groups=[],
+                        since=datetime.now(UTC).replace(tzinfo=None),
+                        until=time.time() + lease_s,
+                    )
+                )
+                return Lease(token, purpose, engine)
+        if time.monotonic() >= deadline:
+            raise LeaseHeld(f"{_holder(row)} is writing to this lake. Wait until it is done, or set ops.wait_s to have it waited for")
+        time.sleep(min(0.2, max(0.01, deadline - time.monotonic())))
+
+
+def _renew(engine: Engine, token: str, lease_s: float, over: threading.Event) -> None:
+    while not over.wait(lease_s / 4):
+        with contextlib.suppress(Exception), engine.begin() as connection:  # a locked database: the next turn tries again
+            connection.execute(update(leases).where(leases.c.token == token).values(until=time.time() + lease_s))
+
+
+def _is_over(row: Row[tuple[object, ...]]) -> bool:
+    if row.until < time.time():
+        return True
+    return row.host == socket.gethostname() and not _alive(row.pid, row.born)
+
+
+def _alive(pid: int, born: float) -> bool:
+    try:
+        process = psutil.Process(pid)
+        return abs(process.create_time() - born) < 1 and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _end_groups(row: Row[tuple[object, ...]]) -> None:
+    """Ends what the former holder started on this host; a group whose leader is another process by now is left alone."""
+    if row.host != socket.gethostname():
+        return
+    for group, born in row.groups:
+        members = [process for process in psutil.process_iter() if _group_of(process.pid) == group]
+        leader_is_other = psutil.pid_exists(group) and not _alive(group, born)
+        if members and not leader_is_other:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(group, signal.SIGKILL)
+
+
+def _group_of(pid: int) -> int | None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        return os.getpgid(pid)
+    return None
+
+
+def _holder(row: Row[tuple[object, ...]]) -> str:
+    return f'"{row.purpose}" (process {row.pid} on {row.host}, since {row.since:%Y-%m-%d %H:%M:%S} UTC)'

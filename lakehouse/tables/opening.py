@@ -1,0 +1,134 @@
+"""How a run begins: which day it is told, whether an unfinished one is resumed, and what is put back first."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import date, datetime, time, timedelta
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+
+from lakehouse.errors import InputError, StateError
+from lakehouse.settings import Settings
+from lakehouse.tables import delta, runs, snapshots
+from lakehouse.tables.lake import Lake
+from lakehouse.tables.moments import floor_moment, parse_day
+from lakehouse.tables.runs import Run, Terms
+
+LONELY_DAYS = 35
+_ROOT = Path(__file__).resolve().parents[2]
+_CODE = ("lakehouse", "jobs", "feature_repo", "notebooks")
+
+
+def begin_or_resume(lake: Lake, as_of: str | None, token: str, continue_open: bool = False) -> Run:
+    """The run that goes on now, under the lease `token`.
+
+    The newest unfinished run is resumed if as_of, code, settings and the head of bronze.sales are what they were; with `continue_open`
+    (some stages by name) also without an `as_of` to compare. Anything else begins a new run, which first puts every table that stages write
+    back to the newest snapshot. Raises `StateError` where nothing has landed yet.
+    """
+    lake.create_tables()
+    terms = _terms(lake, as_of)
+    again = runs.unfinished(lake.ops) if continue_open and as_of is None else runs.unfinished(lake.ops, terms)
+    if again is not None:
+        return runs.take_over(lake.ops, again, token)
+    _check_grid(lake)
+    run = runs.begin(lake.ops, terms, token)
+    if not run.back_test:
+        runs.set_restored(lake.ops, run.id, _restore(lake))
+    return runs.get(lake.ops, run.id)
+
+
+def restore_stage(lake: Lake, run: Run, stage: str) -> dict[str, int]:
+    """Puts the tables of one stage back to what they were before the run touched them. Returns their versions."""
+    before = {name: delta.created_version(table) for name, table in lake.catalog.items() if table.stage == stage}
+    if run.base is not None:
+        before |= {name: version for name, version in run.base.versions.items() if name in before}
+    before |= {name: version for name, version in run.restored.items() if name in before}
+    return {name: delta.restore(lake.path(name), version) for name, version in before.items()}
+
+
+def newest_day(days: list[date]) -> date | None:
+    """The newest of the days that has another one in the 35 days before it; of one day alone, that day.
+
+    A single line with a mistyped date would otherwise move the whole lake into the future.
+    """
+    found = sorted(set(days))
+    for earlier, later in reversed(list(pairwise(found))):
+        if later - earlier <= timedelta(days=LONELY_DAYS):
+            return later
+    return found[0] if found else None
+
+
+def resolve_as_of(lake: Lake) -> datetime:
+    """The later of the newest snapshot's as_of and the day after what the newest accepted sales line covers."""
+    covered = lake.read("bronze.sales", version=lake.head("bronze.sales")).where("size(reasons) = 0 AND is_product")
+    rows = (
+        covered.selectExpr("cast(date_add(to_date(sold_at), CASE WHEN covers = 'week' THEN 6 ELSE 0 END) AS date) AS day")
+        .distinct()
+        .toArrow()
+        .column("day")
+        .to_pylist()
+    )
+    newest = newest_day([day for day in rows if day is not None])
+    published = snapshots.newest(lake.ops)
+    if newest is None:
+        if published is None:
+            raise StateError("no sales have landed in this lake yet. Load some first: zeromargin load PATH --source NAME")
+        return published.as_of
+    after = datetime.combine(newest + timedelta(days=1), time())
+    return after if published is None else max(after, published.as_of)
+
+
+@cache
+def code_digest() -> str:
+    """SHA-256 over the code that runs, notebooks included, by path and content."""
+    found = hashlib.sha256()
+    for folder in _CODE:
+        for path in sorted((_ROOT / folder).rglob("*")):
+            if path.suffix in {".py", ".yml", ".ipynb"} and ".ipynb_checkpoints" not in path.parts:
+                found.update(str(path.relative_to(_ROOT)).encode() + b"\0" + path.read_bytes() + b"\0")
+    return found.hexdigest()
+
+
+def settings_digest(settings: Settings) -> str:
+    """SHA-256 over the settings that can change what a run computes; no secret is among them."""
+    chosen = settings.model_dump_json(include={"profile", "features", "models", "door"})
+    return hashlib.sha256(chosen.encode()).hexdigest()
+
+
+def _terms(lake: Lake, as_of: str | None) -> Terms:
+    when = parse_day(as_of) if as_of else resolve_as_of(lake)
+    moment = floor_moment(when, lake.settings.features.every)
+    published = snapshots.newest(lake.ops)
+    return Terms(
+        as_of=when,
+        moment=moment,
+        every=lake.settings.features.every,
+        back_test=published is not None and moment < published.moment,
+        bronze={name: lake.head(name) for name, table in lake.catalog.items() if table.stage is None},
+        engine=lake.settings.engine,
+        code=code_digest(),
+        settings=settings_digest(lake.settings),
+    )
+
+
+def _check_grid(lake: Lake) -> None:
+    every, published = lake.settings.features.every, snapshots.newest(lake.ops)
+    if published is not None and published.every != every:
+        raise InputError(
+            f"features.every is {every}, but this lake's first snapshot fixed a grid of every {published.every}. "
+            f"Set features.every back to {published.every}, or begin a new lake"
+        )
+
+
+def _restore(lake: Lake) -> dict[str, int]:
+    """Puts every table that stages write back to the newest snapshot. Returns the versions that hold that content now."""
+    published = snapshots.newest(lake.ops)
+    restored = {}
+    for name, table in lake.catalog.items():
+        if table.stage is None:
+            continue
+        version = delta.created_version(table) if published is None else published.versions.get(name, delta.created_version(table))
+        restored[name] = delta.restore(lake.path(name), version)
+    return restored

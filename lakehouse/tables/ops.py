@@ -1,0 +1,129 @@
+"""The SQL database of runs, stage runs, snapshots, pins and leases: SQLite beside the tables, or PostgreSQL by URL."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    DateTime,
+    Engine,
+    Float,
+    ForeignKey,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    UniqueConstraint,
+    create_engine,
+    event,
+)
+
+META = MetaData()
+
+runs = Table(
+    "runs",
+    META,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("id", String, unique=True, nullable=False),
+    Column("as_of", DateTime, nullable=False),
+    Column("moment", DateTime, nullable=False),
+    Column("every", String, nullable=False),  # the grid of moments: week or day
+    Column("back_test", Boolean, nullable=False, default=False),
+    Column("state", String, nullable=False),  # open, done, failed (open still: it is resumed), abandoned
+    Column("base", Integer, ForeignKey("snapshots.id", use_alter=True)),
+    Column("restored", JSON, nullable=False, default=dict),  # table -> version after it was put back to the base
+    Column("bronze", JSON, nullable=False),  # bronze and log tables -> version resolved at the start
+    Column("engine", String, nullable=False),
+    Column("code", String, nullable=False),
+    Column("settings", String, nullable=False),
+    Column("lease", String, nullable=False),  # token of the lease under which it runs now
+    Column("started_at", DateTime, nullable=False),  # wall clock, UTC, for people only
+    Column("ended_at", DateTime),
+)
+
+stages = Table(
+    "stages",
+    META,
+    Column("run", String, ForeignKey("runs.id"), primary_key=True),
+    Column("name", String, primary_key=True),
+    Column("state", String, nullable=False),  # started, done, failed
+    Column("versions", JSON, nullable=False, default=dict),  # table -> [versions it wrote]
+    Column("result", JSON, nullable=False, default=dict),
+    Column("error", String),
+    Column("notebook", String),
+    Column("started_at", DateTime, nullable=False),
+    Column("ended_at", DateTime),
+)
+
+snapshots = Table(
+    "snapshots",
+    META,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("run", String, nullable=False),
+    Column("as_of", DateTime, nullable=False),
+    Column("moment", DateTime, nullable=False),
+    Column("every", String, nullable=False),  # the grid of moments: week or day
+    Column("undone", Boolean, nullable=False, default=False),
+    Column("published_at", DateTime, nullable=False),  # wall clock, UTC, for people only
+)
+
+snapshot_tables = Table(
+    "snapshot_tables",
+    META,
+    Column("snapshot", Integer, ForeignKey("snapshots.id"), primary_key=True),
+    Column("name", String, primary_key=True),
+    Column("version", Integer, nullable=False),
+)
+
+pins = Table(
+    "pins",
+    META,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("name", String, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("owner", String, nullable=False),
+    Column("reason", String, nullable=False),
+    Column("pinned_at", DateTime, nullable=False),
+    UniqueConstraint("name", "version", "owner"),
+)
+
+leases = Table(
+    "leases",
+    META,
+    Column("name", String, primary_key=True),
+    Column("token", String, nullable=False),
+    Column("purpose", String, nullable=False),
+    Column("host", String, nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("born", Float, nullable=False),  # when the process was started, so that a reused pid is not taken for it
+    Column("groups", JSON, nullable=False, default=list),  # [[pgid, born], …]: process groups that it started
+    Column("since", DateTime, nullable=False),
+    Column("until", Float, nullable=False),  # wall clock, seconds since 1970
+)
+
+
+def connect(url: str) -> Engine:
+    """The database, its tables made where they are missing."""
+    if url.startswith("sqlite:///"):
+        Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(url)
+    if engine.dialect.name == "sqlite":
+
+        @event.listens_for(engine, "connect")
+        def _(connection: object, _record: object) -> None:
+            cursor = connection.cursor()  # type: ignore[attr-defined]
+            cursor.execute("PRAGMA journal_mode=WAL")
+            cursor.execute("PRAGMA busy_timeout=30000")
+            cursor.close()
+            # The driver's own BEGIN would be a deferred one, under which two writers can meet half-way.
+            connection.isolation_level = None  # type: ignore[attr-defined]
+
+        @event.listens_for(engine, "begin")
+        def _(connection: object) -> None:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")  # type: ignore[attr-defined]
+
+    META.create_all(engine)
+    return engine

@@ -1,0 +1,203 @@
+"""The run record: what a run was told, from which versions it began, which stages are done and what they wrote."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sqlalchemy import Engine, Row, insert, select, update
+
+from lakehouse.errors import StateError
+from lakehouse.tables import snapshots
+from lakehouse.tables.ops import runs, stages
+from lakehouse.tables.snapshots import Snapshot
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What must be the same for an unfinished run to be resumed."""
+
+    as_of: datetime
+    moment: datetime
+    every: str
+    back_test: bool
+    bronze: dict[str, int]
+    engine: str
+    code: str
+    settings: str
+
+    def resumes(self, row: Row[tuple[object, ...]]) -> bool:
+        return (self.as_of, self.code, self.settings, self.bronze.get("bronze.sales")) == (
+            row.as_of,
+            row.code,
+            row.settings,
+            row.bronze.get("bronze.sales"),
+        )
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run. `base` is what was published when it began; `bronze` and `restored` are versions resolved at its start."""
+
+    id: str
+    as_of: datetime
+    moment: datetime
+    every: str
+    back_test: bool
+    base: Snapshot | None
+    bronze_versions: dict[str, int]
+    restored: dict[str, int]
+    lease: str
+
+    @property
+    def bronze(self) -> int:
+        """The version of bronze.sales that this run reads."""
+        return self.bronze_versions["bronze.sales"]
+
+
+@dataclass(frozen=True)
+class StageRun:
+    """One stage of a run. `versions` lists, for each table, the versions that it wrote."""
+
+    run: str
+    name: str
+    state: str
+    versions: dict[str, list[int]]
+    result: dict[str, object]
+    error: str | None
+    notebook: str | None
+    started_at: datetime
+    ended_at: datetime | None
+
+
+def now() -> datetime:
+    """Wall clock in UTC, for people to read; it decides nothing."""
+    return datetime.now(UTC).replace(tzinfo=None)
+
+
+def unfinished(engine: Engine, terms: Terms | None = None) -> str | None:
+    """The newest run's id if it is open and, where `terms` are given, may be resumed under them."""
+    with engine.connect() as connection:
+        row = connection.execute(select(runs).order_by(runs.c.number.desc()).limit(1)).first()
+    if row is None or row.state != "open" or (terms is not None and not terms.resumes(row)):
+        return None
+    return str(row.id)
+
+
+def begin(engine: Engine, terms: Terms, lease: str) -> Run:
+    """A new run's record. Open runs before it are abandoned."""
+    name = f"{terms.as_of:%Y%m%d}-{uuid.uuid4().hex[:8]}"
+    published = snapshots.newest(engine)
+    with engine.begin() as connection:
+        connection.execute(update(runs).where(runs.c.state == "open").values(state="abandoned", ended_at=now()))
+        connection.execute(
+            insert(runs).values(
+                id=name,
+                as_of=terms.as_of,
+                moment=terms.moment,
+                every=terms.every,
+                back_test=terms.back_test,
+                state="open",
+                base=None if published is None else published.id,
+                restored={},
+                bronze=terms.bronze,
+                engine=terms.engine,
+                code=terms.code,
+                settings=terms.settings,
+                lease=lease,
+                started_at=now(),
+            )
+        )
+    return get(engine, name)
+
+
+def take_over(engine: Engine, run: str, lease: str) -> Run:
+    """Puts a run under the lease of whoever goes on with it; a kernel left over from before can't commit any more."""
+    with engine.begin() as connection:
+        connection.execute(update(runs).where(runs.c.id == run).values(lease=lease))
+    return get(engine, run)
+
+
+def set_restored(engine: Engine, run: str, versions: Mapping[str, int]) -> None:
+    with engine.begin() as connection:
+        connection.execute(update(runs).where(runs.c.id == run).values(restored=dict(versions)))
+
+
+def get(engine: Engine, run: str) -> Run:
+    """The run of that id. Raises `StateError` where there is none."""
+    with engine.connect() as connection:
+        row = connection.execute(select(runs).where(runs.c.id == run)).first()
+    if row is None:
+        raise StateError(f'there is no run "{run}" in this lake. See: zeromargin status')
+    base = None if row.base is None else snapshots.by_id(engine, row.base)
+    return Run(row.id, row.as_of, row.moment, row.every, row.back_test, base, row.bronze, row.restored, row.lease)
+
+
+def end(engine: Engine, run: str, state: str = "done") -> None:
+    with engine.begin() as connection:
+        connection.execute(update(runs).where(runs.c.id == run).values(state=state, ended_at=now()))
+
+
+def start_stage(engine: Engine, run: str, name: str) -> None:
+    """Records that a stage begins; what an earlier attempt left in the record is dropped."""
+    with engine.begin() as connection:
+        connection.execute(stages.delete().where((stages.c.run == run) & (stages.c.name == name)))
+        connection.execute(insert(stages).values(run=run, name=name, state="started", versions={}, result={}, started_at=now()))
+
+
+def finish_stage(engine: Engine, run: str, name: str, versions: Mapping[str, list[int]], result: Mapping[str, object]) -> None:
+    same = (stages.c.run == run) & (stages.c.name == name)
+    with engine.begin() as connection:
+        values = {"state": "done", "versions": dict(versions), "result": dict(result), "ended_at": now(), "error": None}
+        connection.execute(update(stages).where(same).values(**values))
+
+
+def fail_stage(engine: Engine, run: str, name: str, error: str, notebook: str | None = None) -> None:
+    same = (stages.c.run == run) & (stages.c.name == name)
+    with engine.begin() as connection:
+        connection.execute(update(stages).where(same).values(state="failed", error=error, notebook=notebook, ended_at=now()))
+
+
+def set_notebook(engine: Engine, run: str, name: str, notebook: str) -> None:
+    same = (stages.c.run == run) & (stages.c.name == name)
+    with engine.begin() as connection:
+        connection.execute(update(stages).where(same).values(notebook=notebook))
+
+
+def stage_runs(engine: Engine, run: str) -> list[StageRun]:
+    """The stages of a run so far, in the order in which they began."""
+    with engine.connect() as connection:
+        rows = connection.execute(select(stages).where(stages.c.run == run).order_by(stages.c.started_at)).all()
+    return [
+        StageRun(row.run, row.name, row.state, row.versions, row.result, row.error, row.notebook, row.started_at, row.ended_at)
+        for row in rows
+    ]
+
+
+def writers(engine: Engine) -> dict[tuple[str, int], tuple[str, str]]:
+    """Who wrote a version: (table, version) → (run, stage). MERGE can't carry a stamp, so this is kept here."""
+    with engine.connect() as connection:
+        rows = connection.execute(select(stages.c.run, stages.c.name, stages.c.versions)).all()
+    return {(table, version): (row.run, row.name) for row in rows for table, versions in row.versions.items() for version in versions}
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """A run as people see it in a list."""
+
+    id: str
+    as_of: datetime
+    moment: datetime
+    state: str
+    engine: str
+    started_at: datetime
+    ended_at: datetime | None
+
+
+def newest(engine: Engine, limit: int = 1) -> list[RunSummary]:
+    """The newest runs, the newest first."""
+    with engine.connect() as connection:
+        rows = connection.execute(select(runs).order_by(runs.c.number.desc()).limit(limit)).all()
+    return [RunSummary(r.id, r.as_of, r.moment, r.state, r.engine, r.started_at, r.ended_at) for r in rows]

@@ -1,0 +1,69 @@
+"""A snapshot publishes the versions of many tables at once; it is the only publication there is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from sqlalchemy import Connection, Engine, insert, select
+
+from lakehouse.errors import NothingPublished
+from lakehouse.tables.lease import check
+from lakehouse.tables.ops import snapshot_tables, snapshots
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One publication: the run that made it, the day it was told, the moment of its features, and each table's version."""
+
+    id: int
+    run: str
+    as_of: datetime
+    moment: datetime
+    every: str
+    versions: dict[str, int]
+
+
+def newest(engine: Engine, until: datetime | None = None) -> Snapshot | None:
+    """The last written snapshot (with as_of ≤ `until`) that was not undone."""
+    with engine.connect() as connection:
+        query = select(snapshots).where(~snapshots.c.undone).order_by(snapshots.c.id.desc()).limit(1)
+        if until is not None:
+            query = query.where(snapshots.c.as_of <= until)
+        row = connection.execute(query).first()
+        return None if row is None else _with_versions(connection, row.id)
+
+
+def by_id(engine: Engine, number: int) -> Snapshot:
+    """The snapshot of that number. Raises `NothingPublished` where there is none."""
+    with engine.connect() as connection:
+        if connection.execute(select(snapshots.c.id).where(snapshots.c.id == number)).first() is None:
+            raise NothingPublished(f"there is no snapshot {number}. See: zeromargin status")
+        return _with_versions(connection, number)
+
+
+def every(engine: Engine) -> list[Snapshot]:
+    """All that were not undone, the oldest first."""
+    with engine.connect() as connection:
+        numbers = connection.execute(select(snapshots.c.id).where(~snapshots.c.undone).order_by(snapshots.c.id)).scalars()
+        return [_with_versions(connection, number) for number in numbers]
+
+
+def publish(engine: Engine, snapshot: Snapshot, token: str) -> Snapshot:
+    """Writes a snapshot in one transaction, in which the lease is checked. Returns it with the number that it got."""
+    with engine.begin() as connection:
+        check(connection, token)
+        facts = {"run": snapshot.run, "as_of": snapshot.as_of, "moment": snapshot.moment, "every": snapshot.every}
+        result = connection.execute(insert(snapshots).values(**facts, published_at=datetime.now(UTC).replace(tzinfo=None)))
+        assert result.inserted_primary_key is not None
+        number = int(result.inserted_primary_key[0])
+        tables = [{"snapshot": number, "name": name, "version": version} for name, version in snapshot.versions.items()]
+        connection.execute(insert(snapshot_tables), tables)
+    return replace(snapshot, id=number)
+
+
+def _with_versions(connection: Connection, number: int) -> Snapshot:
+    row = connection.execute(select(snapshots).where(snapshots.c.id == number)).one()
+    tables = connection.execute(select(snapshot_tables).where(snapshot_tables.c.snapshot == number)).all()
+    versions = {table.name: table.version for table in tables}
+    return Snapshot(row.id, row.run, row.as_of, row.moment, row.every, versions)

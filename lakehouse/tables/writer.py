@@ -1,0 +1,209 @@
+"""The one writer of Delta tables. It guards against what the engines would do silently (see ENGINES in DECISIONS.md)."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
+
+from lakehouse.errors import CommitLost, InputError, StateError
+from lakehouse.tables import catalog, delta
+from lakehouse.tables.catalog import Table
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+_LOST = ("Failed to commit transaction", "ConcurrentModification", "ConcurrentAppend", "ConcurrentDelete", "ConcurrentWrite")
+GONE = "_gone"
+
+
+class Writer:
+    """Four verbs: append, merge, replace, delete. Each is one commit, idempotent, made only while the lease is held.
+
+    `stamp` goes into rows' `_run` column and into the commit's metadata. `written` lists the versions that this writer made.
+    """
+
+    def __init__(
+        self,
+        spark: Callable[[], SparkSession],
+        path: Callable[[str], str],
+        staging: Path,
+        check_lease: Callable[[], None],
+        stamp: str,
+    ) -> None:
+        self._spark, self._path, self._staging = spark, path, staging
+        self._check_lease, self._stamp = check_lease, stamp
+        self.written: dict[str, list[int]] = {}
+
+    def append(self, name: str, frame: DataFrame, batch: Mapping[str, str]) -> int:
+        """Adds a batch of rows, in place of what the table holds of that batch; so doing it twice is doing it once.
+
+        `batch` names partition columns and the value that every row has there. Returns the table's version.
+        """
+        table = catalog.table(name)
+        wrong = set(batch) - set(table.partition_by)
+        if wrong or not batch:
+            raise InputError(f"{name} is appended to by its partition columns {table.partition_by}, found {tuple(batch)}")
+        where = " AND ".join(f"{column} = '{_quoted(value)}'" for column, value in batch.items())
+        return self.replace(name, frame, where)
+
+    def replace(self, name: str, frame: DataFrame, where: str) -> int:
+        """Puts `frame` in place of the rows that `where` (SQL over the table's columns) covers. Returns the table's version.
+
+        Raises `InputError` when a new row does not satisfy `where`: Sail would write it all the same.
+        """
+        table = catalog.table(name)
+        with self._staged(table, frame) as rows:
+            outside = rows.where(f"NOT coalesce({where}, false)").count()
+            if outside:
+                raise InputError(f"{outside} rows for {name} lie outside what they are to replace ({where}). Nothing was written")
+
+            def write() -> None:
+                writer = rows.write.format("delta").mode("overwrite").option("userMetadata", self._metadata())
+                writer.option("replaceWhere", where).save(self._path(name))
+
+            return self._commit(name, write)
+
+    def merge(self, name: str, frame: DataFrame, gone: DataFrame | None = None) -> int:
+        """Rows of `frame` replace those with the same key, or are added; rows with a key in `gone` are deleted; one commit.
+
+        Rows whose values are what they were are not written again. Raises `InputError` for a key that occurs twice. Returns the
+        table's version.
+        """
+        from pyspark.sql import functions as F
+
+        table = catalog.table(name)
+        with self._staged(table, frame) as rows:
+            twice = rows.groupBy(*table.key).count().where("count > 1").count()
+            if twice:
+                raise InputError(f"{twice} keys {table.key} occur more than once in what is to be merged into {name}. Nothing was written")
+            if gone is None and delta.size(self._path(name)).files == 0:
+
+                def write() -> None:
+                    writer = rows.write.format("delta").mode("append").option("userMetadata", self._metadata())
+                    writer.save(self._path(name))
+
+                return self._commit(name, write, idempotent=False)
+            source = rows.withColumn(GONE, F.lit(False))
+            if gone is not None:
+                keys = gone.select(*table.key).distinct()
+                leaving = keys.join(rows.select(*table.key), list(table.key), "left_anti")
+                empty = [F.lit(None).cast(column.type).alias(column.name) for column in table.columns if column.name not in table.key]
+                source = source.unionByName(leaving.select(*table.key, *empty, F.lit(True).alias(GONE)))
+            return self._commit(name, lambda: self._run_merge(table, source))
+
+    def delete(self, name: str, keys: DataFrame) -> int:
+        """Deletes the rows with these keys, by MERGE, so that no key is written into the log. Returns the table's version."""
+        table = catalog.table(name)
+        return self.merge(name, self._empty(table), gone=keys)
+
+    def _run_merge(self, table: Table, source: DataFrame) -> None:
+        view = f"merge_{uuid.uuid4().hex}"
+        source.createOrReplaceTempView(view)
+        spark = self._spark()
+        columns = table.column_names
+        on = " AND ".join(f"t.{name} = s.{name}" for name in table.key)
+        compared = [name for name in columns if name != "_run" and name not in table.key] or list(table.key)
+        same = " AND ".join(f"t.{name} <=> s.{name}" for name in compared)
+        assign = ", ".join(f"{name} = s.{name}" for name in columns)
+        try:
+            spark.sql(
+                f"MERGE INTO delta.`{self._path(table.name)}` t USING {view} s ON {on}"
+                f" WHEN MATCHED AND s.{GONE} THEN DELETE"
+                f" WHEN MATCHED AND NOT ({same}) THEN UPDATE SET {assign}"
+                f" WHEN NOT MATCHED AND NOT s.{GONE} THEN INSERT ({', '.join(columns)}) VALUES ({', '.join(f's.{c}' for c in columns)})"
+            ).collect()
+        finally:
+            spark.catalog.dropTempView(view)
+
+    @contextmanager
+    def _staged(self, table: Table, frame: DataFrame) -> Iterator[DataFrame]:
+        """The frame, conformed to the table and computed once, into a folder that is gone afterwards."""
+        folder = self._staging / f"write-{uuid.uuid4().hex}"
+        self._staging.mkdir(parents=True, exist_ok=True)
+        try:
+            self._conformed(table, frame).write.parquet(str(folder))
+            schema = ", ".join(f"`{column.name}` {column.type}" for column in table.columns)
+            yield self._spark().read.schema(schema).parquet(str(folder))
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _conformed(self, table: Table, frame: DataFrame) -> DataFrame:
+        """The table's columns in its order. Raises `InputError` for columns that it lacks, that are missing or of another type."""
+        from pyspark.sql import functions as F
+
+        if "_run" in table.column_names:
+            frame = frame.withColumn("_run", F.lit(self._stamp))
+        found = {field.name: field.dataType.simpleString() for field in frame.schema.fields}
+        extra = [name for name in found if name not in table.column_names]
+        missing = [name for name in table.column_names if name not in found]
+        if extra or missing:
+            raise InputError(f"rows for {table.name} do not fit: columns it does not have {extra}, columns missing {missing}")
+        other = [
+            f"{column.name} is {found[column.name]}, expected {column.type}"
+            for column in table.columns
+            if not _fits(found[column.name], column.type)
+        ]
+        if other:
+            raise InputError(f"rows for {table.name} do not fit: {'; '.join(other)}")
+        return frame.select(*(F.col(column.name).cast(column.type).alias(column.name) for column in table.columns))
+
+    def _empty(self, table: Table) -> DataFrame:
+        return self._spark().createDataFrame([], ", ".join(f"`{column.name}` {column.type}" for column in table.columns))
+
+    def _metadata(self) -> str:
+        return json.dumps({"run": self._stamp})
+
+    def _commit(self, name: str, write: Callable[[], None], idempotent: bool = True) -> int:
+        """Makes one commit under the lease. A lost one is tried again, after a look whether it landed in spite of the error."""
+        path = self._path(name)
+        for attempt in Retrying(
+            retry=retry_if_exception(_is_lost), stop=stop_after_attempt(4), wait=wait_random_exponential(0.05, 1), reraise=True
+        ):
+            with attempt:
+                self._check_lease()
+                before = delta.head(path)
+                try:
+                    write()
+                except Exception as error:
+                    after = delta.head(path)
+                    if not (_is_lost(error) and after == before + 1 and self._is_ours(path)):
+                        raise
+                after = delta.head(path)
+                if after > before + 1 and not idempotent:
+                    raise StateError(f"{name} went from version {before} to {after} in one write: somebody else writes without the lease")
+        if after > before:
+            self.written.setdefault(name, []).append(after)
+        return after
+
+    def _is_ours(self, path: str) -> bool:
+        newest = delta.history(path, 1)
+        return bool(newest) and newest[0].metadata == self._metadata()
+
+
+def _is_lost(error: BaseException) -> bool:
+    return isinstance(error, CommitLost) or any(mark in str(error) for mark in _LOST)
+
+
+def _fits(found: str, expected: str) -> bool:
+    if found == expected or found == "void":
+        return True
+    widths = ("tinyint", "smallint", "int", "bigint")
+    if found in widths and expected in widths:
+        return widths.index(found) <= widths.index(expected)
+    # Sums widen decimals; the catalog's width is what is kept, and a value that does not fit there fails the cast.
+    return found.startswith("decimal(") and expected.startswith("decimal(") and _scale(found) <= _scale(expected)
+
+
+def _scale(decimal: str) -> int:
+    return int(decimal[:-1].split(",")[1])
+
+
+def _quoted(value: str) -> str:
+    return value.replace("'", "''")
