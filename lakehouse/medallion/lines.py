@@ -1,0 +1,114 @@
+"""Lines of bronze made into lines of silver, and copies of a line settled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pyspark.sql import DataFrame, Window
+from pyspark.sql import functions as F
+
+# What makes two copies of a line differ. The customer is not among it: a line landed again after an erasure comes without one.
+VALUES = (
+    "source",
+    "kind",
+    "store",
+    "invoice",
+    "product_code",
+    "description",
+    "quantity",
+    "unit_price",
+    "amount",
+    "sold_at",
+    "covers",
+    "country",
+    "promotion",
+)
+CONFLICT = "conflicting_copy"
+
+
+@dataclass(frozen=True)
+class Settled:
+    """One row per line in `kept`; `conflicts` holds copies with other values than the one that was kept. Columns of silver.sales."""
+
+    kept: DataFrame
+    conflicts: DataFrame
+
+
+def typed(lines: DataFrame) -> DataFrame:
+    """Accepted lines of bronze as lines of silver (without `_run`): product codes in upper case, inner spaces single, kinds named."""
+    kind = F.when(~F.col("is_product"), F.lit("charge")).when(F.col("is_cancellation"), F.lit("return")).otherwise(F.lit("sale"))
+    return lines.select(
+        "line_id",
+        "source",
+        kind.alias("kind"),
+        "store",
+        "invoice",
+        F.upper("product_code").alias("product_code"),
+        F.regexp_replace("description", r"\s+", " ").alias("description"),
+        "quantity",
+        "unit_price",
+        "amount",
+        "sold_at",
+        F.to_date("sold_at").alias("day"),
+        F.date_format("sold_at", "yyyy-MM").alias("month"),
+        "covers",
+        "customer_key",
+        "country",
+        "promotion",
+        "_known_at",
+        F.col("file_digest").alias("_file"),
+        F.col("line_number").alias("_line"),
+    )
+
+
+def settle(new: DataFrame, existing: DataFrame | None) -> Settled:
+    """Copies of a line become one row: that with the least (`_known_at`, values). Copies with other values are conflicts.
+
+    `new` and `existing` have the columns of silver.sales without `_run`. `kept` holds what is to be written: lines of `new`, none of
+    those that are there already and stay.
+    """
+    # Sail drops duplicates slowly, so only lines that do occur more than once are ranked.
+    repeated = new.groupBy("line_id").count().where("count > 1").select("line_id")
+    if existing is not None:
+        repeated = repeated.unionByName(existing.join(new.select("line_id"), "line_id", "left_semi").select("line_id")).distinct()
+    single = new.join(repeated, "line_id", "left_anti")
+    copies = new.withColumn("is_new", F.lit(True)).join(repeated, "line_id", "left_semi")
+    if existing is not None:
+        there = existing.withColumn("is_new", F.lit(False)).join(repeated, "line_id", "left_semi")
+        copies = copies.unionByName(there.select(*copies.columns))
+    order = Window.partitionBy("line_id").orderBy("_known_at", *VALUES, "is_new", "customer_key", "_file", "_line")
+    ranked = (
+        copies.withColumn("values", F.xxhash64(*(part for name in VALUES for part in (F.col(name).isNull(), F.col(name)))))
+        .withColumn("place", F.row_number().over(order))
+        .withColumn("kept_values", F.first("values").over(order))
+        .withColumn("kept_customer", F.first("customer_key").over(order))
+    )
+    other_customer = (
+        F.col("customer_key").isNotNull() & F.col("kept_customer").isNotNull() & (F.col("customer_key") != F.col("kept_customer"))
+    )
+    names = new.columns
+    winners = ranked.where((F.col("place") == 1) & F.col("is_new")).select(*names)
+    conflicts = ranked.where((F.col("place") > 1) & ((F.col("values") != F.col("kept_values")) | other_customer)).select(*names)
+    return Settled(single.unionByName(winners), conflicts)
+
+
+def as_quarantined(conflicts: DataFrame) -> DataFrame:
+    """Conflicting copies with the columns of quarantine.sales (without `_run`)."""
+    return conflicts.select(
+        F.col("_file").alias("file_digest"),
+        F.col("_line").alias("line_number"),
+        F.lit("silver").alias("stage"),
+        F.array(F.lit(CONFLICT)).alias("reasons"),
+        "source",
+        "line_id",
+        "store",
+        "invoice",
+        "product_code",
+        "description",
+        "quantity",
+        "unit_price",
+        "amount",
+        "sold_at",
+        "customer_key",
+        "country",
+    )

@@ -1,0 +1,92 @@
+"""Fixtures: one endpoint per engine and session, a fresh home per test."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+os.environ["TZ"] = "UTC"
+time.tzset()
+for name in [name for name in os.environ if name.startswith("ZEROMARGIN_") and name != "ZEROMARGIN_TEST_ALL"]:
+    del os.environ[name]
+os.environ.pop("SPARK_REMOTE", None)
+
+from lakehouse import settings as settings_module  # noqa: E402
+from lakehouse.engine import Endpoint, commands, start  # noqa: E402
+from lakehouse.settings import Settings  # noqa: E402
+from lakehouse.tables import Lake  # noqa: E402
+
+SECRET = "00112233445566778899aabbccddeeff" * 2
+REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "online_retail_ii.parquet"
+ALL = os.environ.get("ZEROMARGIN_TEST_ALL") == "1"
+
+
+def skip_or_fail(reason: str) -> None:
+    """A test that this machine can't run is skipped, and failed where everything must run."""
+    if ALL:
+        pytest.fail(f"ZEROMARGIN_TEST_ALL=1, but {reason}")
+    pytest.skip(reason)
+
+
+def can_run_spark() -> bool:
+    return bool(shutil.which("java")) and any(commands.JARS.glob("*.jar"))
+
+
+@pytest.fixture(scope="session")
+def endpoints(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Endpoint]]:
+    """Endpoints by engine, started when a test first asks for one."""
+    running: dict[str, Endpoint] = {}
+    yield running
+    for endpoint in running.values():
+        endpoint.stop()
+
+
+@pytest.fixture
+def engine_name() -> str:
+    """The engine of tests that don't care. tests/scenarios runs each body on both."""
+    return "sail"
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def settings(home: Path, engine_name: str) -> Settings:
+    chosen = {"engine": engine_name, "vault": {"keys": "derived", "secret": SECRET}}
+    return settings_module.load(home=home, profile="test", overrides=chosen, environ={})
+
+
+@pytest.fixture
+def endpoint(engine_name: str, endpoints: dict[str, Endpoint], settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Endpoint:
+    if engine_name == "spark" and not can_run_spark():
+        skip_or_fail("Spark needs Java and the jars of deploy/spark (make jars)")
+    if engine_name not in endpoints or _ended(endpoints[engine_name]):
+        endpoints[engine_name] = start(settings, tmp_path_factory.mktemp(f"endpoint-{engine_name}"))
+    return endpoints[engine_name]
+
+
+@pytest.fixture
+def lake(settings: Settings, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lake]:
+    """A lake in a fresh home, its tables created, on the session's endpoint of the engine."""
+    monkeypatch.setenv("SPARK_REMOTE", endpoint.url)
+    monkeypatch.setenv("ZEROMARGIN_HOME", str(settings.home))
+    monkeypatch.setenv("ZEROMARGIN_PROFILE", "test")
+    monkeypatch.setenv("ZEROMARGIN_ENGINE", settings.engine)
+    monkeypatch.setenv("ZEROMARGIN_VAULT__KEYS", "derived")
+    monkeypatch.setenv("ZEROMARGIN_VAULT__SECRET", SECRET)
+    found = Lake(settings, endpoint=replace(endpoint, process=None))
+    found.create_tables()
+    yield found
+    found.close()
+
+
+def _ended(endpoint: Endpoint) -> bool:
+    return endpoint.process is not None and endpoint.process.poll() is not None
