@@ -31,10 +31,7 @@ def test_a_line_that_stands_in_two_files_is_counted_once(shop: Shop) -> None:
     assert (report.lines, report.written, report.repeats) == (4, 3, 1)
     assert rows(shop.lake, "silver.sales", "product_code", "day") == [
         ("A", shop.lake.read("silver.sales").where("product_code = 'A'").toArrow().column("day")[0].as_py()),
-        *[
-            ("B", day)
-            for day in sorted(shop.lake.read("silver.sales").where("product_code = 'B'").toArrow().column("day").to_pylist())
-        ],
+        *[("B", day) for day in sorted(shop.lake.read("silver.sales").where("product_code = 'B'").toArrow().column("day").to_pylist())],
     ]
 
 

@@ -1,0 +1,96 @@
+"""Endpoints: started, attached to, stopped; a dead one is an error within seconds."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from lakehouse.engine import attach, connect, explain, start
+from lakehouse.errors import EndpointDown, StateError
+from lakehouse.settings import Settings
+
+STARTER = """
+import sys, time
+from pathlib import Path
+from lakehouse import settings
+from lakehouse.engine import start
+endpoint = start(settings.load(home=sys.argv[1], profile="test"), Path(sys.argv[1]))
+print(endpoint.process.pid, flush=True)
+time.sleep(60)
+"""
+
+
+def test_an_endpoint_answers_and_is_gone_after_stopping(settings: Settings, tmp_path: Path) -> None:
+    endpoint = start(settings, tmp_path)
+    assert endpoint.process is not None
+    session = connect(endpoint.url)
+    assert session.sql("SELECT 41 + 1 AS n").collect()[0].n == 42
+    session.stop()
+    endpoint.stop()
+    assert endpoint.process.poll() is not None
+    endpoint.stop()
+
+
+def test_nothing_at_a_url_is_said_within_seconds_with_what_to_do() -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    begun = time.monotonic()
+    with pytest.raises(EndpointDown, match="unset SPARK_REMOTE"):
+        attach(f"sc://127.0.0.1:{port}")
+    assert time.monotonic() - begun < 10
+
+
+def test_what_is_no_spark_connect_url_is_refused() -> None:
+    with pytest.raises(EndpointDown, match="Expected sc://host:port"):
+        attach("http://127.0.0.1:80")
+
+
+def test_an_endpoint_killed_in_the_middle_is_named_within_seconds(settings: Settings, tmp_path: Path) -> None:
+    endpoint = start(settings, tmp_path)
+    assert endpoint.process is not None
+    session = connect(endpoint.url)
+    endpoint.process.kill()
+    endpoint.process.wait()
+    begun = time.monotonic()
+    with pytest.raises(Exception, match=".") as caught:
+        session.sql("SELECT 1").collect()
+    assert isinstance(explain(caught.value), EndpointDown)
+    session.stop()
+    assert time.monotonic() - begun < 20
+
+
+def test_an_endpoint_that_does_not_come_up_shows_the_end_of_its_log(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SAIL_RUNTIME__MEMORY_POOL__TYPE", "none such")
+    broken = settings.model_copy(update={"endpoint": settings.endpoint.model_copy(update={"start_timeout_s": 5.0})})
+    from lakehouse.engine import commands
+
+    def wrong(chosen: Settings, port: int, scratch: Path) -> commands.Command:
+        return commands.Command([sys.executable, "-c", "raise SystemExit('no memory for the engine')"], {})
+
+    monkeypatch.setattr(commands, "sail", wrong)
+    with pytest.raises(EndpointDown, match="no memory for the engine"):
+        start(broken, tmp_path)
+
+
+def test_an_endpoint_dies_with_the_process_that_started_it(tmp_path: Path) -> None:
+    starter = subprocess.Popen([sys.executable, "-c", STARTER, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert starter.stdout is not None
+    child = psutil.Process(int(starter.stdout.readline()))
+    starter.kill()
+    starter.wait()
+    child.wait(timeout=10)
+
+
+def test_running_out_of_memory_says_which_setting_to_raise() -> None:
+    found = explain(RuntimeError("Resources exhausted: Failed to allocate additional 1.2 GB"))
+    assert isinstance(found, StateError)
+    assert "endpoint.memory_gb" in str(found)

@@ -1,0 +1,156 @@
+"""Snapshots: the only publication; runs that begin, break off, and are resumed."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import pytest
+
+from lakehouse import settings as settings_module
+from lakehouse.errors import InputError, LeaseHeld, NothingPublished, StateError
+from lakehouse.medallion import silver
+from lakehouse.tables import Lake, StageLake, opening, runs
+from tests.shop import Line, Shop
+
+MONDAY, TUESDAY, WEDNESDAY = "2011-01-03T10:00:00", "2011-01-04T10:00:00", "2011-01-05T10:00:00"
+
+
+@pytest.fixture
+def shop(lake: Lake) -> Shop:
+    return Shop(lake)
+
+
+def products(lake: Lake) -> list[str]:
+    return sorted(lake.read("silver.sales").select("product_code").toArrow().column(0).to_pylist())
+
+
+def test_before_the_first_snapshot_a_table_says_that_nothing_is_published(shop: Shop) -> None:
+    shop.land(Line("A", MONDAY))
+    with pytest.raises(NothingPublished, match="nothing published yet"):
+        shop.lake.read("silver.sales")
+    assert shop.lake.read("bronze.sales").count() == 1
+
+
+def test_a_run_in_an_empty_lake_says_what_to_load(shop: Shop) -> None:
+    with pytest.raises(StateError, match="zeromargin load"), shop.run():
+        pytest.fail("a run began without sales")
+
+
+def test_a_run_that_breaks_off_publishes_nothing_and_the_next_begins_from_the_snapshot(shop: Shop) -> None:
+    shop.land(Line("A", MONDAY))
+    shop.refine()
+    before = shop.lake.digest("silver.sales", full=True)
+    shop.land(Line("B", TUESDAY), moment="2011-01-03")
+    with shop.lake.lease("breaks off") as held:
+        broken = opening.begin_or_resume(shop.lake, None, held.token)
+        with StageLake(shop.lake.settings, "silver", broken.id) as stage:
+            silver.build(stage)
+    assert products(shop.lake) == ["A"]
+    assert shop.lake.digest("silver.sales", full=True).digest == before.digest
+    shop.land(Line("C", TUESDAY), moment="2011-01-03")
+    report, _ = shop.refine()
+    assert report.written == 2
+    assert products(shop.lake) == ["A", "B", "C"]
+
+
+def test_an_unfinished_run_is_resumed_when_nothing_has_changed_and_its_stage_starts_clean(shop: Shop) -> None:
+    shop.land(Line("A", MONDAY))
+    with shop.lake.lease("breaks off") as held:
+        broken = opening.begin_or_resume(shop.lake, None, held.token)
+        with StageLake(shop.lake.settings, "silver", broken.id) as stage:
+            silver.build(stage)
+    with shop.run() as run:
+        assert run.id == broken.id
+        with StageLake(shop.lake.settings, "silver", run.id) as stage:
+            assert stage.read("silver.sales").count() == 0
+            assert silver.build(stage).written == 1
+            stage.publish()
+            stage.finish()
+    assert products(shop.lake) == ["A"]
+
+
+def test_a_landed_file_makes_a_new_run_of_an_unfinished_one(shop: Shop) -> None:
+    shop.land(Line("A", MONDAY))
+    with shop.lake.lease("breaks off") as held:
+        broken = opening.begin_or_resume(shop.lake, None, held.token)
+    shop.land(Line("B", MONDAY))
+    with shop.run() as run:
+        assert run.id != broken.id
+    assert [found.state for found in runs.newest(shop.lake.ops, 2)] == ["done", "abandoned"]
+
+
+def test_a_kernel_left_over_from_before_a_takeover_can_not_commit(shop: Shop) -> None:
+    shop.land(Line("A", MONDAY))
+    with shop.lake.lease("first") as held:
+        run = opening.begin_or_resume(shop.lake, None, held.token)
+        left_over = StageLake(shop.lake.settings, "silver", run.id)
+    with shop.run() as resumed:
+        assert resumed.id == run.id
+        with pytest.raises(LeaseHeld):
+            silver.build(left_over)
+    left_over.close()
+
+
+def test_the_lake_at_a_day_is_the_last_publication_up_to_it(shop: Shop) -> None:
+    shop.land(Line("A", MONDAY))
+    shop.refine(as_of="2011-01-05")
+    shop.land(Line("B", TUESDAY))
+    shop.refine(as_of="2011-01-12")
+    assert products(shop.lake.at("2011-01-11")) == ["A"]
+    assert products(shop.lake.at("2011-01-12")) == ["A", "B"]
+    with pytest.raises(NothingPublished, match="first snapshot is of 2011-01-05"):
+        shop.lake.at("2011-01-04")
+
+
+def test_left_out_the_day_of_a_run_is_the_one_after_the_newest_line_and_never_goes_back(shop: Shop) -> None:
+    shop.land(Line("A", MONDAY), Line("B", WEDNESDAY), Line("X", "2031-01-01T00:00:00"), Line("Y", "2011-01-20T00:00:00", reasons=("bad",)))
+    with shop.run() as run:
+        assert (run.as_of, run.moment) == (datetime(2011, 1, 6), datetime(2011, 1, 3))
+        with StageLake(shop.lake.settings, "silver", run.id) as stage:
+            silver.build(stage)
+            stage.publish()
+            stage.finish()
+    with shop.run(as_of="2011-02-01"), StageLake(shop.lake.settings, "gold", runs.newest(shop.lake.ops)[0].id) as stage:
+        stage.publish()
+        stage.finish()
+    with shop.run() as run:
+        assert run.as_of == datetime(2011, 2, 1)
+
+
+def test_a_day_before_the_newest_snapshots_moment_is_a_back_test_that_writes_no_table(shop: Shop) -> None:
+    shop.land(Line("A", MONDAY), Line("B", WEDNESDAY))
+    shop.refine(as_of="2011-01-20")
+    with shop.run(as_of="2011-01-04") as run:
+        assert run.back_test
+        with StageLake(shop.lake.settings, "silver", run.id) as stage:
+            with pytest.raises(StateError, match="looks back"):
+                stage.writer.delete("silver.sales", stage.read("silver.sales").select("line_id"))
+            assert stage.publish() is None
+    assert products(shop.lake) == ["A", "B"]
+
+
+def test_another_grid_than_the_first_snapshots_is_refused(shop: Shop) -> None:
+    shop.land(Line("A", MONDAY))
+    shop.refine()
+    daily = settings_module.load(home=shop.lake.home, profile="test", overrides={"features": {"every": "day"}})
+    other = Shop(Lake(daily, endpoint=shop.lake.endpoint))
+    with pytest.raises(InputError, match="first snapshot fixed a grid of every week"), other.run():
+        pytest.fail("a run began on another grid")
+    other.lake.close()
+
+
+def test_history_names_the_run_and_the_stage_of_each_version(shop: Shop) -> None:
+    shop.land(Line("A", MONDAY))
+    shop.refine()
+    newest = shop.lake.history("silver.sales")[0]
+    assert (newest.run, newest.stage, newest.published) == (runs.newest(shop.lake.ops)[0].id, "silver", True)
+
+
+def test_bare_names_in_sql_read_the_snapshot_not_the_head(shop: Shop) -> None:
+    shop.land(Line("A", MONDAY))
+    shop.refine()
+    shop.land(Line("B", TUESDAY), moment="2011-01-03")
+    with shop.run() as run, StageLake(shop.lake.settings, "silver", run.id) as stage:
+        silver.build(stage)
+        stage.finish()
+    assert shop.lake.sql("SELECT count(*) AS n FROM silver.sales").toArrow().column("n")[0].as_py() == 1

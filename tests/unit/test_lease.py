@@ -1,0 +1,91 @@
+"""The lease: one holder; taken over when it is gone, with what it had started ended."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from sqlalchemy import Engine, update
+
+from lakehouse.errors import LeaseHeld
+from lakehouse.tables import lease, ops
+
+HOLDER = """
+import subprocess, sys, time
+from lakehouse.tables import lease, ops
+engine = ops.connect(sys.argv[1])
+with lease.hold(engine, "holder", lease_s=60, wait_s=0) as held:
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True)
+    held.add_group(child.pid)
+    print(child.pid, flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'ops.db'}"
+
+
+@pytest.fixture
+def engine(url: str) -> Engine:
+    return ops.connect(url)
+
+
+def test_a_second_holder_is_refused_and_told_who_has_it(engine: Engine) -> None:
+    with (
+        lease.hold(engine, "the first run", lease_s=60, wait_s=0),
+        pytest.raises(LeaseHeld, match=rf'"the first run" \(process {os.getpid()} on'),
+        lease.hold(engine, "another", lease_s=60, wait_s=0),
+    ):
+        pytest.fail("two hold the lease")
+
+
+def test_the_lease_is_free_after_its_block_even_when_that_failed(engine: Engine) -> None:
+    with pytest.raises(ZeroDivisionError), lease.hold(engine, "fails", lease_s=60, wait_s=0):
+        _ = 1 / 0
+    with lease.hold(engine, "next", lease_s=60, wait_s=0) as held:
+        held.check()
+
+
+def test_a_lease_that_has_run_out_is_taken_over_and_its_old_holder_may_not_commit(engine: Engine) -> None:
+    with lease.hold(engine, "stuck", lease_s=60, wait_s=0) as old:
+        with engine.begin() as connection:
+            connection.execute(update(ops.leases).values(until=time.time() - 1))
+        with lease.hold(engine, "new", lease_s=60, wait_s=0) as new:
+            new.check()
+            with pytest.raises(LeaseHeld, match="was lost"):
+                old.check()
+
+
+def test_the_lease_of_a_killed_holder_is_taken_over_at_once_and_what_it_started_is_ended(engine: Engine, url: str) -> None:
+    holder = subprocess.Popen([sys.executable, "-c", HOLDER, url], stdout=subprocess.PIPE, text=True)
+    assert holder.stdout is not None
+    child = int(holder.stdout.readline())
+    holder.send_signal(signal.SIGKILL)
+    holder.wait()
+    assert psutil.pid_exists(child)
+    with lease.hold(engine, "heir", lease_s=60, wait_s=0) as held:
+        held.check()
+        gone, alive = psutil.wait_procs([process for process in psutil.process_iter() if process.pid == child], timeout=5)
+        assert not [process for process in alive if process.status() != psutil.STATUS_ZOMBIE], gone
+
+
+def test_a_living_holder_in_another_process_is_not_taken_over(engine: Engine, url: str) -> None:
+    holder = subprocess.Popen([sys.executable, "-c", HOLDER, url], stdout=subprocess.PIPE, text=True)
+    assert holder.stdout is not None
+    child = int(holder.stdout.readline())
+    try:
+        with pytest.raises(LeaseHeld, match='"holder"'), lease.hold(engine, "impatient", lease_s=60, wait_s=0.3):
+            pytest.fail("two hold the lease")
+        assert psutil.pid_exists(child)
+    finally:
+        holder.kill()
+        holder.wait()
+        os.killpg(child, signal.SIGKILL)

@@ -1,0 +1,60 @@
+"""The grid of moments, and which day a run is told."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lakehouse.errors import InputError
+from lakehouse.tables.moments import Every, floor_moment, grid, next_moment, parse_day, step
+from lakehouse.tables.opening import newest_day
+
+times = st.datetimes(min_value=datetime(1990, 1, 1), max_value=datetime(2090, 1, 1))
+grids = st.sampled_from(["week", "day"])
+
+
+@given(times, grids)
+def test_a_moment_is_a_midnight_at_or_before_the_time_and_the_next_is_after_it(when: datetime, every: Every) -> None:
+    moment = floor_moment(when, every)
+    assert moment <= when < next_moment(when, every) == moment + step(every)
+    assert (moment.hour, moment.minute, moment.microsecond) == (0, 0, 0)
+    assert floor_moment(moment, every) == moment
+
+
+@given(times)
+def test_weekly_moments_are_mondays(when: datetime) -> None:
+    assert floor_moment(when, "week").weekday() == 0
+
+
+@given(times, st.integers(min_value=0, max_value=30), grids)
+def test_a_grid_excludes_its_beginning_and_includes_its_end(when: datetime, steps: int, every: Every) -> None:
+    after = floor_moment(when, every)
+    found = grid(after, after + steps * step(every), every)
+    assert found == [after + number * step(every) for number in range(1, steps + 1)]
+
+
+def test_a_lonely_day_far_ahead_is_not_the_newest() -> None:
+    days = [date(2011, 12, 5), date(2011, 12, 6), date(2031, 1, 1)]
+    assert newest_day(days) == date(2011, 12, 6)
+
+
+def test_a_lakes_only_day_is_its_newest() -> None:
+    assert newest_day([date(2011, 12, 5)]) == date(2011, 12, 5)
+    assert newest_day([]) is None
+
+
+@given(st.lists(st.dates(min_value=date(2000, 1, 1), max_value=date(2030, 1, 1)), min_size=2))
+def test_the_newest_day_has_company_in_the_35_days_before_it(days: list[date]) -> None:
+    found = newest_day(days)
+    assert found is not None
+    accompanied = [day for day in days if any(timedelta(0) < day - other <= timedelta(days=35) for other in days)]
+    assert found == (max(accompanied) if accompanied else min(days))
+
+
+@pytest.mark.parametrize("text", ["yesterday", "2011-13-01", "2011-12-01T00:00:00+01:00"])
+def test_what_is_not_a_day_of_the_shop_is_refused_with_an_example(text: str) -> None:
+    with pytest.raises(InputError, match=r"Expected YYYY-MM-DD|own: write it without"):
+        parse_day(text)

@@ -1,0 +1,52 @@
+"""Settings: defaults, a profile's differences, the environment; an unknown key names the nearest known one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from lakehouse import settings
+from lakehouse.errors import SettingsError, UnknownName
+
+
+def load(**environ: str) -> settings.Settings:
+    return settings.load(home="/nowhere", profile="test", environ=environ)
+
+
+def test_the_environment_overrides_the_profile_and_the_profile_the_defaults() -> None:
+    assert settings.load(home="/nowhere", profile="local", environ={}).runner.in_process is False
+    assert load().runner.in_process is True
+    assert load(ZEROMARGIN_RUNNER__IN_PROCESS="false").runner.in_process is False
+
+
+def test_a_misspelt_setting_names_the_nearest() -> None:
+    with pytest.raises(UnknownName, match='setting "key" is unknown in vault. Did you mean "keys"'):
+        load(ZEROMARGIN_VAULT__KEY="derived")
+
+
+def test_a_value_of_the_wrong_kind_says_which_setting_and_what_is_allowed() -> None:
+    with pytest.raises(SettingsError, match="vault.keys: Input should be 'random' or 'derived'"):
+        load(ZEROMARGIN_VAULT__KEYS="both")
+
+
+def test_an_unknown_profile_names_the_nearest() -> None:
+    with pytest.raises(UnknownName, match='Did you mean "local"'):
+        settings.load(profile="lokal", environ={})
+
+
+def test_reserved_names_are_not_settings() -> None:
+    found = settings.load(environ={"ZEROMARGIN_HOME": "/elsewhere", "ZEROMARGIN_PROFILE": "test", "ZEROMARGIN_RESULT": "x"})
+    assert (found.home, found.profile) == (Path("/elsewhere"), "test")
+
+
+def test_a_secret_of_digits_alone_stays_text_and_is_not_shown() -> None:
+    found = load(ZEROMARGIN_VAULT__SECRET="0" * 64)
+    assert found.vault.secret == "0" * 64
+    assert "0" * 64 not in repr(found)
+
+
+def test_settings_are_frozen() -> None:
+    with pytest.raises(ValidationError):
+        load().engine = "spark"  # type: ignore[misc]
