@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["open", "stage"]
 
 
-def open(  # noqa: A001 - lakehouse.open() is how people say it
+def open(
     home: str | Path | None = None,
     profile: str | None = None,
     engine: str | None = None,

@@ -1,0 +1,112 @@
+"""One attempt at one notebook: parameters checked, process started, deadline kept, result read."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from jobs import environment, processes
+from jobs.outcome import Failure, read_failure, read_result
+from jobs.parameters import checked
+from lakehouse.settings import Settings
+
+Result = dict[str, object]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the files of one stage of a run lie. All are in the run's folder."""
+
+    folder: Path
+    stage: str
+
+    @property
+    def notebook(self) -> Path:
+        """The executed copy."""
+        return self.folder / f"{self.stage}.ipynb"
+
+    @property
+    def result(self) -> Path:
+        """What the notebook declared with `lake.finish`."""
+        return self.folder / f"{self.stage}.result.json"
+
+    @property
+    def failure(self) -> Path:
+        """What stopped it, as the process that ran it says."""
+        return self.folder / f"{self.stage}.failure.json"
+
+    @property
+    def log(self) -> Path:
+        """What that process and its kernel printed."""
+        return self.folder / f"{self.stage}.log"
+
+
+def attempt(
+    notebook: Path,
+    given: Mapping[str, object],
+    place: Place,
+    settings: Settings,
+    remote: str,
+    started: Callable[[int], None] = lambda group: None,
+) -> Result | Failure:
+    """The result that the notebook declared, or what stopped it.
+
+    `remote` is the endpoint's URL; `started` is told the process group, if there is one. Raises `UnknownName` or `InputError` for a
+    parameter that the notebook does not take, before anything is started.
+    """
+    parameters = checked(notebook, given)
+    place.folder.mkdir(parents=True, exist_ok=True)
+    for old in (place.result, place.failure):
+        old.unlink(missing_ok=True)
+    own = environment.of_stage(settings, remote, place.result)
+    if settings.runner.in_process:
+        failure = _in_process(notebook, parameters, place, own)
+    else:
+        failure = _in_kernel(notebook, parameters, place, own, settings.runner.deadline_s, started)
+    if failure is not None:
+        return failure
+    found = read_result(place.result)
+    if found is None:
+        return Failure("StageFailed", "it ended without declaring a result. Its last cell must call lake.finish(…)")
+    return found
+
+
+def _in_process(notebook: Path, parameters: Mapping[str, object], place: Place, own: Mapping[str, str]) -> Failure | None:
+    from jobs.execute import execute
+    from jobs.inprocess import environment as process_environment
+
+    with process_environment(own):
+        return execute(notebook, place.notebook, parameters, in_process=True)
+
+
+def _in_kernel(
+    notebook: Path,
+    parameters: Mapping[str, object],
+    place: Place,
+    own: Mapping[str, str],
+    deadline_s: float,
+    started: Callable[[int], None],
+) -> Failure | None:
+    job = {"notebook": str(notebook), "output": str(place.notebook), "failure": str(place.failure), "parameters": dict(parameters)}
+    # Paths of sockets are limited to about a hundred characters, which a home may already have.
+    private = Path(tempfile.mkdtemp(prefix="zm-"))
+    process = processes.start(["-m", "jobs.execute", json.dumps(job)], environment.of_process(own, private), place.log)
+    try:
+        started(process.pid)
+        code = process.wait(deadline_s)
+    except subprocess.TimeoutExpired:
+        return Failure("StageFailed", f"it ran longer than its deadline of {deadline_s:g} s (runner.deadline_s) and was ended")
+    finally:
+        processes.end(process, place.result)
+        shutil.rmtree(private, ignore_errors=True)
+    if code == 0:
+        return None
+    tail = "\n".join(place.log.read_text(encoding="utf-8", errors="replace").splitlines()[-5:])
+    return read_failure(place.failure) or Failure(
+        "StageFailed", f"its process ended with code {code}. Its log ({place.log}) ends with:\n{tail}"
+    )

@@ -1,0 +1,141 @@
+"""What every command is given: where the lake is, and how answers and errors are shown."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import date, datetime, time
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from lakehouse.settings import Settings
+    from lakehouse.tables import Lake
+
+INTERRUPTED = 130
+Cell = object
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on standard output.")]
+
+
+@dataclass(frozen=True)
+class Session:
+    """The options that stand before the command."""
+
+    home: Path | None
+    profile: str | None
+    debug: bool
+
+    def settings(self, engine: str | None = None) -> Settings:
+        from lakehouse import settings
+
+        return settings.load(self.home, self.profile, {"engine": engine} if engine else {})
+
+    def lake(self) -> AbstractContextManager[Lake]:
+        """The lake, to read. No engine is started before a table's rows are asked for."""
+        from lakehouse.tables import Lake
+
+        return Lake(self.settings())
+
+
+def session(context: typer.Context) -> Session:
+    found = context.find_root().obj
+    assert isinstance(found, Session)
+    return found
+
+
+def say(text: str) -> None:
+    """A line for people, on standard error, so that standard output holds answers alone."""
+    print(text, file=sys.stderr)
+
+
+def answer(value: object) -> None:
+    """The answer as JSON on standard output."""
+    print(json.dumps(plain(value), indent=2, ensure_ascii=False))
+
+
+def plain(value: object) -> object:
+    """The value in JSON's own types: times as ISO text (a midnight as its day), decimals as numbers."""
+    if isinstance(value, dict):
+        return {str(key): plain(below) for key, below in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(below) for below in value]
+    if isinstance(value, datetime):
+        return day(value)
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    return str(value)
+
+
+def day(when: datetime | None) -> str | None:
+    """A midnight as its day, another time in full."""
+    if when is None:
+        return None
+    return when.date().isoformat() if when.time() == time() else when.isoformat(sep="T", timespec="seconds")
+
+
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Cell]], right: Sequence[str] = ()) -> None:
+    """A table for people on standard output; the columns in `right` are aligned to the right."""
+    from rich.console import Console
+    from rich.table import Table
+
+    shown = Table(title=title, title_justify="left", box=None, header_style="bold", pad_edge=False)
+    for column in columns:
+        shown.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    for row in rows:
+        shown.add_row(*(text(cell) for cell in row))
+    # A pipe has no width: nothing is cut there.
+    Console(width=None if sys.stdout.isatty() else 240, highlight=False, markup=False).print(shown)
+
+
+def text(cell: Cell) -> str:
+    if cell is None:
+        return "–"
+    if isinstance(cell, bool):
+        return "yes" if cell else "no"
+    if isinstance(cell, int):
+        return f"{cell:,}"
+    if isinstance(cell, datetime):
+        return str(day(cell))
+    if isinstance(cell, list | tuple):
+        return ", ".join(text(below) for below in cell)
+    return str(cell)
+
+
+def size(count: int) -> str:
+    """Bytes as people read them."""
+    amount = float(count)
+    for unit in ("B", "KiB", "MiB"):
+        if amount < 1024:
+            return f"{amount:,.0f} {unit}"
+        amount /= 1024
+    return f"{amount:,.1f} GiB"
+
+
+def reporting(work: Callable[[], None], debug: bool) -> int:
+    """Does the work; says on standard error what of ours went wrong and returns the exit code that it has."""
+    from lakehouse.errors import ZeromarginError
+
+    try:
+        work()
+    except ZeromarginError as error:
+        if debug:
+            raise
+        say(f"Error: {error}")
+        return error.exit_code
+    except KeyboardInterrupt:
+        say("Interrupted. Nothing unfinished was published; running again goes on from there.")
+        return INTERRUPTED
+    except BrokenPipeError:
+        sys.stdout = None  # whoever read it has gone; nothing is to be flushed at exit
+        return 0
+    return 0

@@ -1,0 +1,203 @@
+"""Commands that look and change nothing: status, tables, show, history, digest, models, sql."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from jobs.cli_session import AsJson, answer, day, say, session, size, table
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+    from lakehouse.registry.loading import Registered
+    from lakehouse.tables import Lake
+
+Name = Annotated[str, typer.Argument(metavar="TABLE", help="Name of a table, such as gold.daily_sales.")]
+Version = Annotated[int | None, typer.Option("--version", help="A version of the table; left out, the published one.")]
+Limit = Annotated[int, typer.Option("--limit", min=1, help="How many rows are shown at the most.")]
+
+
+def status(context: typer.Context, as_json: AsJson = False) -> None:
+    """What is published, by whom, and how much there is."""
+    with session(context).lake() as lake:
+        if as_json:
+            answer(_status(lake))
+        else:
+            _show_status(lake)
+
+
+def tables(context: typer.Context, as_json: AsJson = False) -> None:
+    """Every table with its published version, rows and size."""
+    with session(context).lake() as lake:
+        if as_json:
+            answer([asdict(state) for state in lake.tables()])
+        else:
+            _tables(lake)
+
+
+def show(
+    context: typer.Context,
+    name: Name,
+    version: Version = None,
+    at: Annotated[str | None, typer.Option("--at", metavar="DAY", help="As it was published as of this day (YYYY-MM-DD).")] = None,
+    limit: Limit = 20,
+    as_json: AsJson = False,
+) -> None:
+    """Rows of a table, as published now, as of a day, or at a version."""
+    if version is not None and at is not None:
+        raise typer.BadParameter("give --version or --at, not both")
+    with session(context).lake() as lake:
+        _rows(name, lake.read(name, version=version, at=at).limit(limit), as_json)
+
+
+def sql(
+    context: typer.Context,
+    query: Annotated[str, typer.Argument(metavar="SELECT", help='For example "SELECT * FROM gold.products VERSION AS OF 3".')],
+    limit: Limit = 20,
+    as_json: AsJson = False,
+) -> None:
+    """One SELECT over the tables, with time travel."""
+    with session(context).lake() as lake:
+        _rows("", lake.sql(query).limit(limit), as_json)
+
+
+def history(context: typer.Context, name: Name, as_json: AsJson = False) -> None:
+    """Every version of a table: when it was written, by which run and stage, whether it was published or is pinned."""
+    with session(context).lake() as lake:
+        found = lake.history(name)
+    if as_json:
+        answer([asdict(version) for version in found])
+        return
+    columns = ("version", "written", "operation", "run", "stage", "published", "pinned")
+    table(name, columns, [(v.version, v.written_at, v.operation, v.run, v.stage, v.published, v.pinned) for v in found], right=("version",))
+
+
+def digest(
+    context: typer.Context,
+    name: Name,
+    version: Version = None,
+    full: Annotated[bool, typer.Option("--full", help="With the bookkeeping columns (those that begin with _).")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """A fingerprint of a table's content: the same on both engines, in any order of rows, before and after compaction."""
+    with session(context).lake() as lake:
+        found = lake.digest(name, version, full)
+    if as_json:
+        answer(asdict(found))
+    else:
+        print(f"{found.table} version {found.version}: {found.digest} ({found.rows:,} rows)")
+
+
+def models(
+    context: typer.Context,
+    name: Annotated[str | None, typer.Argument(metavar="MODEL", help="One model; left out, all of them.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Every registered model version, who answers, and how good it is."""
+    from lakehouse.errors import UnknownName
+    from lakehouse.registry.loading import versions
+
+    found = versions(session(context).settings())
+    if name is not None:
+        known = {model.name for model in found}
+        if name not in known:
+            raise UnknownName("model", name, known)
+        found = [model for model in found if model.name == name]
+    if as_json:
+        answer([_model(model) for model in found])
+    else:
+        _models(found)
+
+
+def _status(lake: Lake) -> dict[str, object]:
+    from lakehouse.registry.loading import versions
+    from lakehouse.tables import pins
+
+    snapshot = lake.snapshot()
+    return {
+        "home": str(lake.home),
+        "profile": lake.settings.profile,
+        "engine": lake.settings.engine,
+        "vault_keys": lake.settings.vault.keys,
+        "snapshot": None if snapshot is None else snapshot.id,
+        "as_of": None if snapshot is None else snapshot.as_of,
+        "moment": None if snapshot is None else snapshot.moment,
+        "tables": [{"name": t.name, "version": t.version, "rows": t.rows, "bytes": t.bytes} for t in lake.tables()],
+        "models": [_model(model) for model in versions(lake.settings)],
+        "pins": [asdict(pin) for pin in pins.every(lake.ops)],
+        "last_run": _last_run(lake),
+    }
+
+
+def _last_run(lake: Lake) -> dict[str, object] | None:
+    from lakehouse.tables import runs
+
+    for run in runs.newest(lake.ops):
+        stages = [{"name": s.name, "state": s.state, "error": s.error, "notebook": s.notebook} for s in runs.stage_runs(lake.ops, run.id)]
+        return asdict(run) | {"stages": stages}
+    return None
+
+
+def _show_status(lake: Lake) -> None:
+    from lakehouse.registry.loading import versions
+    from lakehouse.tables import runs
+
+    settings, snapshot = lake.settings, lake.snapshot()
+    published = "nothing published yet" if snapshot is None else f"snapshot {snapshot.id}, as of {day(snapshot.as_of)}"
+    print(f"{lake.home}: {published} (profile {settings.profile}, engine {settings.engine})")
+    if settings.vault.keys == "derived":
+        print("Customer keys are derived from the numbers (vault.keys: derived), to compare lakes with. Not for real customers.")
+    print()
+    _tables(lake)
+    print()
+    _models(versions(settings))
+    for run in runs.newest(lake.ops):
+        stages = ", ".join(f"{stage.name} {stage.state}" for stage in runs.stage_runs(lake.ops, run.id))
+        print(f"\nLast run: {run.id}, {run.state}, as of {day(run.as_of)}: {stages or 'no stage begun'}")
+
+
+def _model(model: Registered) -> dict[str, object]:
+    return {
+        "name": model.name,
+        "version": model.version,
+        "alias": _alias(model),
+        "aliases": list(model.aliases),
+        "digest": model.digest,
+        "moment": model.moment,
+        "decision": model.decision,
+        "reasons": list(model.reasons),
+        "metrics": model.metrics,
+    }
+
+
+def _alias(model: Registered) -> str | None:
+    """The most telling of a version's aliases."""
+    return next((alias for alias in ("champion", "challenger", "previous", *model.aliases) if alias in model.aliases), None)
+
+
+def _tables(lake: Lake) -> None:
+    rows = [(t.name, t.version, t.rows, size(t.bytes), t.about.removeprefix("one row per ")) for t in lake.tables()]
+    table("", ("table", "version", "rows", "size", "one row per"), rows, right=("version", "rows", "size"))
+
+
+def _models(found: list[Registered]) -> None:
+    if not found:
+        say("No model is registered yet; baselines answer. Train with: zeromargin run")
+        return
+    rows = [(m.name, m.version, _alias(m), m.digest[:12], m.moment, _metrics(m)) for m in found]
+    table("", ("model", "version", "alias", "digest", "moment", "metrics"), rows)
+
+
+def _metrics(model: Registered) -> str:
+    return ", ".join(f"{name} {value:.4g}" for name, value in sorted(model.metrics.items())[:6])
+
+
+def _rows(title: str, frame: DataFrame, as_json: bool) -> None:
+    rows = frame.toArrow().to_pylist()
+    if as_json:
+        answer(rows)
+    else:
+        table(title, frame.columns, [tuple(row.values()) for row in rows])

@@ -1,0 +1,123 @@
+"""Commands that make something: sample, load, run, serve."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from jobs.cli_session import AsJson, answer, day, say, session, table
+
+if TYPE_CHECKING:
+    from jobs.progress import Event
+    from jobs.runner import RunReport
+
+
+def sample(
+    context: typer.Context,
+    folder: Annotated[Path, typer.Argument(help="Where the files go: one per week, and the truth behind them in the folder truth.")],
+    seed: Annotated[int, typer.Option("--seed", min=0, help="One seed, the same bytes.")] = 7,
+    weeks: Annotated[int, typer.Option("--weeks", min=1)] = 80,
+    products: Annotated[int, typer.Option("--products", min=1, help="Products sold at first.")] = 300,
+    customers: Annotated[int, typer.Option("--customers", min=1, help="Customers who ever come.")] = 800,
+    stores: Annotated[int, typer.Option("--stores", min=1)] = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Write a believable shop's sales as weekly files, to try everything with."""
+    from lakehouse.ingest.sample import write_sample
+
+    truth = write_sample(folder, seed=seed, weeks=weeks, products=products, customers=customers, stores=stores)
+    lines = sum(file.lines for file in truth.files)
+    if as_json:
+        answer({"folder": str(folder), "files": [str(folder / file.name) for file in truth.files], "lines": lines})
+    else:
+        print(f"{len(truth.files)} files with {lines:,} lines in {folder}. Load them with: zeromargin load {folder} --source canonical")
+
+
+def load(
+    context: typer.Context,
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Raw files, or folders of them.")],
+    source: Annotated[str, typer.Option("--source", metavar="NAME", help="Which entry of conf/base/sources.yml describes them.")],
+    as_json: AsJson = False,
+) -> None:
+    """Land raw files in bronze, one commit each. What has landed before is not landed again, whatever its name."""
+    raise NotImplementedError
+
+
+def run(
+    context: typer.Context,
+    stages: Annotated[list[str] | None, typer.Argument(metavar="[STAGE]...", help="Stages by name; left out, all of them.")] = None,
+    as_of: Annotated[
+        str | None,
+        typer.Option("--as-of", metavar="DATE", help="The day that the run is told it is; left out, the day after the newest sale."),
+    ] = None,
+    engine: Annotated[
+        str | None, typer.Option("--engine", metavar="sail|spark", help="The engine; left out, the one of the settings.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run the stages from silver to predictions on what has landed. An unfinished run is gone on with."""
+    from jobs.runner import run as run_stages
+    from lakehouse.errors import UnknownName
+
+    if engine not in (None, "sail", "spark"):
+        raise UnknownName("engine", str(engine), ("sail", "spark"))
+    report = run_stages(session(context).settings(engine), stages, as_of, progress=_tell)
+    if as_json:
+        answer(asdict(report))
+    else:
+        _show_run(report)
+
+
+def serve(
+    context: typer.Context,
+    port: Annotated[int | None, typer.Option("--port", min=0, max=65535, help="Left out, serving.port of the settings.")] = None,
+) -> None:
+    """Answer forecasts, segments and recommendations over HTTP, until interrupted."""
+    from serving.main import run as run_server
+
+    run_server(session(context).settings(), port)
+
+
+def _tell(event: Event) -> None:
+    """A run's progress, line by line, on standard error."""
+    head = f"[{event.number}/{event.total}] {event.stage}"
+    words = {
+        "started": "…",
+        "skipped": "done before",
+        "again": f"failed after {event.seconds:.1f} s, is tried again: {event.message.splitlines()[0] if event.message else ''}",
+        "done": f"done in {event.seconds:.1f} s",
+        "failed": f"failed after {event.seconds:.1f} s",
+    }
+    if event.step == "started" and sys.stderr.isatty():
+        print(f"{head} …", end="\r", file=sys.stderr, flush=True)
+    else:
+        say(f"{head} {words[event.step]}")
+
+
+def _show_run(report: RunReport) -> None:
+    rows = [(stage.name, "done before" if stage.skipped else f"{stage.seconds:.1f} s", _result(stage.result)) for stage in report.stages]
+    table(f"Run {report.run} as of {day(report.as_of)}", ("stage", "took", "result"), rows, right=("took",))
+    if report.stages:
+        print(f"Executed notebooks: {report.stages[0].notebook.parent}")
+    if report.back_test:
+        print("This run looked back to before the newest snapshot: it published nothing.")
+    elif report.snapshot is not None:
+        print(f"Published: snapshot {report.snapshot}")
+
+
+def _result(result: dict[str, object]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in result.items() if isinstance(value, str | int | float | bool))
+
+
+def _files(paths: list[Path]) -> list[Path]:
+    """Files as given, folders as the files in them, in order of name."""
+    found: list[Path] = []
+    for path in paths:
+        found += (
+            sorted(below for below in path.iterdir() if below.is_file() and not below.name.startswith(".")) if path.is_dir() else [path]
+        )
+    return found

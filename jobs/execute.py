@@ -1,0 +1,110 @@
+"""Runs one notebook with Papermill: the process that the runner starts for a stage, and the function behind it.
+
+`python -m jobs.execute '{"notebook": …, "output": …, "failure": …, "parameters": {…}}'` ends with 0, with 1 after writing what failed,
+or with 75 where that says of itself that it may pass on a second try. Its standard input is a lifeline: it ends, with its
+kernel, when whoever holds the other end is gone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import sys
+import threading
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from jobs.outcome import Failure, write_failure
+from lakehouse.engine import explain
+
+DONE, FAILED, AGAIN = 0, 1, 75
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+ARROW = re.compile(r"^-+> *[0-9]+ (?P<line>.*)$", re.MULTILINE)
+
+
+def execute(notebook: Path, output: Path, parameters: Mapping[str, object], in_process: bool = False) -> Failure | None:
+    """Runs the notebook, keeps the executed copy at `output`; None, or what stopped it."""
+    from papermill import execute_notebook
+    from papermill.exceptions import PapermillExecutionError
+
+    try:
+        execute_notebook(
+            str(notebook),
+            str(output),
+            parameters=dict(parameters),
+            progress_bar=False,
+            cwd=str(output.parent),
+            **_engine(in_process),
+        )
+    except PapermillExecutionError as error:
+        line = _failing_line(error.traceback) or _first_line(error.source)
+        return explained(Failure(error.ename, error.evalue or "the cell ended with an error", error.exec_count, line))
+    except Exception as error:
+        cell, line = _last_started(output)
+        return Failure(type(error).__name__, str(error), cell, line)
+    return None
+
+
+def explained(failure: Failure) -> Failure:
+    """The failure in our own words where a raw error of the engine means that it is gone or out of memory."""
+    meant = None if failure.is_ours else explain(RuntimeError(f"{failure.error}: {failure.message}"))
+    return failure if meant is None else replace(failure, error=type(meant).__name__, message=str(meant))
+
+
+def main(argument: str) -> int:
+    _end_with_the_runner()
+    job = json.loads(argument)
+    failure = execute(Path(job["notebook"]), Path(job["output"]), job["parameters"])
+    if failure is None:
+        return DONE
+    write_failure(Path(job["failure"]), failure)
+    return AGAIN if failure.try_again else FAILED
+
+
+def _engine(in_process: bool) -> dict[str, object]:
+    if in_process:
+        from jobs.inprocess import register
+
+        return {"engine_name": register()}
+    from jobs.kernel import PrivateKernelManager
+
+    return {"kernel_manager_class": PrivateKernelManager, "start_timeout": 120}
+
+
+def _end_with_the_runner() -> None:
+    """Ends this process's group as soon as the runner's end of standard input is closed, even by a SIGKILL of the runner."""
+
+    def watch() -> None:
+        while os.read(0, 1024):
+            pass
+        os.killpg(os.getpgid(0), signal.SIGKILL)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _failing_line(traceback: list[str]) -> str:
+    """The cell's own line in a traceback as IPython writes it: the first one with an arrow before its number."""
+    found = ARROW.search(COLOUR.sub("", "\n".join(traceback)))
+    return found["line"].strip() if found else ""
+
+
+def _first_line(source: str) -> str:
+    lines = [line.strip() for line in source.splitlines() if line.strip() and not line.strip().startswith("#")]
+    return lines[0] if lines else ""
+
+
+def _last_started(output: Path) -> tuple[int | None, str]:
+    """The execution count and first line of the last code cell that was begun, from what was saved of the executed copy."""
+    try:
+        cells = json.loads(output.read_text(encoding="utf-8"))["cells"]
+    except (OSError, ValueError, KeyError):
+        return None, ""
+    begun = [cell for cell in cells if cell["cell_type"] == "code" and cell["metadata"].get("papermill", {}).get("start_time")]
+    return (len(begun), _first_line("".join(begun[-1]["source"]))) if begun else (None, "")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

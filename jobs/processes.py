@@ -1,0 +1,78 @@
+"""A stage's process and all that it starts: begun in a group of its own, ended whole.
+
+A kernel opens a session of its own, and what a notebook starts may do so too, so a group alone is not enough: everything that
+inherited the stage's `ZEROMARGIN_RESULT` belongs to it, whoever its parent is by now.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import psutil
+
+ROOT = Path(__file__).resolve().parent.parent
+MARK = "ZEROMARGIN_RESULT"
+GRACE_S = 2.0
+
+
+def start(arguments: list[str], environment: Mapping[str, str], log: Path) -> subprocess.Popen[bytes]:
+    """Starts this Python with `arguments`, leader of a new session; its output goes to `log`, its standard input is its lifeline."""
+    with log.open("ab") as sink:
+        return subprocess.Popen(
+            [sys.executable, *arguments],
+            env=dict(environment),
+            stdin=subprocess.PIPE,
+            stdout=sink,
+            stderr=subprocess.STDOUT,
+            cwd=ROOT,
+            start_new_session=True,
+        )
+
+
+def end(process: subprocess.Popen[bytes], mark: Path) -> None:
+    """Ends the process, its group, its descendants, and whatever else carries `mark`; waits until they are gone."""
+    doomed = {process.pid: psutil.Process(process.pid)} if process.poll() is None else {}
+    with contextlib.suppress(psutil.NoSuchProcess):
+        doomed |= {child.pid: child for child in psutil.Process(process.pid).children(recursive=True)}
+    if process.poll() is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    doomed |= {other.pid: other for other in marked(mark)}
+    _kill(list(doomed.values()))
+    if process.stdin is not None:
+        with contextlib.suppress(OSError):
+            process.stdin.close()
+    process.wait()
+
+
+def end_marked(folder: Path) -> int:
+    """Ends every process that runs for a stage whose result would lie under `folder`; returns how many there were."""
+    left = list(marked(folder))
+    _kill(left)
+    return len(left)
+
+
+def marked(place: Path) -> Iterator[psutil.Process]:
+    """The processes, this one and those above it excepted, whose stage's result is `place` or lies under it."""
+    own = psutil.Process()
+    spared = {own.pid, *(parent.pid for parent in own.parents())}
+    for process in psutil.process_iter():
+        if process.pid in spared:
+            continue
+        with contextlib.suppress(psutil.Error, OSError):
+            result = process.environ().get(MARK)
+            if result and (Path(result) == place or place in Path(result).parents):
+                yield process
+
+
+def _kill(processes: list[psutil.Process]) -> None:
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(processes, timeout=GRACE_S)

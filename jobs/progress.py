@@ -1,0 +1,28 @@
+"""What a run tells while it goes on. Whoever shows it takes these events; the runner knows nothing of terminals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+Step = Literal["started", "skipped", "again", "done", "failed"]
+
+
+@dataclass(frozen=True)
+class Event:
+    """Stage `number` of `total` of a run. `message` says why it is tried again or failed."""
+
+    step: Step
+    stage: str
+    number: int
+    total: int
+    seconds: float = 0.0
+    message: str = ""
+
+
+Progress = Callable[[Event], None]
+
+
+def silent(event: Event) -> None:
+    """Tells nobody."""

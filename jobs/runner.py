@@ -1,0 +1,184 @@
+"""Runs the stages of a run, one notebook after another, under the lake's lease, all against one endpoint.
+
+A run publishes through its notebooks alone, so one that fails or is killed leaves the newest snapshot as it was. Running again goes on with
+the first stage that is not done.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from jobs import pipeline, processes
+from jobs.attempt import Place, Result, attempt
+from jobs.outcome import Failure, error_class
+from jobs.parameters import checked
+from jobs.pipeline import Stage
+from jobs.progress import Event, Progress, silent
+from lakehouse.errors import StageFailed, StateError, TryAgain, UnknownName, ZeromarginError
+from lakehouse.settings import Settings
+from lakehouse.tables import Lake, runs
+from lakehouse.tables.lease import Lease
+from lakehouse.tables.opening import begin_or_resume
+from lakehouse.tables.runs import Run
+
+ENGINES = ("sail", "spark")
+LONGEST = 2000  # characters of an engine's message that are shown; the executed notebook has them all
+
+
+@dataclass(frozen=True)
+class StageReport:
+    """How one stage went. Skipped: an earlier attempt of the same run had done it."""
+
+    name: str
+    skipped: bool
+    seconds: float
+    result: dict[str, object]
+    notebook: Path
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """How a run went. `snapshot` is what is published now; None where nothing is yet."""
+
+    run: str
+    as_of: datetime
+    moment: datetime
+    engine: str
+    back_test: bool
+    snapshot: int | None
+    stages: tuple[StageReport, ...]
+
+
+def run(
+    settings: Settings,
+    stages: Iterable[str] | None = None,
+    as_of: str | None = None,
+    engine: str | None = None,
+    progress: Progress = silent,
+) -> RunReport:
+    """Runs the whole pipeline, or the named stages and those before them that the run has not done yet, and says how it went.
+
+    Raises `UnknownName` for a stage, an engine or a parameter that is not there, `LeaseHeld` when somebody else is writing, `GateFailed` or
+    `StageFailed` with the cell, the message and the executed notebook when a stage fails. Nothing that failed is published.
+    """
+    named = tuple(stages or ())
+    wanted = pipeline.chosen(named)
+    if engine is not None:
+        if engine not in ENGINES:
+            raise UnknownName("engine", engine, ENGINES)
+        settings = settings.model_copy(update={"engine": engine})
+    for stage in wanted:
+        checked(stage.notebook, {"run": "", "as_of": ""})
+    purpose = f"run {' '.join(named)}".strip()
+    with Lake(settings) as lake, lake.lease(purpose) as lease:
+        # Whoever held the lease before us is gone; what it started may not be.
+        processes.end_marked(settings.home / "runs")
+        record = begin_or_resume(lake, as_of, lease.token, continue_open=bool(named))
+        return _Going(lake, lease, record, progress).through(wanted[-1], again=frozenset(named))
+
+
+def run_folder(settings: Settings, run_id: str) -> Path:
+    """Where a run's executed notebooks, results and reports lie."""
+    return settings.home / "runs" / run_id
+
+
+class _Going:
+    """One run under way."""
+
+    def __init__(self, lake: Lake, lease: Lease, record: Run, progress: Progress) -> None:
+        self.lake, self.lease, self.record, self.progress = lake, lease, record, progress
+        self.stages = tuple(stage for stage in pipeline.STAGES if stage.looks_back or not record.back_test)
+        self.folder = run_folder(lake.settings, record.id)
+
+    def through(self, last: Stage, again: frozenset[str]) -> RunReport:
+        """Every stage up to `last` that is not done, and those in `again` though they are."""
+        ahead = self.stages[: self.stages.index(last) + 1] if last in self.stages else ()
+        reports = []
+        for number, stage in enumerate(ahead, 1):
+            done = self._done()
+            if stage.name in done and stage.name not in again:
+                self.progress(Event("skipped", stage.name, number, len(ahead)))
+                reports.append(StageReport(stage.name, True, 0.0, done[stage.name], self._place(stage).notebook))
+            else:
+                reports.append(self._stage(stage, number, len(ahead)))
+        if {stage.name for stage in self.stages} <= set(self._done()):
+            runs.end(self.lake.ops, self.record.id)
+        published = self.lake.snapshot()
+        return RunReport(
+            run=self.record.id,
+            as_of=self.record.as_of,
+            moment=self.record.moment,
+            engine=self.lake.settings.engine,
+            back_test=self.record.back_test,
+            snapshot=None if published is None else published.id,
+            stages=tuple(reports),
+        )
+
+    def _stage(self, stage: Stage, number: int, total: int) -> StageReport:
+        """Runs one stage, as often as its failures say that it may pass on another try."""
+        ops, place, began, tries = self.lake.ops, self._place(stage), time.monotonic(), 0
+        self._outdate_later(stage)
+        while True:
+            self.lease.check()
+            self.progress(Event("started", stage.name, number, total))
+            runs.start_stage(ops, self.record.id, stage.name)
+            outcome = self._attempt(stage)
+            runs.set_notebook(ops, self.record.id, stage.name, str(place.notebook))
+            seconds = time.monotonic() - began
+            if not isinstance(outcome, Failure):
+                self.progress(Event("done", stage.name, number, total, seconds))
+                return StageReport(stage.name, False, seconds, outcome, place.notebook)
+            if not outcome.try_again or tries == self.lake.settings.runner.retries:
+                break
+            tries += 1
+            self.progress(Event("again", stage.name, number, total, seconds, outcome.message))
+            self._revive_endpoint()
+        error = _error(stage, outcome, place)
+        runs.fail_stage(ops, self.record.id, stage.name, str(error), str(place.notebook))
+        self.progress(Event("failed", stage.name, number, total, seconds, outcome.message))
+        raise error
+
+    def _attempt(self, stage: Stage) -> Result | Failure:
+        given = {"run": self.record.id, "as_of": self.record.as_of.isoformat()}
+        try:
+            remote = self.lake.endpoint.url
+        except TryAgain as error:
+            return Failure(type(error).__name__, str(error))
+        return attempt(stage.notebook, given, self._place(stage), self.lake.settings, remote, self.lease.add_group)
+
+    def _done(self) -> dict[str, dict[str, object]]:
+        return {stage.name: stage.result for stage in runs.stage_runs(self.lake.ops, self.record.id) if stage.state == "done"}
+
+    def _outdate_later(self, stage: Stage) -> None:
+        """What later stages had made from what this one is about to make anew counts no longer."""
+        done = self._done()
+        for later in self.stages[self.stages.index(stage) + 1 :]:
+            if later.name in done:
+                runs.fail_stage(self.lake.ops, self.record.id, later.name, f"out of date: stage {stage.name} ran again")
+
+    def _revive_endpoint(self) -> None:
+        """Has another endpoint started where ours has died; one that was given to us is not ours to start."""
+        process = self.lake.endpoint.process
+        if process is not None and process.poll() is not None:
+            self.lake.close()
+
+    def _place(self, stage: Stage) -> Place:
+        return Place(self.folder, stage.name)
+
+
+def _error(stage: Stage, failure: Failure, place: Place) -> ZeromarginError:
+    """The failure as what it is to whoever started the run: a gate that said no, something to try again, or a stage that failed."""
+    message = failure.message if len(failure.message) <= LONGEST else f"{failure.message[:LONGEST]} …"
+    text = (
+        f"stage {stage.name} failed in {failure.place}: {message}\n"
+        f"{failure.error}; the executed notebook: {place.notebook}\n"
+        "Nothing of it was published. Running again goes on from this stage: zeromargin run"
+    )
+    kind = error_class(failure.error)
+    if issubclass(kind, TryAgain) or (issubclass(kind, StateError) and kind is not StateError):
+        return kind(text)
+    return StageFailed(text)

@@ -1,0 +1,99 @@
+"""Quantities, prices and amounts: texts and numbers to decimals, the same from every kind of file.
+
+A value becomes a double, times 10^scale, rounded half away from zero; as an integer of 10^-scale it is exact from there on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lakehouse.ingest.sources import Format
+from lakehouse.ingest.times import Ints, Mask
+
+QUANTITY_SCALE, MONEY_SCALE = 3, 4
+_PRECISION = 18
+_LIMIT = 10.0**_PRECISION
+_NUMBER = r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?$"
+_AWAY = "half_towards_infinity"
+
+
+@dataclass(frozen=True)
+class Scaled:
+    """Values as integers of 10^-scale, 0 where there is none: `missing` had nothing there, `bad` no number, or one of too many digits."""
+
+    units: Ints
+    missing: Mask
+    bad: Mask
+
+
+def scaled(column: pa.Array, scale: int, form: Format) -> Scaled:
+    """Stripped texts (null where there is none) or numbers as integers of 10^-scale."""
+    missing = column.is_null().to_numpy(zero_copy_only=False)
+    if pa.types.is_string(column.type):
+        doubles = _from_texts(column, form)
+    else:
+        doubles = _doubles(column.cast(pa.float64(), safe=False))
+        if pa.types.is_floating(column.type):
+            missing = missing | np.isnan(doubles)
+    return _rounded(doubles * 10.0**scale, missing)
+
+
+def times(quantity: Scaled, price: Scaled) -> Scaled:
+    """Quantity times unit price, exactly, rounded half away from zero to the scale of money."""
+    product = pc.multiply(decimals(quantity.units, QUANTITY_SCALE), decimals(price.units, MONEY_SCALE))
+    missing = quantity.missing | price.missing | quantity.bad | price.bad
+    size = np.abs(quantity.units.astype(np.float64) * price.units) / 10.0**QUANTITY_SCALE
+    bad = ~missing & (size >= _LIMIT - 1)
+    product = pc.if_else(pa.array(missing | bad), pa.scalar(None, product.type), product)
+    rounded = pc.round(product, MONEY_SCALE, _AWAY).cast(pa.decimal128(_PRECISION, MONEY_SCALE))
+    return Scaled(_units(rounded), missing, bad)
+
+
+def per_unit(amount: Scaled, quantity: Scaled) -> Scaled:
+    """What one unit cost, where a line says its total alone; none where nothing was sold."""
+    missing = amount.missing | quantity.missing | amount.bad | quantity.bad | (quantity.units == 0)
+    divisor = np.where(missing, 1, quantity.units).astype(np.float64)
+    return _rounded(amount.units.astype(np.float64) * 10.0**QUANTITY_SCALE / divisor, missing)
+
+
+def decimals(units: Ints, scale: int, valid: Mask | None = None) -> pa.Array:
+    """Integers of 10^-scale as DECIMAL(18, scale), null where not valid."""
+    halves = np.empty((len(units), 2), dtype=np.int64)
+    halves[:, 0] = units
+    halves[:, 1] = units >> 63
+    found = pa.Array.from_buffers(pa.decimal128(_PRECISION, scale), len(units), [None, pa.py_buffer(halves)])
+    return found if valid is None else pc.if_else(pa.array(valid), found, pa.scalar(None, found.type))
+
+
+def _from_texts(column: pa.Array, form: Format) -> npt.NDArray[np.float64]:
+    if form.thousands is not None:
+        column = pc.replace_substring(column, form.thousands, "")
+    if form.decimal != ".":
+        column = pc.replace_substring(column, form.decimal, ".")
+    is_number = pc.match_substring_regex(column, _NUMBER)
+    return _doubles(pc.if_else(is_number, column, pa.scalar(None, pa.string())).cast(pa.float64()))
+
+
+def _doubles(column: pa.Array) -> npt.NDArray[np.float64]:
+    """NaN for null."""
+    found: npt.NDArray[np.float64] = pc.fill_null(column, float("nan")).to_numpy(zero_copy_only=False)
+    return found
+
+
+def _rounded(values: npt.NDArray[np.float64], missing: Mask) -> Scaled:
+    good = ~missing & (np.abs(values) < _LIMIT)  # a NaN is smaller than nothing
+    whole = pc.round(pa.array(np.where(good, values, 0.0)), 0, _AWAY).to_numpy()
+    return Scaled(whole.astype(np.int64), missing, ~(good | missing))
+
+
+def _units(column: pa.Array) -> Ints:
+    """The integers under a DECIMAL(18, …) without nulls in view, 0 for null."""
+    filled = pc.fill_null(column, pa.scalar(0, column.type))
+    halves = np.frombuffer(filled.buffers()[1], dtype=np.int64)[2 * filled.offset : 2 * (filled.offset + len(filled))]
+    found: Ints = halves[::2].copy()
+    return found

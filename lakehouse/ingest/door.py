@@ -1,0 +1,230 @@
+"""The door: lines as they were written become lines of bronze, each judged for itself. Pure; no customer number leaves it but in `customers`.
+
+Reasons for which a line is refused:
+
+    ragged_line           it has not as many fields as the header, or its quotation marks don't match (or it is longer than a line can be)
+    bad_text              its bytes are not text in the source's encoding
+    bad_quantity          bad_price, bad_amount: there is something that is no number, or has more digits than are kept
+    bad_time              it is no time in any of the source's formats
+    bad_customer          the customer number lost digits on its way (1.23457E+13)
+    bad_promotion         neither yes nor no
+    missing_product_code  missing_quantity, missing_price, missing_time; missing_invoice and missing_store where the file has that column
+    too_old               sold before door.oldest
+    in_the_future         sold more than a day after the wall clock at landing
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lakehouse.ingest import amounts, times
+from lakehouse.ingest.amounts import MONEY_SCALE, QUANTITY_SCALE, Scaled
+from lakehouse.ingest.readers import RawBatch
+from lakehouse.ingest.sources import TEXTS, Cancellation, Format, Products, Source
+from lakehouse.ingest.times import Ints, Mask, Parsed
+from lakehouse.privacy.numbers import DamagedNumber, canonical
+
+# Facts about a sale, as opposed to a line that does not say what the source promises.
+FACTS = frozenset({"too_old", "in_the_future"})
+_YES, _NO = ("true", "t", "yes", "y", "1"), ("false", "f", "no", "n", "0")
+_NEEDED = ("product_code",)
+_NEEDED_IF_THERE = ("invoice", "store")
+_GRACE = timedelta(days=1)
+_EPOCH = datetime(1970, 1, 1)
+WALL = pa.timestamp("us", tz="UTC")  # shop wall time, carried as UTC
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the door goes by besides the source: lines sold before `oldest` or after `now` and a day are refused, and none may be used before
+    `moment`, the newest snapshot's."""
+
+    oldest: datetime
+    now: datetime
+    moment: datetime | None
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Lines of one batch, one entry per line everywhere. `columns` are bronze's (without digest, line id and customer); `customers` canonical
+    numbers; `identity` what line ids are made of, but for the customer; `broken` which lines break which rule."""
+
+    numbers: Ints
+    columns: Mapping[str, pa.Array]
+    customers: pa.Array
+    identity: Mapping[str, pa.Array]
+    broken: Mapping[str, Mask]
+
+
+@dataclass
+class _Rules:
+    broken: dict[str, Mask] = field(default_factory=dict)
+
+    def add(self, name: str, lines: Mask) -> None:
+        if lines.any():
+            self.broken[name] = self.broken[name] | lines if name in self.broken else lines
+
+
+def judge(batch: RawBatch, source: Source, form: Format, limits: Limits) -> Judged:
+    """Every line that could be read, as bronze keeps it, and what is wrong with it."""
+    rules = _Rules()
+    lines = len(batch.numbers)
+    given = {name: _stripped(column) for name, column in batch.columns.items()}
+    for name, value in source.constants.items():
+        given[name] = pa.repeat(pa.scalar(value), lines)
+    for name in (*_NEEDED, *(name for name in _NEEDED_IF_THERE if name in given)):
+        rules.add(f"missing_{name}", given[name].is_null().to_numpy(zero_copy_only=False))
+    nothing = pa.nulls(lines, pa.string())
+    texts = {name: given.get(name, nothing) for name in TEXTS}
+    if "store" not in given:
+        texts["store"] = pa.repeat(pa.scalar("all"), lines)
+
+    quantity = _number(given["quantity"], "quantity", QUANTITY_SCALE, form, rules)
+    price, amount = _money(given, quantity, form, rules)
+    sold = _sold_at(given["sold_at"], source)
+    rules.add("missing_time", sold.missing)
+    rules.add("bad_time", sold.bad)
+    dated = ~(sold.missing | sold.bad)
+    rules.add("too_old", dated & (sold.micros < _micros(limits.oldest)))
+    rules.add("in_the_future", dated & (sold.micros > _micros(limits.now + _GRACE)))
+    customers = _customers(given.get("customer", nothing), source, rules)
+    promotion = _flags(given.get("promotion", nothing), rules)
+
+    known = sold.micros if limits.moment is None else np.maximum(sold.micros, _micros(limits.moment))
+    columns = {
+        **{name: texts[name] for name in ("store", "invoice", "product_code", "description", "country")},
+        "source": pa.repeat(pa.scalar(source.name), lines),
+        "quantity": amounts.decimals(quantity.units, QUANTITY_SCALE),
+        "unit_price": amounts.decimals(price.units, MONEY_SCALE, ~price.missing),
+        "amount": amounts.decimals(amount.units, MONEY_SCALE),
+        "sold_at": _wall(sold.micros),
+        "covers": pa.repeat(pa.scalar(source.covers), lines),
+        "is_product": _is_product(texts["product_code"], source.products),
+        "is_cancellation": _is_cancellation(texts, quantity, source.cancellation),
+        "promotion": promotion,
+        "_known_at": _wall(known),
+    }
+    exact = {"quantity": quantity.units, "unit_price": price.units, "amount": amount.units, "sold_at": sold.micros}
+    identity = {**texts, **{name: pa.array(units) for name, units in exact.items()}, "promotion": promotion.cast(pa.string())}
+    return Judged(batch.numbers, columns, customers, identity, rules.broken)
+
+
+def reasons_of(broken: Mapping[str, Mask], lines: int) -> pa.Array:
+    """Per line the sorted names of the rules that it breaks."""
+    names = sorted(broken)
+    hits = np.array([broken[name] for name in names], dtype=bool).reshape(len(names), lines)
+    offsets = np.concatenate([[0], np.cumsum(hits.sum(axis=0))]).astype(np.int32)
+    which = np.nonzero(hits.T)[1]
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(names, pa.string()).take(pa.array(which)))
+
+
+def any_of(broken: Mapping[str, Mask], lines: int) -> Mask:
+    """Which lines break a rule."""
+    found = np.zeros(lines, dtype=bool)
+    for hit in broken.values():
+        found |= hit
+    return found
+
+
+def _stripped(column: pa.Array) -> pa.Array:
+    """Texts without outer spaces, null where nothing is left; anything else as it is."""
+    if not pa.types.is_string(column.type):
+        return column
+    stripped = pc.utf8_trim_whitespace(column)
+    return pc.if_else(pc.equal(pc.binary_length(stripped), 0), pa.scalar(None, pa.string()), stripped)
+
+
+def _number(column: pa.Array, name: str, scale: int, form: Format, rules: _Rules) -> Scaled:
+    found = amounts.scaled(column, scale, form)
+    rules.add(f"missing_{name}", found.missing)
+    rules.add(f"bad_{name}", found.bad)
+    return found
+
+
+def _money(given: Mapping[str, pa.Array], quantity: Scaled, form: Format, rules: _Rules) -> tuple[Scaled, Scaled]:
+    """Unit price and amount: as read, the one from the other where a source says only one."""
+    if "unit_price" in given:
+        price = _number(given["unit_price"], "price", MONEY_SCALE, form, rules)
+    if "amount" in given:
+        amount = _number(given["amount"], "amount", MONEY_SCALE, form, rules)
+    else:
+        amount = amounts.times(quantity, price)
+        rules.add("bad_amount", amount.bad)
+    if "unit_price" not in given:
+        price = amounts.per_unit(amount, quantity)
+        rules.add("bad_price", price.bad)
+    return price, amount
+
+
+def _sold_at(column: pa.Array, source: Source) -> Parsed:
+    zone, given_in = source.times.zone, source.times.given_in
+    if pa.types.is_string(column.type):
+        return times.from_texts(column, source.times.formats, zone, given_in)
+    return times.from_moments(column, zone, given_in)
+
+
+def _customers(column: pa.Array, source: Source, rules: _Rules) -> pa.Array:
+    """Canonical numbers, null where there is none; computed once per distinct text."""
+    nobody = {text.casefold() for text in source.missing_customer}
+    encoded = pc.dictionary_encode(column.cast(pa.string()))
+    found: list[str | None] = []
+    damaged: list[bool] = []
+    for text in encoded.dictionary.to_pylist():
+        try:
+            number = canonical(text)
+        except DamagedNumber:
+            number = None
+            damaged.append(True)
+        else:
+            damaged.append(False)
+        found.append(None if number is None or {number.casefold(), text.casefold()} & nobody else number)
+    bad = pa.array(damaged, pa.bool_()).take(encoded.indices)
+    rules.add("bad_customer", pc.fill_null(bad, False).to_numpy(zero_copy_only=False))
+    return pa.array(found, pa.string()).take(encoded.indices)
+
+
+def _flags(column: pa.Array, rules: _Rules) -> pa.Array:
+    if pa.types.is_boolean(column.type):
+        return column
+    if not pa.types.is_string(column.type):
+        column = column.cast(pa.float64(), safe=False).cast(pa.string())
+    lowered = pc.utf8_lower(column)
+    yes, no = (pc.is_in(lowered, pa.array(words)) for words in (_YES, _NO))
+    bad = pc.and_(column.is_valid(), pc.invert(pc.or_(yes, no)))
+    rules.add("bad_promotion", bad.to_numpy(zero_copy_only=False))
+    return pc.if_else(pc.or_(yes, no), yes, pa.scalar(None, pa.bool_()))
+
+
+def _is_product(codes: pa.Array, rule: Products) -> pa.Array:
+    matching = pc.match_substring_regex(codes, f"^(?:{rule.matching})$") if rule.matching is not None else codes.is_valid()
+    if not rule.but_not:
+        return matching
+    return pc.and_(matching, pc.invert(pc.is_in(pc.utf8_upper(codes), pa.array([code.upper() for code in rule.but_not]))))
+
+
+def _is_cancellation(texts: Mapping[str, pa.Array], quantity: Scaled, rule: Cancellation | None) -> pa.Array:
+    if rule is None:
+        return pa.repeat(pa.scalar(False), len(quantity.units))
+    if rule.negative_quantity or rule.column is None:
+        return pa.array(quantity.units < 0)
+    said = texts[rule.column]
+    if rule.prefix is not None:
+        found = pc.starts_with(said, rule.prefix, ignore_case=True)
+    else:
+        found = pc.is_in(pc.utf8_lower(said), pa.array([value.lower() for value in rule.values or ()]))
+    return pc.fill_null(found, False)
+
+
+def _wall(micros: Ints) -> pa.Array:
+    return pa.array(micros).cast(WALL)
+
+
+def _micros(moment: datetime) -> int:
+    since = moment - _EPOCH
+    return (since.days * 86_400 + since.seconds) * times.SECOND + since.microseconds

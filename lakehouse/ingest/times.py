@@ -1,0 +1,184 @@
+"""Times as files write them, to shop wall time in microseconds since 1970.
+
+Texts are matched by regular expressions rather than by strptime, which takes 2011-02-31 for the third of March.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import Self
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+Ints = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
+
+SECOND = 1_000_000
+_DAY = 86_400 * SECOND
+_QUARTER = 900 * SECOND  # no zone has changed its offset at any other moment since 1970
+_PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
+_FIRST, _LAST = -62_135_596_800, 253_402_300_799  # seconds of the years 1 to 9999
+_EPOCH = datetime(1970, 1, 1)
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_GROUPS = {
+    "Y": r"(?P<Y>[0-9]{4})",
+    "y": r"(?P<y>[0-9]{2})",
+    "m": r"(?P<m>[0-9]{1,2})",
+    "d": r"(?P<d>[0-9]{1,2})",
+    "b": rf"(?P<b>(?i:{'|'.join(_MONTHS)}))",
+    "H": r"(?P<H>[0-9]{1,2})",
+    "I": r"(?P<I>[0-9]{1,2})",
+    "p": r"(?P<p>(?i:am|pm))",
+    "M": r"(?P<M>[0-9]{2})",
+    "S": r"(?P<S>[0-9]{2})",
+    "f": r"(?P<f>[0-9]{1,6})[0-9]{0,3}",
+    "z": r"(?:[Zz]|(?P<zs>[+-])(?P<zh>[0-9]{2}):?(?P<zm>[0-9]{2}))",
+    "%": "%",
+}
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """Moments in microseconds since 1970, and which lines have none: `missing` had nothing there, `bad` had something else."""
+
+    micros: Ints
+    missing: Mask
+    bad: Mask
+
+
+@dataclass(frozen=True)
+class TimeFormat:
+    """A format of directives (%Y-%m-%d %H:%M:%S), as a regular expression over the whole text."""
+
+    text: str
+    pattern: str
+    directives: frozenset[str]
+
+    @property
+    def has_offset(self) -> bool:
+        return "z" in self.directives
+
+    @classmethod
+    @cache
+    def of(cls, text: str) -> Self:
+        """Raises `ValueError` for a directive that is not known, or a format that leaves the day open."""
+        parts = re.split(r"%(.)", text)
+        found = parts[1::2]
+        for directive in found:
+            if directive not in _GROUPS:
+                known = " ".join(f"%{name}" for name in _GROUPS)
+                raise ValueError(f'%{directive} in "{text}" is not a part of times. Known: {known}')
+        once = [directive for directive in found if directive != "%"]
+        chosen = frozenset(once)
+        if len(once) != len(chosen) or not ({"Y", "y"} & chosen and {"m", "b"} & chosen and "d" in chosen):
+            raise ValueError(f'"{text}" must have a year, a month and a day, each part once')
+        pattern = "".join(_GROUPS[part] if place % 2 else re.escape(part) for place, part in enumerate(parts))
+        return cls(text, f"^{pattern}$", chosen)
+
+
+def from_texts(column: pa.Array, formats: tuple[str, ...], zone: str | None, given_in: str | None) -> Parsed:
+    """Times of stripped texts (null where there is none), each by the first format that fits it."""
+    missing = column.is_null().to_numpy(zero_copy_only=False)
+    micros, good = np.zeros(len(column), dtype=np.int64), np.zeros(len(column), dtype=bool)
+    for text in formats:
+        rest = ~(missing | good)
+        if not rest.any():
+            break
+        form = TimeFormat.of(text)
+        found, fits = _read(column.filter(pa.array(rest)), form)
+        given = "UTC" if form.has_offset else given_in
+        places = np.flatnonzero(rest)[fits]
+        micros[places] = _to_shop(found[fits], given, zone)
+        good[places] = True
+    return Parsed(micros, missing, ~(good | missing))
+
+
+def from_moments(column: pa.Array, zone: str | None, given_in: str | None) -> Parsed:
+    """Times of a column of timestamps or dates. Timestamps with a zone are moments, and `zone` must be given for them."""
+    missing = column.is_null().to_numpy(zero_copy_only=False)
+    kind = column.type
+    if pa.types.is_date(kind):
+        values, per_second = _ints(column.cast(pa.date32()).cast(pa.int32())) * 86_400, 1
+        given_in = None
+    else:
+        values, per_second = _ints(column.cast(pa.int64())), _PER_SECOND[kind.unit]
+        given_in = "UTC" if kind.tz is not None else given_in
+    bad = ~missing & ((values // per_second < _FIRST) | (values // per_second > _LAST))
+    values = np.where(missing | bad, 0, values)
+    micros = values * (SECOND // per_second) if per_second <= SECOND else values // (per_second // SECOND)
+    return Parsed(_to_shop(micros, given_in, zone), missing, bad)
+
+
+def _read(column: pa.Array, form: TimeFormat) -> tuple[Ints, Mask]:
+    """Microseconds since 1970 in whatever zone the text is in (UTC where it has an offset), and which texts are such times."""
+    parts = pc.extract_regex(column, form.pattern)
+    fits: Mask = parts.is_valid().to_numpy(zero_copy_only=False)
+
+    def number(name: str, default: int = 0) -> Ints:
+        if f"(?P<{name}>" not in form.pattern:
+            return np.full(len(column), default, dtype=np.int64)
+        field = parts.field(name)
+        return _ints(pc.if_else(pc.equal(field, ""), None, field).cast(pa.int64()), default)
+
+    year = number("Y")
+    if "y" in form.directives:
+        short = number("y")
+        year = np.where(short < 69, 2000, 1900) + short
+    month = number("m", 1)
+    if "b" in form.directives:
+        month = _ints(pc.index_in(pc.utf8_lower(parts.field("b")), pa.array(_MONTHS)), -1) + 1
+    day, hour = number("d", 1), number("H")
+    if "I" in form.directives:
+        twelve = number("I", 12)
+        fits &= (twelve >= 1) & (twelve <= 12)
+        hour = twelve % 12
+    if "p" in form.directives:
+        after_noon = pc.equal(pc.utf8_lower(parts.field("p")), "pm").to_numpy(zero_copy_only=False)
+        hour = hour % 12 + 12 * after_noon.astype(np.int64)
+    minute, second = number("M"), number("S")
+    fits &= (year >= 1) & (month >= 1) & (month <= 12) & (hour <= 23) & (minute <= 59) & (second <= 59)
+    months = np.where(fits, (year - 1970) * 12 + month - 1, 0).astype("datetime64[M]")
+    first = months.astype("datetime64[D]").astype(np.int64)
+    after = (months + 1).astype("datetime64[D]").astype(np.int64)
+    fits &= (day >= 1) & (day <= after - first)
+    micros = ((first + day - 1) * 86_400 + hour * 3_600 + minute * 60 + second) * SECOND
+    if "f" in form.directives:
+        micros = micros + _ints(pc.utf8_rpad(parts.field("f"), 6, "0").cast(pa.int64()))
+    if form.has_offset:
+        sign = np.where(pc.equal(parts.field("zs"), "-").to_numpy(zero_copy_only=False), -1, 1)
+        hours, minutes = number("zh"), number("zm")
+        fits &= (hours <= 15) & (minutes <= 59)
+        micros = micros - sign * (hours * 3_600 + minutes * 60) * SECOND
+    return micros, fits
+
+
+def _to_shop(micros: Ints, given_in: str | None, zone: str | None) -> Ints:
+    """Wall time in `given_in` as wall time in `zone`; as it is where either is left out."""
+    if given_in is None or zone is None or given_in == zone:
+        return micros
+    utc = micros if given_in == "UTC" else micros - _offsets(micros, ZoneInfo(given_in), are_utc=False)
+    return utc if zone == "UTC" else utc + _offsets(utc, ZoneInfo(zone), are_utc=True)
+
+
+def _offsets(micros: Ints, zone: ZoneInfo, are_utc: bool) -> Ints:
+    """The zone's offset at each moment. Of a wall time that a clock showed twice, the first is meant."""
+    quarters, places = np.unique(micros // _QUARTER, return_inverse=True)
+    found = np.empty(len(quarters), dtype=np.int64)
+    for place, quarter in enumerate(quarters):
+        wall = _EPOCH + timedelta(microseconds=int(quarter) * _QUARTER)
+        offset = (wall.replace(tzinfo=UTC).astimezone(zone) if are_utc else wall.replace(tzinfo=zone)).utcoffset()
+        found[place] = int((offset or timedelta()).total_seconds()) * SECOND
+    shifted: Ints = found[places]
+    return shifted
+
+
+def _ints(column: pa.Array, default: int = 0) -> Ints:
+    found: Ints = pc.fill_null(column.cast(pa.int64()), default).to_numpy(zero_copy_only=False)
+    return found

@@ -1,0 +1,86 @@
+"""The vault's database: SQLite beside the tables, or PostgreSQL by URL. It has no history and is never pinned."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from sqlalchemy import Column, DateTime, Engine, Insert, Integer, LargeBinary, MetaData, String, Table, create_engine, event
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DatabaseError
+from sqlalchemy.schema import CreateTable
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+META = MetaData()
+BUSY_S = 60
+
+facts = Table(
+    "vault_facts",
+    META,
+    Column("name", String, primary_key=True),
+    Column("value", String, nullable=False),
+)
+
+customers = Table(
+    "vault_customers",
+    META,
+    Column("identity", String, primary_key=True),  # space of customer numbers
+    Column("lookup", LargeBinary(32), primary_key=True),  # HMAC-SHA256 of the number under the lookup subkey
+    Column("generation", Integer, nullable=False),  # which encryption subkey
+    Column("number", LargeBinary, nullable=False),  # nonce and AES-GCM of the number
+    Column("customer_key", String, nullable=False, unique=True),
+)
+
+tombstones = Table(
+    "vault_tombstones",
+    META,
+    Column("identity", String, primary_key=True),
+    Column("lookup", LargeBinary(32), primary_key=True),
+    Column("before", DateTime, nullable=False),  # lines sold before it come without a customer
+    Column("times", Integer, nullable=False),  # how often this person was erased
+)
+
+
+def connect(url: str) -> Engine:
+    """The database, its tables made where they are missing. SQLite's file is made readable by its owner alone."""
+    where = make_url(url)
+    options: dict[str, object] = {}
+    if where.get_backend_name() == "sqlite":
+        options["connect_args"] = {"timeout": BUSY_S}
+        if where.database:
+            _own_file(Path(where.database))
+    # Parameters stay out of error messages: they hold what the vault is there to hide.
+    engine = create_engine(where, hide_parameters=True, **options)
+    if engine.dialect.name == "sqlite":
+
+        @event.listens_for(engine, "connect")
+        def _(connection: object, _record: object) -> None:
+            cursor = connection.cursor()  # type: ignore[attr-defined]
+            cursor.execute("PRAGMA journal_mode=WAL")
+            # A key that a table holds must not be lost with the power, nor may a deleted row stay in the file's free pages.
+            cursor.execute("PRAGMA synchronous=FULL")
+            cursor.execute("PRAGMA secure_delete=ON")
+            cursor.close()
+
+    # Several processes may make the tables at the same moment, and one of them may lose.
+    for attempt in Retrying(
+        retry=retry_if_exception_type(DatabaseError), stop=stop_after_attempt(5), wait=wait_random_exponential(0.05, 1), reraise=True
+    ):
+        with attempt, engine.begin() as connection:
+            for table in META.sorted_tables:
+                connection.execute(CreateTable(table, if_not_exists=True))
+    return engine
+
+
+def insert_new(engine: Engine, table: Table) -> Insert:
+    """An INSERT that leaves rows alone which are there already."""
+    if engine.dialect.name == "postgresql":
+        return postgresql.insert(table).on_conflict_do_nothing()
+    return sqlite.insert(table).on_conflict_do_nothing()
+
+
+def _own_file(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))

@@ -1,0 +1,249 @@
+"""The vault: customer numbers in, customer keys out. Outside of it no natural number is kept."""
+
+from __future__ import annotations
+
+import hmac
+import os
+import secrets
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Self, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from sqlalchemy import Engine, select
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError, SQLAlchemyError
+
+from lakehouse.errors import TryAgain, VaultError
+from lakehouse.privacy.numbers import DamagedNumber, canonical
+from lakehouse.privacy.secrets import master_secret, subkey
+from lakehouse.privacy.store import connect, customers, facts, insert_new, tombstones
+from lakehouse.settings import Settings
+
+GENERATION = 1
+_CHECK = "check"
+_ROWS = 2_000  # values in one IN (…)
+_EPOCH = datetime(1970, 1, 1)
+_ALWAYS = int(np.iinfo(np.int64).min)
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class _Tombstone:
+    before_us: int
+    times: int
+
+
+class Vault:
+    """The open vault. `derived` says that keys are computed from the numbers, which is for comparisons only.
+
+    Raises `VaultError` for a secret that is not the one this vault was made with, before anything is done; `TryAgain` when the
+    database is busy or away.
+    """
+
+    def __init__(self, engine: Engine, master: bytes, derived: bool = False) -> None:
+        self.derived = derived
+        self._engine = engine
+        self._lookup_key = subkey(master, "lookup")
+        self._derive_key = subkey(master, "derived keys")
+        self._cipher = AESGCM(subkey(master, f"encryption {GENERATION}"))
+        self._check(subkey(master, _CHECK).hex())
+
+    # ------------------------------------------------------------------ exchange
+
+    def exchange(self, identity: str, numbers: pa.Array | pa.ChunkedArray, sold_at: pa.Array | pa.ChunkedArray | None = None) -> pa.Array:
+        """Keys for canonical numbers, line by line; null for null. Unknown numbers get a key, one for all processes.
+
+        `sold_at` (timestamps of the same lines) decides about people who were erased: a line from before that comes without a
+        customer, as does one without a time. No key is made for a person who has such lines alone.
+        """
+        codes, distinct = _encoded(numbers)
+        lookups = [self._lookup(identity, number) for number in distinct]
+        graves = self._tombstones(identity, lookups)
+        living = codes >= 0
+        if graves:
+            limits = np.array([graves[found].before_us if found in graves else _ALWAYS for found in lookups], dtype=np.int64)
+            living[living] = _moments(sold_at, len(codes))[living] >= limits[codes[living]]
+        wanted = np.unique(codes[living])
+        keys = self._keys(identity, {lookups[code]: distinct[code] for code in wanted}, graves)
+        by_code = pa.array([keys.get(found) for found in lookups], pa.string())
+        return by_code.take(pa.array(codes, mask=~living))
+
+    def look_up(self, identity: str, number: str) -> str | None:
+        """The key of a customer, or None; never makes one. The number may be in any of its forms."""
+        try:
+            found = canonical(number)
+        except DamagedNumber:
+            return None
+        if found is None:
+            return None
+        lookup = self._lookup(identity, found)
+        return self._known(identity, [lookup]).get(lookup)
+
+    def lookups(self, identity: str, numbers: pa.Array | pa.ChunkedArray) -> pa.Array:
+        """Lookup hashes (hex) of canonical numbers, null for null. They tell two customers apart without the vault's rows."""
+        codes, distinct = _encoded(numbers)
+        hashes = pa.array([self._lookup(identity, number).hex() for number in distinct], pa.string())
+        return hashes.take(pa.array(codes, mask=codes < 0))
+
+    def present(self, keys: Iterable[str]) -> set[str]:
+        """Those of the keys that still belong to somebody."""
+        found: set[str] = set()
+        with self._reading() as engine, engine.connect() as connection:
+            for part in _parts(sorted(set(keys))):
+                found.update(connection.execute(select(customers.c.customer_key).where(customers.c.customer_key.in_(part))).scalars())
+        return found
+
+    def identities(self) -> list[str]:
+        """The spaces of customer numbers that have somebody in them, sorted."""
+        with self._reading() as engine, engine.connect() as connection:
+            return list(connection.execute(select(customers.c.identity).distinct().order_by(customers.c.identity)).scalars())
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # ------------------------------------------------------------------ rows
+
+    def _check(self, value: str) -> None:
+        with self._reading() as engine:
+            with engine.begin() as connection:
+                connection.execute(insert_new(engine, facts), [{"name": _CHECK, "value": value}])
+            with engine.connect() as connection:
+                found = connection.execute(select(facts.c.value).where(facts.c.name == _CHECK)).scalar_one()
+        if not hmac.compare_digest(found, value):
+            raise VaultError(
+                "the vault's secret is not the one that this vault was made with. Set ZEROMARGIN_VAULT__SECRET (or the home's"
+                " secrets/vault) to the former one; nothing was read or written"
+            )
+
+    def _keys(self, identity: str, wanted: Mapping[bytes, str], graves: Mapping[bytes, _Tombstone]) -> dict[bytes, str]:
+        known = self._known(identity, list(wanted))
+        new = sorted(set(wanted) - set(known))
+        if not new:
+            return known
+        rows = [
+            {
+                "identity": identity,
+                "lookup": lookup,
+                "generation": GENERATION,
+                "number": self._encrypted(identity, lookup, wanted[lookup]),
+                "customer_key": self._new_key(identity, lookup, graves[lookup].times if lookup in graves else 0),
+            }
+            for lookup in new
+        ]
+        # Another process may meet the same customers now: its rows stay, and are what is read back.
+        with self._reading() as engine, engine.begin() as connection:
+            connection.execute(insert_new(engine, customers), rows)
+        known |= self._known(identity, new)
+        if set(known) < set(wanted):
+            raise TryAgain("the vault lost customers while they were exchanged: an erasure is under way. Load again when it is done")
+        return known
+
+    def _known(self, identity: str, lookups: Sequence[bytes]) -> dict[bytes, str]:
+        found: dict[bytes, str] = {}
+        with self._reading() as engine, engine.connect() as connection:
+            for part in _parts(lookups):
+                columns = select(customers.c.lookup, customers.c.customer_key)
+                rows = connection.execute(columns.where(customers.c.identity == identity, customers.c.lookup.in_(part)))
+                found |= {bytes(lookup): key for lookup, key in rows}
+        return found
+
+    def _tombstones(self, identity: str, lookups: Sequence[bytes]) -> dict[bytes, _Tombstone]:
+        found: dict[bytes, _Tombstone] = {}
+        with self._reading() as engine, engine.connect() as connection:
+            if connection.execute(select(tombstones.c.times).limit(1)).first() is None:
+                return found
+            for part in _parts(lookups):
+                columns = select(tombstones.c.lookup, tombstones.c.before, tombstones.c.times)
+                rows = connection.execute(columns.where(tombstones.c.identity == identity, tombstones.c.lookup.in_(part)))
+                found |= {bytes(lookup): _Tombstone(_microseconds(before), times) for lookup, before, times in rows}
+        return found
+
+    @contextmanager
+    def _reading(self) -> Iterator[Engine]:
+        try:
+            yield self._engine
+        except OperationalError as error:
+            reason = str(error.orig).splitlines()[0] if error.orig else "no answer"
+            raise TryAgain(f"the vault's database does not answer: {reason}. Try again; if it stays so, look at vault.url") from None
+
+    # ------------------------------------------------------------------ cryptography
+
+    def _lookup(self, identity: str, number: str) -> bytes:
+        return hmac.digest(self._lookup_key, f"{identity}\0{number}".encode(), "sha256")
+
+    def _encrypted(self, identity: str, lookup: bytes, number: str) -> bytes:
+        nonce = os.urandom(12)
+        return nonce + self._cipher.encrypt(nonce, number.encode(), identity.encode() + b"\0" + lookup)
+
+    def _new_key(self, identity: str, lookup: bytes, erased: int) -> str:
+        """32 hex digits. Who comes back after an erasure is somebody new, with derived keys too."""
+        if not self.derived:
+            return secrets.token_hex(16)
+        return hmac.digest(self._derive_key, f"{identity}\0{erased}\0".encode() + lookup, "sha256").hex()[:32]
+
+
+def open_vault(settings: Settings) -> Vault:
+    """The vault that the settings name, made on first use. Raises `VaultError` for a missing or a wrong secret."""
+    try:
+        engine = connect(settings.vault_url)
+        with engine.connect() as connection:
+            is_new = connection.execute(select(facts.c.value).where(facts.c.name == _CHECK)).first() is None
+    except (SQLAlchemyError, ImportError, OSError) as error:
+        raise VaultError(f"{_place(settings.vault_url)} can't be opened: {_reason(error)}. Look at vault.url") from None
+    try:
+        # A secret made for a vault that has one already could only be the wrong one.
+        return Vault(engine, master_secret(settings, may_make=is_new), settings.vault.keys == "derived")
+    except BaseException:
+        engine.dispose()
+        raise
+
+
+def _encoded(numbers: pa.Array | pa.ChunkedArray) -> tuple[npt.NDArray[np.int64], list[str]]:
+    """Codes into the distinct values (-1 for null), and those."""
+    whole = numbers.combine_chunks() if isinstance(numbers, pa.ChunkedArray) else numbers
+    encoded = pc.dictionary_encode(whole.cast(pa.string()))
+    return pc.fill_null(encoded.indices.cast(pa.int64()), -1).to_numpy(zero_copy_only=False).copy(), encoded.dictionary.to_pylist()
+
+
+def _moments(sold_at: pa.Array | pa.ChunkedArray | None, lines: int) -> npt.NDArray[np.int64]:
+    if sold_at is None:
+        return np.full(lines, _ALWAYS, dtype=np.int64)
+    found: npt.NDArray[np.int64] = pc.fill_null(sold_at.cast(pa.timestamp("us")).cast(pa.int64()), _ALWAYS).to_numpy()
+    return found
+
+
+def _microseconds(moment: datetime) -> int:
+    since = moment - _EPOCH
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+
+
+def _parts(values: Sequence[T]) -> Iterator[Sequence[T]]:
+    for start in range(0, len(values), _ROWS):
+        yield values[start : start + _ROWS]
+
+
+def _place(url: str) -> str:
+    try:
+        return f"the vault at {make_url(url).render_as_string(hide_password=True)}"
+    except ArgumentError:
+        return "the vault"
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, NoSuchModuleError | ArgumentError | ImportError):
+        return "there is no driver for that URL"
+    cause = getattr(error, "orig", None) or error
+    return str(cause).splitlines()[0]

@@ -1,0 +1,108 @@
+"""What the gate found: one result per rule that was asked for, shown to people and to programs."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+from lakehouse.quality.suites import Severity
+
+Example = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class RuleResult:
+    """One rule of one table. `rows` is how many rows fail it, where that can be said; `examples` some of them, without personal data."""
+
+    table: str
+    rule: str
+    ok: bool
+    observed: str
+    expected: str
+    rows: int | None = None
+    examples: tuple[Example, ...] = ()
+    severity: Severity = "stop"
+    about: str = ""
+
+    @property
+    def stops(self) -> bool:
+        return not self.ok and self.severity == "stop"
+
+
+@dataclass(frozen=True)
+class QualityReport:
+    """All results of one run. `docs` is the page that shows them, below the home."""
+
+    run: str
+    results: tuple[RuleResult, ...]
+    docs: str = ""
+
+    @property
+    def failed(self) -> tuple[RuleResult, ...]:
+        """Rules that stop the run."""
+        return tuple(result for result in self.results if result.stops)
+
+    @property
+    def warnings(self) -> tuple[RuleResult, ...]:
+        """Rules that failed and stop nothing."""
+        return tuple(result for result in self.results if not result.ok and not result.stops)
+
+    @property
+    def ok(self) -> bool:
+        return not self.failed
+
+    def summary(self) -> dict[str, object]:
+        """What a notebook declares as its result."""
+        return {
+            "ok": self.ok,
+            "rules": len(self.results),
+            "failed": [f"{result.table}: {result.rule}" for result in self.failed],
+            "warnings": [f"{result.table}: {result.rule}" for result in self.warnings],
+            "docs": self.docs,
+        }
+
+    def to_json(self) -> dict[str, object]:
+        """Everything, in JSON's own types."""
+        results = [asdict(result) | {"examples": [dict(example) for example in result.examples]} for result in self.results]
+        return {"run": self.run, "ok": self.ok, "docs": self.docs, "results": results}
+
+    def _counts(self) -> list[tuple[str, int, list[RuleResult]]]:
+        """Per table: its name, how many rules were asked, and those that failed."""
+        tables = dict.fromkeys(result.table for result in self.results)
+        mine = {table: [result for result in self.results if result.table == table] for table in tables}
+        return [(table, len(found), [result for result in found if not result.ok]) for table, found in mine.items()]
+
+    def __str__(self) -> str:
+        lines = [self._title()]
+        for table, asked, broken in self._counts():
+            lines.append(f"{table:<22} {asked - len(broken):>3} of {asked} rules hold")
+            lines += [f"  {_mark(result)} {_sentence(result)}" for result in broken]
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        rows = []
+        for table, asked, broken in self._counts():
+            said = "<br>".join(f"{_mark(result)} {html.escape(_sentence(result))}" for result in broken)
+            rows.append(f"<tr><td>{html.escape(table)}</td><td>{asked - len(broken)} of {asked}</td><td>{said or 'all hold'}</td></tr>")
+        head = "<tr><th>table</th><th>rules that hold</th><th>what does not</th></tr>"
+        return f"<p>{html.escape(self._title())}</p><table>{head}{''.join(rows)}</table>"
+
+    def _title(self) -> str:
+        verdict = "the gate is open" if self.ok else "the gate is shut"
+        return f"run {self.run}: {len(self.results)} rules, {len(self.failed)} stop, {len(self.warnings)} warn; {verdict}"
+
+
+def explained(result: RuleResult) -> str:
+    """A failed rule in full: what was found, what was expected, how many rows, some of them."""
+    shown = "; ".join(", ".join(f"{key}={value}" for key, value in example.items()) for example in result.examples)
+    return _sentence(result) + (f". For example: {shown}" if shown else "")
+
+
+def _sentence(result: RuleResult) -> str:
+    rows = "" if result.rows is None else f" ({result.rows:,} rows)"
+    return f"{result.rule}: found {result.observed}, expected {result.expected}{rows}"
+
+
+def _mark(result: RuleResult) -> str:
+    return "STOP" if result.stops else "warn"

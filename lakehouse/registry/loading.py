@@ -1,0 +1,142 @@
+"""Registered models by alias or version, found and opened without MLflow. This is what the service imports.
+
+Why not MLflow's own client: importing it takes 3 to 5 s and 130 MB, and imports pyspark wherever that is installed, which the service
+must never do. Its registry is five SQL tables, read here with two queries in a millisecond. The version of MLflow is pinned, and a test
+compares what this module says with what MLflow's client says, so a release that changes the tables is noticed before it is taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from urllib.parse import unquote, urlparse
+
+from sqlalchemy import Connection, column, create_engine, select, table
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import NullPool
+
+from lakehouse.errors import RegistryAway, TamperedModel, UnknownName
+from lakehouse.settings import Settings
+
+DIGEST, MOMENT, DECISION, REASONS = "digest", "moment", "decision", "reasons"
+
+_versions = table("model_versions", *map(column, ("name", "version", "run_id", "storage_location", "status")))
+_aliases = table("registered_model_aliases", *map(column, ("name", "alias", "version")))
+_tags = table("model_version_tags", *map(column, ("name", "version", "key", "value")))
+_metrics = table("latest_metrics", *map(column, ("run_uuid", "key", "value", "is_nan")))
+
+
+@dataclass(frozen=True)
+class Registered:
+    """One registered version: its digest, aliases, where its signed folder lies, and what the gate said of it."""
+
+    name: str
+    version: str
+    digest: str
+    aliases: tuple[str, ...]
+    folder: Path
+    moment: datetime | None
+    decision: str | None
+    reasons: tuple[str, ...]
+    metrics: dict[str, float]
+
+
+class Registry:
+    """Read access to the registry of a home, as it stands at each call."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._artifacts = settings.home / "mlartifacts"
+        self._file: Path | None = None
+        url = make_url(settings.mlflow_url)
+        options: dict[str, object] = {}
+        if url.get_backend_name() == "sqlite":
+            self._file = Path(str(url.database))
+            url = url.set(database=f"file:{self._file}", query={"mode": "ro", "uri": "true"})
+            options = {"timeout": 2}
+        # No pool: a database that was put away and back is found again at the next look.
+        self._engine = create_engine(url, poolclass=NullPool, connect_args=options)
+
+    def by_alias(self, name: str, alias: str) -> Registered | None:
+        """The version of a model that has the alias; None where nobody has. Raises `RegistryAway`, `TamperedModel`."""
+        with self._connect() as connection:
+            query = select(_aliases.c.version).where(_aliases.c.name == name, _aliases.c.alias == alias)
+            version = connection.execute(query).scalar()
+            if version is None:
+                return None
+            for found in _read(connection, self._artifacts, name, int(version)):
+                return found
+            raise TamperedModel(f"{name} version {version} is {alias}, but was not registered by zeromargin: it has no digest")
+
+    def by_version(self, name: str, version: str) -> Registered:
+        """One version of a model. Raises `UnknownName` where it has none of that number, `RegistryAway`."""
+        with self._connect() as connection:
+            found = list(_read(connection, self._artifacts, name, int(version))) if version.isdigit() else []
+            if not found:
+                known = [model.version for model in _read(connection, self._artifacts, name)]
+                raise UnknownName("version", version, known, where=name)
+            return found[0]
+
+    def versions(self, name: str | None = None) -> list[Registered]:
+        """Every registered version, of one model or of all, by name and number. Raises `RegistryAway`."""
+        with self._connect() as connection:
+            return list(_read(connection, self._artifacts, name))
+
+    @contextmanager
+    def _connect(self) -> Iterator[Connection]:
+        if self._file is not None and not self._file.exists():
+            raise RegistryAway(f"there is no model registry at {self._file}. Train models first: zeromargin run")
+        try:
+            with self._engine.connect() as connection:
+                yield connection
+        except SQLAlchemyError as error:
+            raise RegistryAway(f"the model registry does not answer: {error.__class__.__name__}. It is tried again") from error
+
+
+def versions(settings: Settings, name: str | None = None) -> list[Registered]:
+    """Every registered version of a home, of one model or of all; none where nothing was registered yet."""
+    try:
+        return Registry(settings).versions(name)
+    except RegistryAway:
+        if (settings.home / "mlflow.db").exists():
+            raise
+        return []
+
+
+def _read(connection: Connection, artifacts: Path, name: str | None = None, version: int | None = None) -> Iterable[Registered]:
+    query = select(_versions).where(_versions.c.status == "READY").order_by(_versions.c.name, _versions.c.version)
+    if name is not None:
+        query = query.where(_versions.c.name == name)
+    if version is not None:
+        query = query.where(_versions.c.version == version)
+    for row in connection.execute(query).all():
+        same = (row.name, row.version)
+        tags = {t.key: t.value for t in connection.execute(select(_tags).where(_tags.c.name == same[0], _tags.c.version == same[1]))}
+        if DIGEST not in tags:
+            continue  # registered by hand, not by us: nothing is known of what it holds
+        aliases = connection.execute(select(_aliases.c.alias).where(_aliases.c.name == same[0], _aliases.c.version == same[1])).scalars()
+        metrics = connection.execute(select(_metrics).where(_metrics.c.run_uuid == row.run_id, ~_metrics.c.is_nan)).all()
+        yield Registered(
+            name=row.name,
+            version=str(row.version),
+            digest=tags[DIGEST],
+            aliases=tuple(sorted(aliases)),
+            folder=_folder(row.storage_location, artifacts),
+            moment=datetime.fromisoformat(tags[MOMENT]) if MOMENT in tags else None,
+            decision=tags.get(DECISION),
+            reasons=tuple(tags.get(REASONS, "").splitlines()),
+            metrics={metric.key: float(metric.value) for metric in metrics},
+        )
+
+
+def _folder(location: str, artifacts: Path) -> Path:
+    """The signed folder within a logged model. A home that was moved or mounted elsewhere keeps its models: what counts is the path
+    below `mlartifacts`, not the absolute one that MLflow wrote down."""
+    logged = Path(unquote(urlparse(location).path))
+    if artifacts.name in logged.parts:
+        below = logged.parts[len(logged.parts) - logged.parts[::-1].index(artifacts.name) :]
+        logged = artifacts.joinpath(*below)
+    return logged / "artifacts" / "model"

@@ -1,0 +1,43 @@
+"""MLflow on a home: its database is `mlflow.db`, its files lie in `mlartifacts`, and there is no server."""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import TYPE_CHECKING
+
+from lakehouse.settings import Settings
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+_QUIET = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+}
+
+
+def connect(settings: Settings) -> MlflowClient:
+    """A client of the home's registry, which the module-level functions of MLflow use from now on too."""
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
+    import mlflow
+    from mlflow import MlflowClient
+
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.ERROR)  # it tells of every migration and every missing `pip`
+    settings.home.mkdir(parents=True, exist_ok=True)
+    mlflow.set_tracking_uri(settings.mlflow_url)
+    mlflow.set_registry_uri(settings.mlflow_url)
+    return MlflowClient(settings.mlflow_url, settings.mlflow_url)
+
+
+def experiment(client: MlflowClient, settings: Settings, name: str) -> str:
+    """The id of a model's experiment, made on first use."""
+    found = client.get_experiment_by_name(name)
+    if found is not None:
+        return str(found.experiment_id)
+    return str(client.create_experiment(name, artifact_location=(settings.home / "mlartifacts").as_uri()))

@@ -1,0 +1,98 @@
+"""Errors as RFC 9457 problem documents: what was found, what was expected, what to do. Never a stack trace, never what was sent.
+
+404 unknown-product      nothing was ever sold or learnt under that product and store
+404 unknown-model        no such model
+404 not-found            no such address
+405 method-not-allowed   the address knows other methods
+422 invalid-request      the body is not JSON, or a field is missing, unknown or out of its range
+500 internal             a defect of ours; the log has it under the same request id
+503 nothing-published    nothing is published yet: the lake has to be run first
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Mapping
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
+
+MEDIA_TYPE = "application/problem+json"
+
+log = logging.getLogger(__name__)
+
+
+class Problem(Exception):
+    """An answer that is a problem. `kind` is the anchor of its explanation in /docs."""
+
+    def __init__(self, status: int, kind: str, title: str, detail: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(f"{title}: {detail}")
+        self.status, self.kind, self.title, self.detail, self.headers = status, kind, title, detail, headers
+
+
+class UnknownProduct(Problem):
+    def __init__(self, product: str, store: str) -> None:
+        super().__init__(
+            404,
+            "unknown-product",
+            "Unknown product or store",
+            f'Nothing is known of product "{product}" in store "{store}". Products are known from their first published sale on; '
+            'where a retailer has no stores, the store is "all".',
+        )
+
+
+class UnknownModel(Problem):
+    def __init__(self, name: str, known: tuple[str, ...]) -> None:
+        super().__init__(404, "unknown-model", "Unknown model", f'There is no model "{name}". Models: {", ".join(known)}')
+
+
+class NothingPublishedYet(Problem):
+    def __init__(self) -> None:
+        super().__init__(
+            503,
+            "nothing-published",
+            "Nothing is published yet",
+            "Load sales and run the lake first (zeromargin load, zeromargin run). This service looks again by itself.",
+            headers={"Retry-After": "30"},
+        )
+
+
+def document(
+    request: Request, status: int, kind: str, title: str, detail: str, headers: Mapping[str, str] | None = None, **extra: object
+) -> Response:
+    body = {"type": f"/docs#{kind}", "title": title, "status": status, "detail": detail, "instance": request.url.path, **extra}
+    return JSONResponse(body, status_code=status, media_type=MEDIA_TYPE, headers=dict(headers or {}))
+
+
+def install(app: FastAPI) -> None:
+    """Let every error of the app end as a problem document."""
+
+    @app.exception_handler(Problem)
+    async def problem(request: Request, error: Problem) -> Response:
+        return document(request, error.status, error.kind, error.title, error.detail, error.headers)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> Response:
+        found = error.errors()
+        if any(item["type"] == "json_invalid" for item in found):
+            expected = "Send a JSON object with content-type application/json."
+            return document(request, 422, "invalid-request", "The body is not JSON", expected)
+        # Without the values: a customer number must not come back, nor land in anybody's log of errors.
+        errors = [{"field": ".".join(map(str, item["loc"][1:])) or "body", "reason": str(item["msg"])} for item in found]
+        detail = "; ".join(f"{item['field']}: {item['reason']}" for item in errors)
+        return document(request, 422, "invalid-request", "The request is not valid", detail, errors=errors)
+
+    @app.exception_handler(HTTPException)
+    async def http(request: Request, error: HTTPException) -> Response:
+        kind = {404: "not-found", 405: "method-not-allowed"}.get(error.status_code, "http")
+        detail = f"{request.method} {request.url.path}: {error.detail}. What there is: /docs"
+        return document(request, error.status_code, kind, str(error.detail), detail, error.headers)
+
+    @app.exception_handler(Exception)
+    async def defect(request: Request, error: Exception) -> Response:
+        number = uuid.uuid4().hex
+        log.error("request %s failed: %s", number, type(error).__name__, exc_info=error)
+        return document(request, 500, "internal", "Something went wrong here", f"It is in the log as {number}.", request_id=number)

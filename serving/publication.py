@@ -1,0 +1,60 @@
+"""What the lake published last, read from the run database without the library that writes it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from sqlalchemy import column, create_engine, select, table
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import NullPool
+
+from lakehouse.errors import TryAgain
+from lakehouse.settings import Settings
+
+_snapshots = table("snapshots", *map(column, ("id", "as_of", "moment", "every", "undone")))
+
+
+@dataclass(frozen=True)
+class Publication:
+    """The newest snapshot: the day it was told, its moment, and the distance to the next."""
+
+    snapshot: int
+    as_of: datetime
+    moment: datetime
+    step: timedelta
+
+
+class Publications:
+    """The run database of a home, read at each call."""
+
+    def __init__(self, settings: Settings) -> None:
+        url = make_url(settings.ops_url)
+        self._file: Path | None = None
+        options: dict[str, object] = {}
+        if url.get_backend_name() == "sqlite":
+            self._file = Path(str(url.database))
+            url = url.set(database=f"file:{self._file}", query={"mode": "ro", "uri": "true"})
+            options = {"timeout": 2}
+        self._engine = create_engine(url, poolclass=NullPool, connect_args=options)
+
+    def newest(self) -> Publication | None:
+        """None where nothing is published yet. Raises `TryAgain` when the database does not answer."""
+        if self._file is not None and not self._file.exists():
+            return None
+        query = select(_snapshots).where(~_snapshots.c.undone).order_by(_snapshots.c.id.desc()).limit(1)
+        try:
+            with self._engine.connect() as connection:
+                row = connection.execute(query).first()
+        except SQLAlchemyError as error:
+            raise TryAgain(f"the run database does not answer: {error.__class__.__name__}. It is tried again") from error
+        if row is None:
+            return None
+        step = timedelta(days=7 if row.every == "week" else 1)
+        return Publication(row.id, _time(row.as_of), _time(row.moment), step)
+
+
+def _time(value: datetime | str) -> datetime:
+    return datetime.fromisoformat(value) if isinstance(value, str) else value

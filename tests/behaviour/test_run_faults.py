@@ -1,0 +1,184 @@
+"""Runs that are broken off by what happens to machines. Whatever it was: running again gives the tables of an undisturbed run."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from jobs import environment, processes
+from jobs.progress import Event
+from jobs.runner import run as run_stages
+from lakehouse import settings as settings_module
+from lakehouse.errors import GateFailed, LeaseHeld, StageFailed
+from lakehouse.settings import Settings
+from lakehouse.tables import Lake
+from tests.conftest import SECRET
+from tests.shop import Line, Shop
+
+UNTIL = ["features"]
+PATIENCE_S = 60
+Digests = dict[str, str]
+
+
+def lines() -> list[Line]:
+    """Five products, seven customers, a receipt of three lines on each of 50 days, and one line that comes back."""
+    sold = [
+        Line(
+            product=f"P{number % 5}",
+            sold_at=f"2011-{1 + day // 28:02d}-{1 + day % 28:02d}T10:0{number}:00",
+            quantity=str(1 + (day + number) % 4),
+            invoice=str(day),
+            customer=f"c{day % 7}",
+        )
+        for day in range(50)
+        for number in range(3)
+    ]
+    return [*sold, Line("P1", "2011-02-20T09:00:00", quantity="-2", invoice="C1", customer="c1")]
+
+
+def in_kernel(settings: Settings) -> Settings:
+    return settings.model_copy(update={"runner": settings.runner.model_copy(update={"in_process": False})})
+
+
+def digests(lake: Lake) -> Digests:
+    """Of every derived table as it is published."""
+    return {name: lake.digest(name).digest for name, table in lake.catalog.items() if table.kind == "derived"}
+
+
+def wait_for(what: Callable[[], bool]) -> None:
+    deadline, pause = time.monotonic() + PATIENCE_S, threading.Event()
+    while not what():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        pause.wait(0.05)
+
+
+def kernels(home: Path) -> list[psutil.Process]:
+    """Kernels that run for a stage of this home."""
+    found = []
+    for process in processes.marked(home / "runs"):
+        with contextlib.suppress(psutil.Error):
+            if "ipykernel_launcher" in process.cmdline():
+                found.append(process)
+    return found
+
+
+@pytest.fixture
+def shop(lake: Lake) -> Shop:
+    found = Shop(lake)
+    found.land(*lines())
+    return found
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Digests:
+    """What the run that nothing happens to makes of the lines."""
+    home = tmp_path_factory.mktemp("undisturbed") / "home"
+    settings = settings_module.load(home, "test", {"vault": {"keys": "derived", "secret": SECRET}}, environ={})
+    with Lake(settings) as lake:
+        lake.create_tables()
+        Shop(lake).land(*lines())
+        run_stages(settings, UNTIL)
+        return digests(lake)
+
+
+@pytest.mark.slow
+def test_a_kernel_that_is_killed_fails_its_stage_and_running_again_heals_it(shop: Shop, settings: Settings, undisturbed: Digests) -> None:
+    run_stages(settings, ["silver"])
+
+    def kill() -> None:
+        wait_for(lambda: bool(kernels(settings.home)))
+        for kernel in kernels(settings.home):
+            kernel.kill()
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    with pytest.raises(StageFailed, match="stage gold failed"):
+        run_stages(in_kernel(settings), ["gold"])
+    killer.join()
+    assert shop.lake.snapshot() is None
+
+    run_stages(settings, UNTIL)
+
+    assert digests(shop.lake) == undisturbed
+
+
+@pytest.mark.slow
+def test_a_runner_that_is_killed_leaves_no_process_and_running_again_heals_it(
+    shop: Shop, settings: Settings, undisturbed: Digests, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_stages(settings, ["silver"])
+    own = environment.of_stage(in_kernel(settings), "", Path("unused"))
+    environ = {**os.environ, **own, "SPARK_REMOTE": os.environ["SPARK_REMOTE"], "PYTHONPATH": str(processes.ROOT)}
+    del environ["ZEROMARGIN_RESULT"]
+    runner = subprocess.Popen([sys.executable, "-m", "jobs.cli", "run", *UNTIL], env=environ, stderr=subprocess.DEVNULL)
+    try:
+        wait_for(lambda: bool(kernels(settings.home)))
+    finally:
+        runner.send_signal(signal.SIGKILL)
+        runner.wait()
+
+    wait_for(lambda: not list(processes.marked(settings.home / "runs")))
+    assert shop.lake.snapshot() is None
+
+    run_stages(settings, UNTIL)
+
+    assert digests(shop.lake) == undisturbed
+
+
+def test_an_endpoint_that_is_killed_in_the_middle_costs_a_second_try(
+    shop: Shop, settings: Settings, undisturbed: Digests, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SPARK_REMOTE")
+    before = {child.pid for child in psutil.Process().children()}
+    events: list[Event] = []
+
+    def kill_once(event: Event) -> None:
+        events.append(event)
+        if (event.step, event.stage) == ("started", "gold") and not any(earlier.step == "again" for earlier in events):
+            for child in psutil.Process().children():
+                if child.pid not in before:
+                    child.kill()
+
+    run_stages(settings, UNTIL, progress=kill_once)
+
+    assert [event.stage for event in events if event.step == "again"] == ["gold"]
+    assert digests(shop.lake) == undisturbed
+
+
+def test_of_two_runs_at_once_the_second_is_refused_and_the_first_is_as_if_alone(
+    shop: Shop, settings: Settings, undisturbed: Digests
+) -> None:
+    refused: list[LeaseHeld] = []
+
+    def run_another(event: Event) -> None:
+        if (event.step, event.stage) == ("started", "gold"):
+            with pytest.raises(LeaseHeld) as error:
+                run_stages(settings, UNTIL)
+            refused.append(error.value)
+
+    run_stages(settings, UNTIL, progress=run_another)
+
+    assert len(refused) == 1
+    assert digests(shop.lake) == undisturbed
+
+
+def test_a_gate_that_fails_leaves_what_was_published_as_it_was(shop: Shop, settings: Settings, undisturbed: Digests) -> None:
+    run_stages(settings, UNTIL)
+    published = shop.lake.snapshot()
+    shop.land(*(Line(f"P{number}", "2011-02-25T10:00:00", reasons=("bad_price",), identity=str(number)) for number in range(400)))
+
+    with pytest.raises(GateFailed, match="stage quality failed"):
+        run_stages(settings, UNTIL)
+
+    assert shop.lake.snapshot() == published
+    assert digests(shop.lake) == undisturbed

@@ -1,0 +1,179 @@
+"""The command line: exit codes, hints, and answers that are alone on standard output."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from datetime import date, datetime
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from jobs.cli import globals_first, main
+from jobs.cli_session import plain
+from jobs.processes import ROOT
+from lakehouse.tables import catalog
+
+Output = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(autouse=True)
+def _in_a_fresh_home(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ZEROMARGIN_HOME", str(home))
+    monkeypatch.setenv("ZEROMARGIN_PROFILE", "test")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (["rnu"], "'run'"),
+        (["run", "silvr"], 'Did you mean "silver"'),
+        (["run", "--engine", "sparc"], 'Did you mean "spark"'),
+        (["show", "gold.daily_sale"], 'Did you mean "gold.daily_sales"'),
+        (["digest", "gold.product", "--json"], 'Did you mean "gold.products"'),
+        (["history", "silver.sale"], 'Did you mean "silver.sales"'),
+        (["--profile", "tset", "status"], 'Did you mean "test"'),
+        (["status", "--jsn"], "--json"),
+        (["models", "demnad"], 'model "demnad" is unknown'),
+        (["load"], "Missing argument"),
+        (["show", "gold.products", "--version", "one"], "--version"),
+        (["show", "gold.products", "--version", "1", "--at", "2011-01-01"], "not both"),
+    ],
+)
+def test_wrong_use_ends_with_2_and_a_hint_on_standard_error(arguments: list[str], hint: str, capsys: Output) -> None:
+    assert main(arguments) == 2
+
+    shown = capsys.readouterr()
+    assert hint in shown.err
+    assert shown.out == ""
+    assert "Traceback" not in shown.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["show", "gold.products"], "nothing published yet"),
+        (["show", "gold.products", "--at", "2011-01-01"], "nothing was published as of 2011-01-01"),
+        (["show", "gold.products", "--at", "1 January"], "Expected YYYY-MM-DD"),
+        (["sql", "DROP TABLE gold.products"], "lake.sql takes one SELECT"),
+        (["history", "gold.products"], "there is no table at"),
+    ],
+)
+def test_what_can_not_be_done_ends_with_1_and_says_why(arguments: list[str], words: str, capsys: Output) -> None:
+    assert main(arguments) == 1
+
+    shown = capsys.readouterr()
+    assert words in shown.err
+    assert shown.out == ""
+
+
+def test_no_command_is_wrong_use_and_names_them(capsys: Output) -> None:
+    assert main([]) == 2
+    assert "Commands: sample, load, run, status" in capsys.readouterr().err
+
+
+def test_a_misspelt_setting_is_named(monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:
+    monkeypatch.setenv("ZEROMARGIN_ENDPOINT__MEMORY_BG", "1")
+
+    assert main(["status"]) == 2
+    assert 'Did you mean "memory_gb"' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["status", "tables", "models"])
+def test_a_listing_as_json_is_alone_on_standard_output(command: str, capsys: Output) -> None:
+    assert main([command, "--json"]) == 0
+
+    json.loads(capsys.readouterr().out)
+
+
+def test_the_status_of_a_fresh_home_has_its_fixed_shape(capsys: Output) -> None:
+    main(["status", "--json"])
+
+    found = json.loads(capsys.readouterr().out)
+    assert {name: found[name] for name in ("profile", "engine", "as_of", "models", "pins", "last_run")} == {
+        "profile": "test",
+        "engine": "sail",
+        "as_of": None,
+        "models": [],
+        "pins": [],
+        "last_run": None,
+    }
+    assert {tuple(table) for table in found["tables"]} == {("name", "version", "rows", "bytes")}
+    assert {table["name"] for table in found["tables"]} == set(catalog.load())
+
+
+def test_derived_keys_are_pointed_out(monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:
+    monkeypatch.setenv("ZEROMARGIN_VAULT__KEYS", "derived")
+
+    main(["status"])
+
+    assert "Not for real customers" in capsys.readouterr().out
+
+
+def test_status_for_people_names_every_table(capsys: Output) -> None:
+    assert main(["status"]) == 0
+
+    shown = capsys.readouterr().out
+    assert "nothing published yet" in shown
+    assert all(name in shown for name in catalog.load())
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--home", "there", "status", "--json"],
+        ["status", "--json", "--home", "there"],
+        ["status", "--home=there", "--json"],
+    ],
+)
+def test_the_home_may_be_named_anywhere(arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    assert main(arguments) == 0
+    assert json.loads(capsys.readouterr().out)["home"] == str(tmp_path / "there")
+
+
+def test_after_two_dashes_nothing_is_an_option() -> None:
+    assert globals_first(["sql", "--", "--home"]) == ["sql", "--", "--home"]
+
+
+def test_values_become_what_json_has() -> None:
+    row = {
+        "day": date(2011, 12, 10),
+        "at": datetime(2011, 12, 10),
+        "later": datetime(2011, 12, 10, 8, 26),
+        "units": Decimal("3.000"),
+        "price": Decimal("2.5500"),
+        "products": ["a", None],
+        "path": Path("x"),
+    }
+
+    assert plain(row) == {
+        "day": "2011-12-10",
+        "at": "2011-12-10",
+        "later": "2011-12-10T08:26:00",
+        "units": 3,
+        "price": 2.55,
+        "products": ["a", None],
+        "path": "x",
+    }
+
+
+HELP = """
+import resource, sys
+from jobs.cli import main
+code = main(["--help"])
+heavy = sorted(name for name in ("pyspark", "papermill", "mlflow", "feast", "pandas") if name in sys.modules)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_utime, code, heavy, file=sys.stderr)
+"""
+
+
+def test_help_takes_less_than_a_second_of_work_and_imports_nothing_heavy() -> None:
+    done = subprocess.run([sys.executable, "-c", HELP], capture_output=True, text=True, cwd=ROOT, check=True)
+
+    seconds, code, heavy = done.stderr.split(maxsplit=2)
+    assert float(seconds) < 1.0
+    assert (code, heavy.strip()) == ("0", "[]")
+    assert "serve" in done.stdout

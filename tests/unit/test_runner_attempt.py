@@ -1,0 +1,136 @@
+"""One notebook in a process and a kernel of its own."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import nbformat
+import psutil
+import pytest
+
+from jobs import processes
+from jobs.attempt import Place, attempt
+from jobs.outcome import Failure
+from lakehouse import settings
+from lakehouse.errors import InputError, UnknownName
+from lakehouse.settings import Settings
+from tests.pages import FINISH, page
+
+REMOTE = "sc://127.0.0.1:1"
+GIVEN = {"run": "r1", "as_of": "2011-12-10"}
+
+
+def in_kernel(home: Path, deadline_s: float = 120) -> Settings:
+    return settings.load(home, "test", {"runner": {"in_process": False, "deadline_s": deadline_s}}, environ={})
+
+
+@pytest.fixture
+def place(home: Path) -> Place:
+    return Place(home / "runs" / "r1", "stage")
+
+
+def test_the_declared_result_is_read_and_the_executed_copy_is_kept(home: Path, place: Place) -> None:
+    notebook = page(home / "stage.ipynb", FINISH)
+    groups: list[int] = []
+
+    found = attempt(notebook, GIVEN, place, in_kernel(home), REMOTE, groups.append)
+
+    assert found == {"run": "r1", "as_of": "2011-12-10", "remote": REMOTE}
+    assert any("injected-parameters" in cell.metadata.get("tags", []) for cell in nbformat.read(place.notebook, as_version=4).cells)
+    assert len(groups) == 1
+    assert not psutil.pid_exists(groups[0])
+
+
+def test_a_kernel_talks_over_sockets_that_only_its_owner_can_reach(home: Path, place: Place) -> None:
+    look = (
+        "import json, os, pathlib, stat\n"
+        "from ipykernel.kernelapp import IPKernelApp\n"
+        "app = IPKernelApp.instance()\n"
+        "mode = stat.S_IMODE(pathlib.Path(app.abs_connection_file).parent.stat().st_mode)\n"
+        "found = {'transport': app.transport, 'others_may': mode & 0o077}\n"
+        "pathlib.Path(os.environ['ZEROMARGIN_RESULT']).write_text(json.dumps(found))"
+    )
+
+    found = attempt(page(home / "stage.ipynb", look), GIVEN, place, in_kernel(home), REMOTE)
+
+    assert found == {"transport": "ipc", "others_may": 0}
+
+
+def test_a_notebook_that_hangs_is_ended_with_its_kernel_and_what_it_started(home: Path, place: Place) -> None:
+    pids = home / "pids"
+    hang = (
+        "import os, pathlib, subprocess, sys\n"
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'], start_new_session=True)\n"
+        f"pathlib.Path({str(pids)!r}).write_text(f'{{os.getpid()}} {{child.pid}}')\n"
+        "child.wait()"
+    )
+    began = time.monotonic()
+
+    found = attempt(page(home / "stage.ipynb", hang), GIVEN, place, in_kernel(home, deadline_s=8), REMOTE)
+
+    assert isinstance(found, Failure)
+    assert "deadline of 8 s" in found.message
+    assert time.monotonic() - began < 14
+    assert [pid for pid in map(int, pids.read_text().split()) if psutil.pid_exists(pid)] == []
+
+
+def test_a_kernel_that_is_killed_is_a_failure_that_names_the_cell(home: Path, place: Place) -> None:
+    die = "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)"
+
+    found = attempt(page(home / "stage.ipynb", die), GIVEN, place, in_kernel(home), REMOTE)
+
+    assert isinstance(found, Failure)
+    assert (found.error, found.line, found.try_again) == ("DeadKernelError", "import os, signal", False)
+
+
+@pytest.mark.parametrize("in_process", [True, False])
+def test_a_failure_says_the_error_the_cell_and_whether_to_try_again(home: Path, place: Place, in_process: bool) -> None:
+    notebook = page(home / "stage.ipynb", "from lakehouse.errors import CommitLost\nraise CommitLost('somebody was faster')")
+    chosen = settings.load(home, "test", {"runner": {"in_process": in_process}}, environ={})
+
+    found = attempt(notebook, GIVEN, place, chosen, REMOTE)
+
+    assert isinstance(found, Failure)
+    assert (found.error, found.message, found.try_again) == ("CommitLost", "somebody was faster", True)
+    assert found.line == "raise CommitLost('somebody was faster')"
+
+
+def test_a_notebook_without_a_declared_result_has_failed(home: Path, place: Place) -> None:
+    found = attempt(page(home / "stage.ipynb", "1"), GIVEN, place, settings.load(home, "test", environ={}), REMOTE)
+
+    assert isinstance(found, Failure)
+    assert "without declaring a result" in found.message
+
+
+def test_a_result_left_by_an_earlier_attempt_does_not_count(home: Path, place: Place) -> None:
+    place.folder.mkdir(parents=True)
+    place.result.write_text(json.dumps({"old": True}))
+
+    assert isinstance(attempt(page(home / "stage.ipynb", "1"), GIVEN, place, settings.load(home, "test", environ={}), REMOTE), Failure)
+
+
+@pytest.mark.parametrize(("given", "error"), [({"rnu": "r1"}, UnknownName), ({"run": 1}, InputError), ({"vault_secret": "x"}, InputError)])
+def test_wrong_parameters_are_refused_before_anything_is_started(
+    home: Path, place: Place, given: dict[str, object], error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        attempt(page(home / "stage.ipynb", FINISH), given, place, in_kernel(home), REMOTE)
+
+    assert not place.folder.exists()
+
+
+def test_a_stages_process_ends_when_the_runner_is_gone(home: Path, place: Place) -> None:
+    notebook = page(home / "stage.ipynb", "import time\ntime.sleep(600)")
+    place.folder.mkdir(parents=True)
+    job = {"notebook": str(notebook), "output": str(place.notebook), "failure": str(place.failure), "parameters": {}}
+    environ = {"ZEROMARGIN_RESULT": str(place.result), "PYTHONPATH": str(processes.ROOT), "PATH": "/usr/bin:/bin", "HOME": str(home)}
+    process = processes.start(["-m", "jobs.execute", json.dumps(job)], environ, place.log)
+    assert process.stdin is not None
+
+    process.stdin.close()  # what the operating system does when the runner is killed
+
+    process.wait(20)
+    assert processes.end_marked(home / "runs") >= 0
+    assert list(processes.marked(home / "runs")) == []
