@@ -44,7 +44,25 @@ def load(
     as_json: AsJson = False,
 ) -> None:
     """Land raw files in bronze, one commit each. What has landed before is not landed again, whatever its name."""
-    raise NotImplementedError
+    from lakehouse.ingest import load as land
+
+    landed = []
+    with session(context).lake() as lake:
+        for path in paths:
+            landed += land(lake, path, source, progress=lambda file, lines: say(f"{file}: {lines:,} lines"))
+    if as_json:
+        answer([asdict(file) for file in landed])
+        return
+    rows = [
+        (file.file, "landed before" if file.already else f"{file.lines:,}", f"{file.accepted:,}", _counts(file.refused), file.version)
+        for file in landed
+    ]
+    table(
+        f"Landed in bronze.sales from source {source}",
+        ("file", "lines", "accepted", "refused", "version"),
+        rows,
+        right=("lines", "accepted"),
+    )
 
 
 def run(
@@ -113,11 +131,5 @@ def _result(result: dict[str, object]) -> str:
     return ", ".join(f"{name} {value}" for name, value in result.items() if isinstance(value, str | int | float | bool))
 
 
-def _files(paths: list[Path]) -> list[Path]:
-    """Files as given, folders as the files in them, in order of name."""
-    found: list[Path] = []
-    for path in paths:
-        found += (
-            sorted(below for below in path.iterdir() if below.is_file() and not below.name.startswith(".")) if path.is_dir() else [path]
-        )
-    return found
+def _counts(refused: dict[str, int]) -> str:
+    return ", ".join(f"{reason} {count:,}" for reason, count in refused.items())

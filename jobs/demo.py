@@ -22,6 +22,7 @@ from pathlib import Path
 from rich.console import Console
 
 import lakehouse
+from lakehouse.tables import Lake
 
 SAMPLE = ("--weeks", "90", "--products", "300", "--customers", "800")
 READY_S = 60
@@ -69,7 +70,7 @@ def _zeromargin(home: Path, *words: str) -> None:
         raise SystemExit(code)
 
 
-def _asked(lake: lakehouse.Lake) -> Asked:
+def _asked(lake: Lake) -> Asked:
     best = lake.sql(
         "SELECT store, product_code FROM gold.daily_sales WHERE day > (SELECT max(day) FROM gold.daily_sales) - INTERVAL 60 DAYS "
         "GROUP BY ALL ORDER BY sum(units) DESC, product_code LIMIT 1"

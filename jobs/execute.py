@@ -56,6 +56,8 @@ def explained(failure: Failure) -> Failure:
 
 def main(argument: str) -> int:
     _end_with_the_runner()
+    # A check of addresses that no notebook needs, which takes a second to import; jsonschema does without where it is not installed.
+    sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]
     job = json.loads(argument)
     failure = execute(Path(job["notebook"]), Path(job["output"]), job["parameters"])
     if failure is None:

@@ -131,6 +131,9 @@ class Settings(Section):
         return f"sqlite:///{self.home / 'mlflow.db'}"
 
 
+SECTIONS = {str(section): section for section in Section.__subclasses__()}
+
+
 def load(
     home: Path | str | None = None,
     profile: str | None = None,
@@ -211,8 +214,6 @@ def _explained(error: ValidationError) -> SettingsError | UnknownName:
         *parents, leaf = (str(part) for part in first["loc"])
         model: type[BaseModel] = Settings
         for parent in parents:
-            found = model.model_fields[parent].annotation
-            assert isinstance(found, type) and issubclass(found, BaseModel)
-            model = found
+            model = SECTIONS[str(model.model_fields[parent].annotation)]
         return UnknownName("setting", leaf, model.model_fields, where=".".join(parents))
     return SettingsError(f"setting {path}: {first['msg']}. Defaults and their meaning: conf/base/settings.yml")

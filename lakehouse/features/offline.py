@@ -97,7 +97,7 @@ class PinnedDeltaOfflineStore(DuckDBOfflineStore):
             with duckdb.connect() as connection:
                 connection.register("rows", rows)
                 newest = f"QUALIFY row_number() OVER (PARTITION BY {keys} ORDER BY {_quoted(timestamp_field)} DESC) = 1"
-                return connection.execute(f"SELECT * FROM rows {newest} ORDER BY {keys}").to_arrow_table()
+                return connection.sql(f"SELECT * FROM rows {newest} ORDER BY {keys}").to_arrow_table()
 
         return PinnedRetrievalJob(run)
 
@@ -187,7 +187,7 @@ def _between(rows: ds.Dataset, moment: str, start: datetime | None, end: datetim
     with duckdb.connect() as connection:
         connection.register("read", rows.scanner(columns=[*columns, moment], filter=wanted).to_reader())
         values = ", ".join(f"{_converted(rows.schema.field(name))} AS {_quoted(name)}" for name in [*columns, moment])
-        found: pa.Table = connection.execute(f"SELECT {values} FROM read").to_arrow_table()
+        found: pa.Table = connection.sql(f"SELECT {values} FROM read").to_arrow_table()
     place = found.schema.get_field_index(moment)
     return found.set_column(place, moment, found[moment].cast(pa.timestamp("us")).cast(pa.timestamp("us", "UTC")))
 
@@ -213,7 +213,7 @@ def _as_of_join(entities: pa.Table, when: str, wanted: Sequence[tuple[_Wanted, d
             joins.append(f"ASOF LEFT JOIN (SELECT {values} FROM read_{number}) {view} ON {' AND '.join(on)}")
             columns += [f"{_kept(view, name, one, when)} AS {_quoted(shown)}" for name, shown in one.features.items()]
         query = f"SELECT {', '.join(columns)} FROM asked {' '.join(joins)} ORDER BY asked.{ORDER}"
-        found: pa.Table = connection.execute(query).to_arrow_table()
+        found: pa.Table = connection.sql(query).to_arrow_table()
     # The moments asked come back as they were given, with their zone or without.
     return found.add_column(entities.schema.get_field_index(when), entities.schema.field(when), entities[when])
 

@@ -158,8 +158,8 @@ def _parquet(file: BinaryIO, name: str, source: Source, form: Format, batch_rows
         _check_type(name, theirs, ours, schema.field(theirs).type, source)
     if not opened.metadata.num_rows:
         raise no_lines(name)
-    done, theirs = 0, list(matched.values())
-    batches = opened.iter_batches(batch_size=batch_rows, columns=theirs)
+    done, wanted = 0, list(matched.values())
+    batches = opened.iter_batches(batch_size=batch_rows, columns=wanted)
     while True:
         try:
             batch = next(batches, None)

@@ -1,0 +1,108 @@
+"""The stage features: the rows of every moment since the newest snapshot's, from silver.
+
+Only lines that became usable since then, and lines that enter or leave a window since, are read; of customers with new lines all lines,
+since what they bought last is taken from their whole history.
+"""
+
+from __future__ import annotations
+
+import operator
+from dataclasses import dataclass
+from datetime import datetime
+from functools import reduce
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from lakehouse.errors import StateError
+from lakehouse.features import customer_history, product_sales
+from lakehouse.features.rows import latest
+from lakehouse.features.windows import Span, Window, day_number, moment_of, sold_ranges, timestamp_of
+from lakehouse.tables import Lake, delta
+
+SALES = "silver.sales"
+TABLES = (product_sales.TABLE.name, customer_history.TABLE.name)
+
+
+@dataclass(frozen=True)
+class FeatureReport:
+    """What one run did: from after which moment (none: from the oldest line on) up to which, rows written, and rows now by table."""
+
+    after: str | None
+    moment: str
+    written: dict[str, int]
+    rows: dict[str, int]
+
+
+def build(lake: Lake) -> FeatureReport:
+    """Brings the feature tables up to the run's moment. A back-test, or a run at the newest snapshot's moment, writes nothing.
+
+    Raises `StateError` outside a run.
+    """
+    if lake.run is None:
+        raise StateError("features are built within a run. Use: lake = lakehouse.stage('features')")
+    before = {name: _rows(lake, name) for name in TABLES}
+    base = lake.run.base
+    # A lake whose snapshots hold no features yet gets them from the oldest line on, as at first.
+    span = Span(base.moment if base is not None and any(before.values()) else None, lake.run.moment, lake.settings.features.every)
+    if not (lake.run.back_test or span.is_empty):
+        trade = lake.read(SALES).where(F.col("kind").isin("sale", "return"))
+        frames = (_product_sales(lake, trade, span), _customer_history(lake, trade, span))
+        for name, frame in zip(TABLES, frames, strict=True):
+            lake.writer.replace(name, frame, where=_covers(span))
+    rows = {name: _rows(lake, name) for name in TABLES}
+    after = None if span.after is None else span.after.isoformat()
+    return FeatureReport(after, span.until.isoformat(), {name: rows[name] - before[name] for name in TABLES}, rows)
+
+
+def _product_sales(lake: Lake, trade: DataFrame, span: Span) -> DataFrame:
+    if span.after is None:
+        return product_sales.product_sales(trade, None, span)
+    lines = _new(trade, span).unionByName(_moving(trade, span, product_sales.WINDOWS))
+    return product_sales.product_sales(lines, latest(lake.read(product_sales.TABLE.name), product_sales.ENTITY), span)
+
+
+def _customer_history(lake: Lake, trade: DataFrame, span: Span) -> DataFrame:
+    known = trade.where(F.col("customer_key").isNotNull())
+    if span.after is None:
+        return customer_history.customer_history(known, None, span)
+    entity = list(customer_history.ENTITY)
+    touched = _new(known, span).select(*entity).distinct()
+    whole = known.where(_known_before(span.until)).join(touched, on=entity, how="left_semi")
+    moving = _moving(known, span, customer_history.WINDOWS).join(touched, on=entity, how="left_anti")
+    before = latest(lake.read(customer_history.TABLE.name), customer_history.ENTITY)
+    return customer_history.customer_history(whole.unionByName(moving), before, span)
+
+
+def _new(lines: DataFrame, span: Span) -> DataFrame:
+    """Lines that become usable at a moment of the span."""
+    assert span.after is not None
+    return lines.where(~_known_before(span.after) & _known_before(span.until))
+
+
+def _moving(lines: DataFrame, span: Span, windows: tuple[Window, ...]) -> DataFrame:
+    """Lines usable before the span that enter or leave a window in it."""
+    assert span.after is not None
+    ranges = sold_ranges(windows, span)
+    months = sorted({month for low, high in ranges for month in _months(low, high)})
+    sold = [(F.col("sold_at") >= timestamp_of(F.lit(low))) & (F.col("sold_at") < timestamp_of(F.lit(high))) for low, high in ranges]
+    return lines.where(F.col("month").isin(*months) & reduce(operator.or_, sold) & _known_before(span.after))
+
+
+def _known_before(moment: datetime) -> Column:
+    return F.col("_known_at") < timestamp_of(F.lit(day_number(moment)))
+
+
+def _months(low: int, high: int) -> set[str]:
+    """The months of the days from `low` up to but not `high`."""
+    return {f"{moment_of(day):%Y-%m}" for day in (*range(low, high, 28), high - 1)}
+
+
+def _covers(span: Span) -> str:
+    """The rows of the span's moments, as SQL: replacing them is writing them once, however often it is done."""
+    until = f"moment <= TIMESTAMP '{span.until:%Y-%m-%d %H:%M:%S}'"
+    return until if span.after is None else f"moment > TIMESTAMP '{span.after:%Y-%m-%d %H:%M:%S}' AND {until}"
+
+
+def _rows(lake: Lake, name: str) -> int:
+    return delta.size(lake.path(name), lake.version(name)).rows

@@ -1,0 +1,130 @@
+"""Moving the online store to the newest snapshot's moment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from lakehouse.errors import NothingPublished, StateError
+from lakehouse.features import marker as markers
+from lakehouse.features.marker import Marker
+from lakehouse.features.repository import feature_store, open_store
+from lakehouse.features.store import FEATURES
+from lakehouse.privacy.vault import open_vault
+from lakehouse.tables import Lake
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from feast import FeatureStore
+    from feast.feature_view import FeatureView
+    from feast.protos.feast.types.EntityKey_pb2 import EntityKey
+    from feast.protos.feast.types.Value_pb2 import Value
+
+    Row = tuple[EntityKey, dict[str, Value], datetime, datetime | None]
+
+BATCH = 500  # entities per transaction: whoever answers reads between two
+SAMPLE = 25
+BEGINNING = datetime(1, 1, 2)
+
+
+@dataclass(frozen=True)
+class PublishReport:
+    """What one publication did: from which moment (none: all entities) to which, entities written by view, and customers left out
+    because the vault knows nobody by their key."""
+
+    after: str | None
+    moment: str
+    written: dict[str, int]
+    left_out: int
+
+
+def publish_online(lake: Lake) -> PublishReport:
+    """Writes each entity's newest row since the marker into the online store, then moves the marker.
+
+    Killed in the middle, the next call does the same once more. The store is emptied first where its marker is of a snapshot that was
+    undone since. Raises `NothingPublished` without a snapshot, `StateError` where what was written does not read back.
+    """
+    published = lake.snapshot()
+    if published is None:
+        raise NothingPublished("nothing published yet, so there is nothing to put online. Load files, then run: zeromargin run")
+    pins = {name: published.versions[name] for name in FEATURES}
+    store = open_store(lake.home, pins)
+    before = markers.read(lake.home)
+    if before is not None and (before.moment > published.moment or before.snapshot not in {one.id for one in lake.snapshots()}):
+        empty_online(lake, store)
+        before = None
+    after = None if before is None else before.moment
+    written, left_out = {}, 0
+    for view in sorted(store.list_feature_views(), key=lambda one: one.name):
+        rows = _newest_rows(store, view, after, published.moment)
+        kept = _of_somebody(lake, rows) if "customer_key" in rows.column_names else rows
+        written[view.name] = _write(store, view, kept)
+        left_out += rows.num_rows - kept.num_rows
+    markers.write(lake.home, Marker(published.moment, published.id))
+    return PublishReport(None if after is None else after.isoformat(), published.moment.isoformat(), written, left_out)
+
+
+def empty_online(lake: Lake, store: FeatureStore | None = None) -> None:
+    """Takes every row out of the online store, the marker first. The next publication fills it anew."""
+    opened = store or feature_store(lake.home)
+    markers.remove(lake.home)
+    views = opened.list_feature_views()
+    online = opened.provider.online_store
+    for gone, kept in ((views, []), ([], views)):
+        online.update(opened.config, gone, kept, [], [], partial=True)
+
+
+def _newest_rows(store: FeatureStore, view: FeatureView, after: datetime | None, until: datetime) -> pa.Table:
+    """Each entity's newest row with a moment after `after`, up to `until`."""
+    assert view.batch_source is not None and view.batch_source.timestamp_field is not None
+    job = store.provider.offline_store.pull_latest_from_table_or_query(
+        config=store.config,
+        data_source=view.batch_source,
+        join_key_columns=[column.name for column in view.entity_columns],
+        feature_name_columns=[field.name for field in view.features],
+        timestamp_field=view.batch_source.timestamp_field,
+        created_timestamp_column=None,
+        start_date=BEGINNING if after is None else after + timedelta(microseconds=1),
+        end_date=until,
+    )
+    # Feast's conversion looks at the first chunk alone.
+    found: pa.Table = job.to_arrow().combine_chunks()
+    return found
+
+
+def _of_somebody(lake: Lake, rows: pa.Table) -> pa.Table:
+    """The rows of customers whom the vault knows: nobody who was erased comes back online."""
+    import pyarrow as pa
+
+    with open_vault(lake.settings) as vault:
+        present = vault.present(rows["customer_key"].to_pylist())
+    return rows.filter(pa.array([key in present for key in rows["customer_key"].to_pylist()], pa.bool_())).combine_chunks()
+
+
+def _write(store: FeatureStore, view: FeatureView, rows: pa.Table) -> int:
+    """Writes the rows in batches and reads some back. Returns how many the store took."""
+    from feast.utils import _convert_arrow_to_proto
+
+    keys = {column.name: column.dtype.to_value_type() for column in view.entity_columns}
+    taken = 0
+
+    def count(entities: int) -> None:
+        nonlocal taken
+        taken += entities
+
+    for start in range(0, rows.num_rows, BATCH):
+        batch: list[Row] = _convert_arrow_to_proto(rows.slice(start, BATCH), view, keys)
+        store.provider.online_write_batch(store.config, view, batch, progress=count)
+        _check(store, view, batch[:: max(1, len(batch) * rows.num_rows // (SAMPLE * BATCH))])
+    if taken != rows.num_rows:
+        raise StateError(f"the online store took {taken} of {rows.num_rows} rows of {view.name}. Nothing is marked as published; try again")
+    return taken
+
+
+def _check(store: FeatureStore, view: FeatureView, sample: list[Row]) -> None:
+    """Raises `StateError` unless the rows read back as they were written."""
+    found = store.provider.online_read(store.config, view, [key for key, *_ in sample], [field.name for field in view.features])
+    for (_, values, moment, _), (there, read) in zip(sample, found, strict=True):
+        if read != values or there is None or there.replace(tzinfo=None) != moment.replace(tzinfo=None):
+            raise StateError(f"the online store does not give back what was written to {view.name}. Nothing is marked as published; try again")

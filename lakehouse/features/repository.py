@@ -1,0 +1,128 @@
+"""A home's Feast repository: its configuration, and its registry brought in line with the declarations.
+
+Serving imports this, so nothing here reaches the engine or the tables.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from feast import FeatureStore, Field
+    from feast.repo_config import RepoConfig
+
+OFFLINE = "lakehouse.features.offline.PinnedDeltaOfflineStore"
+REGISTRY, ONLINE, MARKER, DECLARED, LOCK = "registry.db", "online.db", "online.json", "declared", "apply.lock"
+
+
+def folder(home: Path) -> Path:
+    """Where a home keeps the registry, the online store and its marker."""
+    return home / "feast"
+
+
+def feature_store(home: Path, pins: Mapping[str, int] | None = None, registry: str = REGISTRY) -> FeatureStore:
+    """The home's feature store as it is, not brought in line. Without `pins` it answers online only, and imports no offline store."""
+    from feast import FeatureStore
+
+    return FeatureStore(config=_config(home, pins, registry))
+
+
+def open_store(home: Path, pins: Mapping[str, int]) -> FeatureStore:
+    """The home's feature store, its registry in line with `feature_repo`. `pins`: the version of each feature table, by name.
+
+    One process at a time applies, and only where the declarations changed; the registry is then replaced at once, since it is read
+    while it is written. The online store has to be published anew after that: its rows may lack features.
+    """
+    place = folder(home)
+    place.mkdir(parents=True, exist_ok=True)
+    with _locked(place / LOCK):
+        digest = declarations_digest()
+        declared = place / DECLARED
+        if not _is_declared(place, digest):
+            declared.unlink(missing_ok=True)
+            (place / MARKER).unlink(missing_ok=True)
+            _apply(home)
+            write_whole(declared, digest)
+    return feature_store(home, pins)
+
+
+def is_day(field: Field) -> bool:
+    """Whether a feature is one day, counted from 1970-01-01."""
+    from feast.types import Int64
+
+    from feature_repo.views import DAY, UNIT
+
+    return bool(field.dtype == Int64 and field.tags.get(UNIT) == DAY)
+
+
+def declarations_digest() -> str:
+    """SHA-256 over what `feature_repo` declares and the version of Feast that reads it."""
+    import feast
+
+    import feature_repo
+
+    found = hashlib.sha256(feast.__version__.encode())
+    for declared in (*feature_repo.ENTITIES, *feature_repo.VIEWS, *feature_repo.SERVICES):
+        spec = declared.to_proto().spec
+        found.update(b"\0" + spec.SerializeToString(deterministic=True))
+    return found.hexdigest()
+
+
+def _is_declared(place: Path, digest: str) -> bool:
+    there = all((place / name).exists() for name in (REGISTRY, ONLINE, DECLARED))
+    return there and (place / DECLARED).read_text(encoding="utf-8") == digest
+
+
+def _apply(home: Path) -> None:
+    import feature_repo
+
+    place, draft = folder(home), f"{REGISTRY}.part"
+    (place / draft).unlink(missing_ok=True)
+    store = feature_store(home, {}, draft)
+    store.apply([*feature_repo.ENTITIES, *feature_repo.VIEWS, *feature_repo.SERVICES])
+    # Else whoever answers waits while a batch of features is written.
+    with closing(sqlite3.connect(place / ONLINE)) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+    (place / draft).replace(place / REGISTRY)
+
+
+def _config(home: Path, pins: Mapping[str, int] | None, registry: str) -> RepoConfig:
+    from feast.repo_config import RepoConfig
+
+    import feature_repo
+
+    place = folder(home)
+    return RepoConfig(
+        project=feature_repo.PROJECT,
+        provider="local",
+        registry=str(place / registry),
+        online_store={"type": "sqlite", "path": str(place / ONLINE)},
+        # As a name alone, it is imported when it is first used.
+        offline_store=OFFLINE if pins is None else {"type": OFFLINE, "pins": dict(pins)},
+        entity_key_serialization_version=3,
+        repo_path=home,
+    )
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Writes a small file so that it is there whole or not at all."""
+    draft = path.with_name(f"{path.name}.part")
+    with draft.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)

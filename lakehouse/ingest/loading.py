@@ -1,0 +1,200 @@
+"""Loading: files through the door into bronze, one commit each. The raw file is not kept, and no customer number comes past here."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import psutil
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from lakehouse.errors import InputError
+from lakehouse.ingest import door, readers
+from lakehouse.ingest.door import FACTS, WALL, Judged, Limits
+from lakehouse.ingest.identity import line_ids
+from lakehouse.ingest.sources import TEXTS, Source, find
+from lakehouse.privacy.vault import Vault, open_vault
+from lakehouse.tables import Lake, delta
+
+BRONZE = "bronze.sales"
+Progress = Callable[[str, int], None]
+_SCHEMA = pa.schema(
+    [
+        ("file_digest", pa.string()),
+        ("line_number", pa.int64()),
+        ("source", pa.string()),
+        ("line_id", pa.string()),
+        ("store", pa.string()),
+        ("invoice", pa.string()),
+        ("product_code", pa.string()),
+        ("description", pa.string()),
+        ("quantity", pa.decimal128(18, 3)),
+        ("unit_price", pa.decimal128(18, 4)),
+        ("amount", pa.decimal128(18, 4)),
+        ("sold_at", WALL),
+        ("covers", pa.string()),
+        ("customer_key", pa.string()),
+        ("country", pa.string()),
+        ("is_product", pa.bool_()),
+        ("is_cancellation", pa.bool_()),
+        ("promotion", pa.bool_()),
+        ("reasons", pa.list_(pa.string())),
+        ("_known_at", WALL),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Landed:
+    """One file's way through the door. `already`: its content had landed before, under this name or another, and nothing was done."""
+
+    file: str
+    digest: str
+    lines: int
+    accepted: int
+    refused: dict[str, int]
+    already: bool
+    version: int
+
+
+def load(lake: Lake, path: Path, source: str, progress: Progress | None = None) -> list[Landed]:
+    """Lands a file, or the files of a folder by name, in bronze: one commit a file.
+
+    A file that can't be taken as a whole is an `InputError` and changes nothing; the files before it stay landed. Raises `UnknownName` for
+    a source that sources.yml lacks, `VaultError` for a wrong secret, `LeaseHeld` when somebody else is writing.
+    """
+    described = find(source, lake.settings.profile)
+    files = _files(path)
+    with lake.lease(f"load {path.name}"), open_vault(lake.settings) as vault:
+        lake.create_tables()
+        _sweep(lake.home / "staging")
+        return [_land(lake, vault, file, described, progress or _silent) for file in files]
+
+
+def _files(path: Path) -> list[Path]:
+    if path.is_dir():
+        found = sorted(below for below in path.iterdir() if below.is_file() and not below.name.startswith("."))
+        if not found:
+            raise InputError(f"{path} has no files. Expected files of sales in it")
+        return found
+    if not path.is_file():
+        raise InputError(f"there is no file or folder {path}")
+    return [path]
+
+
+def _land(lake: Lake, vault: Vault, file: Path, source: Source, progress: Progress) -> Landed:
+    form = readers.format_of(file.suffix.lstrip(".").lower(), source, file.name)
+    with file.open("rb") as opened:
+        before = _stamp(opened.fileno())
+        digest = hashlib.file_digest(opened, "sha256").hexdigest()
+        if digest in delta.partition_values(lake.path(BRONZE), "file_digest"):
+            return Landed(file.name, digest, 0, 0, {}, already=True, version=lake.head(BRONZE))
+        opened.seek(0)
+        with _staging(lake.home / "staging", digest) as folder:
+            counted = Counter[str]()
+            lines = accepted = 0
+            with pq.ParquetWriter(folder / "lines.parquet", _SCHEMA, compression="zstd") as writer:
+                for batch in readers.read(opened, file.name, source, form, lake.settings.door.batch_rows):
+                    judged = door.judge(batch, source, form, _limits(lake, source))
+                    table, good = _rows(judged, batch.refused, vault, source, digest)
+                    writer.write_table(table)
+                    lines, accepted = lines + table.num_rows, accepted + good
+                    counted.update(pc.list_flatten(table.column("reasons")).to_pylist())
+                    progress(file.name, lines)
+            if _stamp(opened.fileno()) != before:
+                raise InputError(f"{file.name} changed while it was read. Nothing was loaded; load it again when it is whole")
+            version = lake.writer.append(BRONZE, lake.spark.read.parquet(str(folder)), batch={"file_digest": digest})
+    return Landed(file.name, digest, lines, accepted, dict(sorted(counted.items())), already=False, version=version)
+
+
+def _limits(lake: Lake, source: Source) -> Limits:
+    published = lake.snapshot()
+    zone = ZoneInfo(source.times.zone) if source.times.zone else UTC
+    now = datetime.now(zone).replace(tzinfo=None)
+    return Limits(datetime.fromisoformat(lake.settings.door.oldest), now, None if published is None else published.moment)
+
+
+def _rows(judged: Judged, unread: tuple[tuple[int, str], ...], vault: Vault, source: Source, digest: str) -> tuple[pa.Table, int]:
+    """Rows of bronze for a batch, in order of line number, and how many were accepted."""
+    lines = len(judged.numbers)
+    refused = door.any_of(judged.broken, lines)
+    illegible = door.any_of({name: hit for name, hit in judged.broken.items() if name not in FACTS}, lines)
+    customers = pc.if_else(pa.array(refused), pa.scalar(None, pa.string()), judged.customers)
+    columns: dict[str, pa.Array] = dict(judged.columns)
+    # Of a line that could not be understood, no text is kept: it may be anybody's name or number.
+    legible = [name for name in TEXTS if name in columns]
+    for name in (*legible, "quantity", "unit_price", "amount", "sold_at", "_known_at", "promotion", "is_product", "is_cancellation"):
+        columns[name] = pc.if_else(pa.array(illegible), pa.scalar(None, columns[name].type), columns[name])
+    columns |= {
+        "file_digest": pa.repeat(pa.scalar(digest), lines),
+        "line_number": pa.array(judged.numbers),
+        "line_id": pc.if_else(pa.array(illegible), pa.scalar(None, pa.string()), _ids(judged, vault, source, digest)),
+        "customer_key": vault.exchange(source.identity, customers, judged.columns["sold_at"]),
+        "reasons": door.reasons_of(judged.broken, lines),
+    }
+    table = pa.table({field.name: columns[field.name].cast(field.type) for field in _SCHEMA}, schema=_SCHEMA)
+    if unread:
+        table = pa.concat_tables([table, _unread(unread, source, digest)]).sort_by("line_number")
+    return table, int(lines - np.count_nonzero(refused))
+
+
+def _ids(judged: Judged, vault: Vault, source: Source, digest: str) -> pa.Array:
+    lines = len(judged.numbers)
+    if source.repeats == "keep":
+        return line_ids([pa.repeat(pa.scalar(digest), lines), pa.array(judged.numbers)])
+    parts: Mapping[str, pa.Array] = judged.identity
+    fields = source.identity_fields
+    if "customer" in fields:
+        # Without receipt numbers two people's lines of one day would be copies of each other; the hash needs the vault's secret.
+        parts = {**judged.identity, "customer": vault.lookups(source.identity, judged.customers)}
+    return line_ids([pa.repeat(pa.scalar(source.name), lines), *(parts[field] for field in fields)])
+
+
+def _unread(unread: tuple[tuple[int, str], ...], source: Source, digest: str) -> pa.Table:
+    """Lines of which only the number and the reason are kept."""
+    lines = len(unread)
+    known = {
+        "file_digest": pa.repeat(pa.scalar(digest), lines),
+        "line_number": pa.array([number for number, _ in unread], pa.int64()),
+        "source": pa.repeat(pa.scalar(source.name), lines),
+        "reasons": pa.array([[reason] for _, reason in unread], pa.list_(pa.string())),
+    }
+    return pa.table({field.name: known.get(field.name, pa.nulls(lines, field.type)) for field in _SCHEMA}, schema=_SCHEMA)
+
+
+@contextlib.contextmanager
+def _staging(folder: Path, digest: str) -> Iterator[Path]:
+    staged = folder / f"load-{digest[:16]}-{os.getpid()}"
+    staged.mkdir(parents=True)
+    try:
+        yield staged
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
+
+
+def _sweep(folder: Path) -> None:
+    """Removes what loads of processes that are gone left behind."""
+    for left in folder.glob("load-*-*"):
+        pid = int(left.name.rsplit("-", 1)[1])
+        if pid == os.getpid() or not psutil.pid_exists(pid):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _stamp(descriptor: int) -> tuple[int, int]:
+    found = os.fstat(descriptor)
+    return found.st_size, found.st_mtime_ns
+
+
+def _silent(file: str, lines: int) -> None:
+    """Nobody is told how far it got."""

@@ -1,0 +1,84 @@
+"""Loading: files through the door into bronze; the same content once; no customer number past the door."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lakehouse.errors import InputError, UnknownName
+from lakehouse.ingest import load
+from lakehouse.tables import Lake
+
+HEADER = "invoice,product_code,description,quantity,sold_at,unit_price,customer,country"
+PLANTED = "98765432109876"
+
+
+def written(folder: Path, name: str, *lines: str) -> Path:
+    path = folder / name
+    path.write_text("\n".join((HEADER, *lines)) + "\n")
+    return path
+
+
+def test_a_file_lands_once_whatever_its_name(lake: Lake, tmp_path: Path) -> None:
+    first = written(tmp_path, "a.csv", "1,A,thing,2,2011-01-03T10:00:00,2.50,17850,France")
+    again = first.rename(tmp_path / "b.csv")
+    landed = load(lake, again, "canonical")
+    assert [(file.lines, file.accepted, file.already) for file in landed] == [(1, 1, False)]
+    repeated = load(lake, written(tmp_path, "c.csv", "1,A,thing,2,2011-01-03T10:00:00,2.50,17850,France"), "canonical")
+    assert [file.already for file in repeated] == [True]
+    assert lake.read("bronze.sales").count() == 1
+
+
+def test_forms_of_one_customer_number_get_one_key(lake: Lake, tmp_path: Path) -> None:
+    lines = [f"{number},A,thing,1,2011-01-03T10:00:00,2.50,{form},France" for number, form in enumerate(("17850", "17850.0", " 17850 "))]
+    load(lake, written(tmp_path, "a.csv", *lines), "canonical")
+    keys = lake.read("bronze.sales").select("customer_key").toArrow().column(0).to_pylist()
+    assert len(keys) == 3
+    assert len(set(keys)) == 1
+    assert keys[0] not in (None, "17850")
+
+
+def test_a_line_that_can_not_be_read_is_kept_as_number_and_reason_and_spoils_no_other(lake: Lake, tmp_path: Path) -> None:
+    path = written(
+        tmp_path,
+        "a.csv",
+        "1,A,thing,2,2011-01-03T10:00:00,2.50,17850,France",
+        f"1,A,thing,two {PLANTED},2011-01-03T10:00:00,2.50,{PLANTED},France",
+        f"ragged {PLANTED}",
+        "1,B,thing,2,2091-01-03T10:00:00,2.50,17850,France",
+    )
+    landed = load(lake, path, "canonical")
+    assert landed[0].refused == {"bad_quantity": 1, "in_the_future": 1, "ragged_line": 1}
+    refused = lake.read("bronze.sales").where("size(reasons) > 0").toArrow().to_pylist()
+    by_line = {row["line_number"]: row for row in refused}
+    assert {number: row["reasons"] for number, row in by_line.items()} == {2: ["bad_quantity"], 3: ["ragged_line"], 4: ["in_the_future"]}
+    assert (by_line[2]["product_code"], by_line[2]["customer_key"], by_line[3]["line_id"]) == (None, None, None)
+
+
+def test_no_customer_number_is_left_behind_the_door(lake: Lake, tmp_path: Path) -> None:
+    load(lake, written(tmp_path, "a.csv", f"1,A,thing,2,2011-01-03T10:00:00,2.50,{PLANTED},France"), "canonical")
+    for path in lake.home.rglob("*"):
+        if path.is_file():
+            assert PLANTED.encode() not in path.read_bytes(), path
+    for row in lake.read("bronze.sales").toArrow().to_pylist():
+        assert PLANTED not in repr(row)
+
+
+def test_a_file_that_is_wrong_as_a_whole_changes_nothing(lake: Lake, tmp_path: Path) -> None:
+    before = lake.head("bronze.sales")
+    empty = tmp_path / "empty.csv"
+    empty.touch()
+    half = tmp_path / "half.parquet"
+    half.write_bytes(b"PAR1 and then nothing")
+    other = tmp_path / "other.csv"
+    other.write_text("invoice,produkt_code,quantity\n1,A,2\n")
+    for path, found in ((empty, "empty"), (half, "not a whole Parquet file"), (other, "product_code"), (tmp_path / "none.csv", "no file")):
+        with pytest.raises(InputError, match=found):
+            load(lake, path, "canonical")
+    assert lake.head("bronze.sales") == before
+
+
+def test_an_unknown_source_gets_a_hint(lake: Lake, tmp_path: Path) -> None:
+    with pytest.raises(UnknownName, match='Did you mean "canonical"'):
+        load(lake, tmp_path, "canonicle")
