@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -95,9 +96,10 @@ def serve(
     port: Annotated[int | None, typer.Option("--port", min=0, max=65535, help="Left out, serving.port of the settings.")] = None,
 ) -> None:
     """Answer forecasts, segments and recommendations over HTTP, until interrupted."""
-    from serving.main import run as run_server
-
-    run_server(session(context).settings(), port)
+    chosen = session(context).settings()
+    place = {"ZEROMARGIN_HOME": str(chosen.home), "ZEROMARGIN_PROFILE": chosen.profile}
+    # The service is a process of its own, which imports nothing of what runs the jobs.
+    os.execve(sys.executable, [sys.executable, "-m", "serving", *([] if port is None else ["--port", str(port)])], {**os.environ, **place})
 
 
 def _tell(event: Event) -> None:

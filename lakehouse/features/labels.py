@@ -75,7 +75,9 @@ def products_bought(lines: DataFrame, moments: Sequence[datetime], until: dateti
     """One row per customer and moment: `products`, the distinct ones that the customer bought in the `days` from the moment on, sorted."""
     sales = _known(lines, until).where((F.col("kind") == "sale") & F.col("customer_key").isNotNull())
     daily = sales.select("customer_key", "product_code", "sold_day").distinct()
-    bought = _asked(daily, moments, days).groupBy("customer_key", "asked").agg(F.sort_array(F.collect_set("product_code")).alias("products"))
+    bought = (
+        _asked(daily, moments, days).groupBy("customer_key", "asked").agg(F.sort_array(F.collect_set("product_code")).alias("products"))
+    )
     return bought.select("customer_key", timestamp_of(F.col("asked")).alias(WHEN), "products")
 
 

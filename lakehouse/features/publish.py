@@ -127,4 +127,6 @@ def _check(store: FeatureStore, view: FeatureView, sample: list[Row]) -> None:
     found = store.provider.online_read(store.config, view, [key for key, *_ in sample], [field.name for field in view.features])
     for (_, values, moment, _), (there, read) in zip(sample, found, strict=True):
         if read != values or there is None or there.replace(tzinfo=None) != moment.replace(tzinfo=None):
-            raise StateError(f"the online store does not give back what was written to {view.name}. Nothing is marked as published; try again")
+            raise StateError(
+                f"the online store does not give back what was written to {view.name}. Nothing is marked as published; try again"
+            )

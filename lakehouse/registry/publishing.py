@@ -82,9 +82,7 @@ def attach_notebook(settings: Settings, name: str, version: str, notebook: Path)
     client.log_artifact(client.get_model_version(name, version).run_id, str(notebook), "notebook")
 
 
-def _register_new(
-    client: MlflowClient, settings: Settings, registration: Registration, digest: str, notebook: Path | None
-) -> str:
+def _register_new(client: MlflowClient, settings: Settings, registration: Registration, digest: str, notebook: Path | None) -> str:
     import mlflow
 
     experiment = tracking.experiment(client, settings, registration.name)
