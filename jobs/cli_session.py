@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import date, datetime, time
@@ -77,10 +77,12 @@ def plain(value: object) -> object:
 
 
 def day(when: datetime | None) -> str | None:
-    """A midnight as its day, another time in full."""
+    """A midnight as its day, another time in full, in shop wall time."""
     if when is None:
         return None
-    return when.date().isoformat() if when.time() == time() else when.isoformat(sep="T", timespec="seconds")
+    # Engines carry shop wall time as UTC.
+    told = when.replace(tzinfo=None)
+    return told.date().isoformat() if told.time() == time() else told.isoformat(sep="T", timespec="seconds")
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Cell]], right: Sequence[str] = ()) -> None:
@@ -95,6 +97,16 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Cell]], ri
         shown.add_row(*(text(cell) for cell in row))
     # A pipe has no width: nothing is cut there.
     Console(width=None if sys.stdout.isatty() else 240, highlight=False, markup=False).print(shown)
+
+
+def records(title: str, rows: Sequence[Mapping[str, Cell]]) -> None:
+    """Rows for people, each as a block of names and values."""
+    print(title or "Rows")
+    widest = max((len(name) for row in rows for name in row), default=0)
+    for number, row in enumerate(rows, 1):
+        print(f"\n{number}")
+        for name, cell in row.items():
+            print(f"  {name:<{widest}}  {text(cell)}")
 
 
 def text(cell: Cell) -> str:

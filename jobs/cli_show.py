@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from jobs.cli_session import AsJson, answer, day, say, session, size, table
+from jobs.cli_session import AsJson, answer, day, records, say, session, size, table
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from lakehouse.registry.loading import Registered
     from lakehouse.tables import Lake
 
+MOST_COLUMNS = 10  # more are shown below one another: side by side they would be torn into letters
 Name = Annotated[str, typer.Argument(metavar="TABLE", help="Name of a table, such as gold.daily_sales.")]
 Version = Annotated[int | None, typer.Option("--version", help="A version of the table; left out, the published one.")]
 Limit = Annotated[int, typer.Option("--limit", min=1, help="How many rows are shown at the most.")]
@@ -60,8 +61,16 @@ def sql(
     as_json: AsJson = False,
 ) -> None:
     """One SELECT over the tables, with time travel."""
+    from pyspark.errors import AnalysisException, ParseException
+
+    from lakehouse.errors import InputError
+
     with session(context).lake() as lake:
-        _rows("", lake.sql(query).limit(limit), as_json)
+        try:
+            _rows("", lake.sql(query).limit(limit), as_json)
+        except (AnalysisException, ParseException) as error:
+            found = str(error).strip().splitlines()[0]
+            raise InputError(f"the engine does not understand this query: {found}. Columns: zeromargin show TABLE --limit 1") from None
 
 
 def history(context: typer.Context, name: Name, as_json: AsJson = False) -> None:
@@ -199,5 +208,7 @@ def _rows(title: str, frame: DataFrame, as_json: bool) -> None:
     rows = frame.toArrow().to_pylist()
     if as_json:
         answer(rows)
+    elif len(frame.columns) > MOST_COLUMNS:
+        records(title, rows)
     else:
         table(title, frame.columns, [tuple(row.values()) for row in rows])

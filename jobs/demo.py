@@ -73,7 +73,7 @@ def _zeromargin(home: Path, *words: str) -> None:
 def _asked(lake: Lake) -> Asked:
     best = lake.sql(
         "SELECT store, product_code FROM gold.daily_sales WHERE day > (SELECT max(day) FROM gold.daily_sales) - INTERVAL 60 DAYS "
-        "GROUP BY ALL ORDER BY sum(units) DESC, product_code LIMIT 1"
+        "GROUP BY store, product_code ORDER BY sum(units) DESC, product_code LIMIT 1"
     ).toArrow()
     customer = lake.sql("SELECT customer_key FROM gold.customers ORDER BY days DESC, customer_key LIMIT 1").toArrow()
     key = customer.column("customer_key")[0].as_py() if customer.num_rows else None
