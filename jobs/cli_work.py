@@ -15,6 +15,7 @@ from jobs.cli_session import AsJson, answer, day, say, session, table
 if TYPE_CHECKING:
     from jobs.progress import Event
     from jobs.runner import RunReport
+    from lakehouse.ingest.loading import Landed
 
 
 def sample(
@@ -49,8 +50,11 @@ def load(
 
     landed = []
     with session(context).lake() as lake:
-        for path in paths:
-            landed += land(lake, path, source, progress=lambda file, lines: say(f"{file}: {lines:,} lines"))
+        try:
+            for path in paths:
+                landed += land(lake, path, source, progress=_tell_lines)
+        finally:
+            _end_progress()
     if as_json:
         answer([asdict(file) for file in landed])
         return
@@ -64,6 +68,7 @@ def load(
         rows,
         right=("lines", "accepted"),
     )
+    print(_totals(landed))
 
 
 def run(
@@ -100,6 +105,35 @@ def serve(
     place = {"ZEROMARGIN_HOME": str(chosen.home), "ZEROMARGIN_PROFILE": chosen.profile}
     # The service is a process of its own, which imports nothing of what runs the jobs.
     os.execve(sys.executable, [sys.executable, "-m", "serving", *([] if port is None else ["--port", str(port)])], {**os.environ, **place})
+
+
+def _tell_lines(file: str, lines: int) -> None:
+    """How far a load is: in a terminal one line that changes, elsewhere a line for each batch of lines."""
+    if sys.stderr.isatty():
+        print(f"\r\033[K{file}: {lines:,} lines", end="", file=sys.stderr, flush=True)
+    else:
+        say(f"{file}: {lines:,} lines")
+
+
+def _end_progress() -> None:
+    if sys.stderr.isatty():
+        print("\r\033[K", end="", file=sys.stderr, flush=True)
+
+
+def _totals(landed: list[Landed]) -> str:
+    """One line for all files: a shop's years are hundreds of them."""
+    lines, accepted = sum(file.lines for file in landed), sum(file.accepted for file in landed)
+    before = sum(file.already for file in landed)
+    if before == len(landed):
+        return f"Nothing is new: all {before:,} files had landed before" if before > 1 else "Nothing is new: this file had landed before"
+    refused: dict[str, int] = {}
+    for file in landed:
+        for reason, count in file.refused.items():
+            refused[reason] = refused.get(reason, 0) + count
+    told = f"{len(landed) - before:,} of {len(landed):,} files landed: {lines:,} lines, {accepted:,} accepted, {lines - accepted:,} refused"
+    if refused:
+        told += f" ({_counts(dict(sorted(refused.items())))})"
+    return f"{told}. {before:,} had landed before" if before else told
 
 
 def _tell(event: Event) -> None:

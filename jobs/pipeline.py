@@ -45,6 +45,7 @@ STAGES: tuple[Stage, ...] = (
     Stage("gold", "daily sales, customer days, baskets and dimensions, of the days and customers touched", SILVER, GOLD),
     Stage("quality", "judges silver and gold; a rule that fails stops the run", (*SILVER, *GOLD), ()),
     Stage("features", "computes the features of each new moment, publishes them offline and online", ("silver.sales",), FEATURES),
+    Stage("demand", "trains the demand forecast", ("silver.sales", "features.product_sales"), (), WHEN_DUE, True),
 )
 
 

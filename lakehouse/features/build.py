@@ -46,8 +46,11 @@ def build(lake: Lake) -> FeatureReport:
     # A lake whose snapshots hold no features yet gets them from the oldest line on, as at first.
     span = Span(base.moment if base is not None and any(before.values()) else None, lake.run.moment, lake.settings.features.every)
     if not (lake.run.back_test or span.is_empty):
-        trade = lake.read(SALES).where(F.col("kind").isin("sale", "return"))
-        frames = (_product_sales(lake, trade, span), _customer_history(lake, trade, span))
+        trade = lake.read(SALES)
+        frames = (
+            product_rows(trade, lake.read(product_sales.TABLE.name), span),
+            customer_rows(trade, lake.read(customer_history.TABLE.name), span),
+        )
         for name, frame in zip(TABLES, frames, strict=True):
             lake.writer.replace(name, frame, where=_covers(span))
     rows = {name: _rows(lake, name) for name in TABLES}
@@ -55,23 +58,30 @@ def build(lake: Lake) -> FeatureReport:
     return FeatureReport(after, span.until.isoformat(), {name: rows[name] - before[name] for name in TABLES}, rows)
 
 
-def _product_sales(lake: Lake, trade: DataFrame, span: Span) -> DataFrame:
+def product_rows(sales: DataFrame, published: DataFrame, span: Span) -> DataFrame:
+    """The rows of features.product_sales at the span's moments. `sales`: silver.sales; `published`: the rows up to the span's beginning."""
+    trade = _trade(sales)
     if span.after is None:
         return product_sales.product_sales(trade, None, span)
     lines = _new(trade, span).unionByName(_moving(trade, span, product_sales.WINDOWS))
-    return product_sales.product_sales(lines, latest(lake.read(product_sales.TABLE.name), product_sales.ENTITY), span)
+    return product_sales.product_sales(lines, latest(published, product_sales.ENTITY), span)
 
 
-def _customer_history(lake: Lake, trade: DataFrame, span: Span) -> DataFrame:
-    known = trade.where(F.col("customer_key").isNotNull())
+def customer_rows(sales: DataFrame, published: DataFrame, span: Span) -> DataFrame:
+    """The rows of features.customer_history at the span's moments. `sales`: silver.sales; `published`: the rows up to its beginning."""
+    known = _trade(sales).where(F.col("customer_key").isNotNull())
     if span.after is None:
         return customer_history.customer_history(known, None, span)
     entity = list(customer_history.ENTITY)
     touched = _new(known, span).select(*entity).distinct()
     whole = known.where(_known_before(span.until)).join(touched, on=entity, how="left_semi")
     moving = _moving(known, span, customer_history.WINDOWS).join(touched, on=entity, how="left_anti")
-    before = latest(lake.read(customer_history.TABLE.name), customer_history.ENTITY)
-    return customer_history.customer_history(whole.unionByName(moving), before, span)
+    return customer_history.customer_history(whole.unionByName(moving), latest(published, customer_history.ENTITY), span)
+
+
+def _trade(sales: DataFrame) -> DataFrame:
+    """Lines that features count: sales and returns, no charges."""
+    return sales.where(F.col("kind").isin("sale", "return"))
 
 
 def _new(lines: DataFrame, span: Span) -> DataFrame:

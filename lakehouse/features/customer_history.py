@@ -15,14 +15,13 @@ from lakehouse.tables.catalog import table
 
 TABLE = table("features.customer_history")
 ENTITY = ("customer_key",)
-FOR_EVER = 1_000_000  # days: longer than any calendar that the door lets in
 WINDOWS = (
     *(Window(f"spend_{weeks}w", "spend", 7 * weeks) for weeks in (4, 13, 52)),
     Window("units_52w", "units", 364),
     Window("units_returned_52w", "units_returned", 364),
     Window("lines_52w", "lines", 364),
     *(Window(f"days_{weeks}w", "days", 7 * weeks) for weeks in (13, 52)),
-    Window("products_ever", "products", FOR_EVER),
+    Window("products_ever", "products", None),
 )
 EXTREMES: Mapping[str, Bound] = {"first_bought": "min", "last_bought": "max"}
 MEASURES = ("spend", "units", "units_returned", "lines", "days", "products", *EXTREMES)

@@ -60,6 +60,23 @@ def purchases(lake: Lake, moments: Sequence[datetime], days: int) -> pd.DataFram
     return bought
 
 
+def spend(lake: Lake, entities: pd.DataFrame, days: int) -> pd.DataFrame:
+    """The entities (customer_key, event_timestamp) with closed windows, in their order, with `spend` beside them.
+
+    `spend`: money taken less money given back in the `days` from the moment on, float64, never below 0; 0 where nothing was bought.
+    """
+    import pandas as pd
+
+    until = known_until(lake)
+    moments = closed([one.to_pydatetime() for one in entities[WHEN].unique()], until, days)
+    kept = entities[entities[WHEN].isin(moments)].reset_index(drop=True)
+    spent = net_spend(_window(lake, moments, days), moments, until, days).toArrow().to_pandas()
+    spent[WHEN] = pd.to_datetime(spent[WHEN], utc=True).dt.tz_localize(None).astype(kept[WHEN].dtype)
+    joined = kept.merge(spent, on=["customer_key", WHEN], how="left")
+    joined["spend"] = joined["spend"].astype("float64").fillna(0.0)
+    return joined
+
+
 def net_units(lines: DataFrame, moments: Sequence[datetime], until: datetime, horizon_weeks: int) -> DataFrame:
     """One row per store, product and moment with a line in its window: `y_1` … `y_n`, net units per week from the moment on, as doubles."""
     daily = _known(lines, until).groupBy("store", "product_code", "sold_day").agg(F.sum(counted(F.col("quantity"), 3)).alias("units"))
@@ -79,6 +96,15 @@ def products_bought(lines: DataFrame, moments: Sequence[datetime], until: dateti
         _asked(daily, moments, days).groupBy("customer_key", "asked").agg(F.sort_array(F.collect_set("product_code")).alias("products"))
     )
     return bought.select("customer_key", timestamp_of(F.col("asked")).alias(WHEN), "products")
+
+
+def net_spend(lines: DataFrame, moments: Sequence[datetime], until: datetime, days: int) -> DataFrame:
+    """One row per customer and moment with a line in the `days` from the moment on: `spend`, net of returns, never below 0, a double."""
+    known = _known(lines, until).where(F.col("customer_key").isNotNull())
+    daily = known.groupBy("customer_key", "sold_day").agg(F.sum(counted(F.col("amount"), 4)).alias("amount"))
+    spent = _asked(daily, moments, days).groupBy("customer_key", "asked").agg(F.sum("amount").alias("amount"))
+    value = (F.greatest(F.col("amount"), F.lit(0)) / F.lit(10_000.0)).alias("spend")
+    return spent.select("customer_key", timestamp_of(F.col("asked")).alias(WHEN), value)
 
 
 def known_until(lake: Lake) -> datetime:

@@ -14,6 +14,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lakehouse.errors import UnknownName
+
 if TYPE_CHECKING:
     from feast import FeatureStore, Field
     from feast.repo_config import RepoConfig
@@ -60,6 +62,16 @@ def is_day(field: Field) -> bool:
     from feature_repo.views import DAY, UNIT
 
     return bool(field.dtype == Int64 and field.tags.get(UNIT) == DAY)
+
+
+def feature_types(service: str) -> dict[str, str]:
+    """Names and types of what a feature service gives. Raises `UnknownName` for one that is not declared."""
+    import feature_repo
+
+    services = {one.name: one for one in feature_repo.SERVICES}
+    if service not in services:
+        raise UnknownName("feature service", service, services)
+    return {field.name: str(field.dtype) for view in services[service].feature_view_projections for field in view.features}
 
 
 def declarations_digest() -> str:

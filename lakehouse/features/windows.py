@@ -33,12 +33,20 @@ BOUNDS: Mapping[Bound, Callable[[Column], Column]] = {"min": F.min, "max": F.max
 
 @dataclass(frozen=True)
 class Window:
-    """One feature: the sum of `measure` over the lines sold from `far` days to `near` days before the moment."""
+    """One feature: the sum of `measure` over the lines sold from `far` days to `near` days before the moment.
+
+    Without `far`, a line that entered never leaves.
+    """
 
     name: str
     measure: str
-    far: int
+    far: int | None
     near: int = 0
+
+    @property
+    def edges(self) -> tuple[int, ...]:
+        """How many days after `first` a line enters or leaves for no other reason than time."""
+        return tuple(days for days in (self.near, self.far) if days)
 
 
 @dataclass(frozen=True)
@@ -111,7 +119,7 @@ def window_events(
     `measured` has the entity's columns, `first`, `usable` and the measures (integers; any number of rows per entity).
     `extremes` are running minima and maxima (column: "min" or "max"): a line counts from `usable` on, for ever.
     """
-    distances = sorted({0, *(w.near for w in windows), *(w.far for w in windows)})
+    distances = sorted({0, *(days for window in windows for days in window.edges)})
     distance = F.col("distance")
     moves = (
         measured.withColumn("distance", F.explode(F.array(*(F.lit(d) for d in distances))))
@@ -158,8 +166,8 @@ def sold_ranges(windows: Sequence[Window], span: Span) -> list[tuple[int, int]]:
     if after is None:
         raise ValueError("a span without a beginning reads every line")
     merged: list[tuple[int, int]] = []
-    for far in sorted({d for w in windows for d in (w.near, w.far) if d > 0}, reverse=True):
-        low, high = after - far, until - far
+    for days in sorted({days for window in windows for days in window.edges}, reverse=True):
+        low, high = after - days, until - days
         if merged and low <= merged[-1][1]:
             merged[-1] = (merged[-1][0], max(high, merged[-1][1]))
         else:
@@ -170,6 +178,8 @@ def sold_ranges(windows: Sequence[Window], span: Span) -> list[tuple[int, int]]:
 def _change(window: Window) -> Column:
     t, first, value = F.col("t"), F.col("first"), F.col(window.measure)
     enters = F.greatest(F.col("usable"), first + F.lit(window.near))
-    leaves = first + F.lit(window.far)
     zero = F.lit(0).cast("bigint")
+    if window.far is None:
+        return F.when(t == enters, value).otherwise(zero)
+    leaves = first + F.lit(window.far)
     return F.when(enters >= leaves, zero).when(t == enters, value).when(t == leaves, -value).otherwise(zero)

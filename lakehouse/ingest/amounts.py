@@ -40,7 +40,8 @@ def scaled(column: pa.Array, scale: int, form: Format) -> Scaled:
         doubles = _doubles(column.cast(pa.float64(), safe=False))
         if pa.types.is_floating(column.type):
             missing = missing | np.isnan(doubles)
-    return _rounded(doubles * 10.0**scale, missing)
+    with np.errstate(over="ignore"):  # what overflows is infinite, and has too many digits
+        return _rounded(doubles * 10.0**scale, missing)
 
 
 def times(quantity: Scaled, price: Scaled) -> Scaled:

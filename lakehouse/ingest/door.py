@@ -3,10 +3,10 @@
 Reasons for which a line is refused:
 
     ragged_line           it has not as many fields as the header, or its quotation marks don't match (or it is longer than a line can be)
-    bad_text              its bytes are not text in the source's encoding
+    bad_text              its bytes are not text in the source's encoding, or a text of it holds a zero byte
     bad_quantity          bad_price, bad_amount: there is something that is no number, or has more digits than are kept
     bad_time              it is no time in any of the source's formats
-    bad_customer          the customer number lost digits on its way (1.23457E+13)
+    bad_customer          the customer number lost digits on its way (1.23457E+13), or holds a zero byte
     bad_promotion         neither yes nor no
     missing_product_code  missing_quantity, missing_price, missing_time; missing_invoice and missing_store where the file has that column
     too_old               sold before door.oldest
@@ -85,6 +85,9 @@ def judge(batch: RawBatch, source: Source, form: Format, limits: Limits) -> Judg
     if "store" not in given:
         texts["store"] = pa.repeat(pa.scalar("all"), lines)
 
+    for name in TEXTS:
+        rules.add("bad_text", _has_zero_byte(texts[name]))
+
     quantity = _number(given["quantity"], "quantity", QUANTITY_SCALE, form, rules)
     price, amount = _money(given, quantity, form, rules)
     sold = _sold_at(given["sold_at"], source)
@@ -140,6 +143,12 @@ def _stripped(column: pa.Array) -> pa.Array:
     return pc.if_else(pc.equal(pc.binary_length(stripped), 0), pa.scalar(None, pa.string()), stripped)
 
 
+def _has_zero_byte(column: pa.Array) -> Mask:
+    """Which texts hold a zero byte: a sign of torn or binary data, on which programs and databases disagree where the text ends."""
+    found: Mask = pc.fill_null(pc.match_substring(column.cast(pa.string()), "\0"), False).to_numpy(zero_copy_only=False)
+    return found
+
+
 def _number(column: pa.Array, name: str, scale: int, form: Format, rules: _Rules) -> Scaled:
     found = amounts.scaled(column, scale, form)
     rules.add(f"missing_{name}", found.missing)
@@ -185,7 +194,7 @@ def _customers(column: pa.Array, source: Source, rules: _Rules) -> pa.Array:
             damaged.append(False)
         found.append(None if number is None or {number.casefold(), text.casefold()} & nobody else number)
     bad = pa.array(damaged, pa.bool_()).take(encoded.indices)
-    rules.add("bad_customer", pc.fill_null(bad, False).to_numpy(zero_copy_only=False))
+    rules.add("bad_customer", pc.fill_null(bad, False).to_numpy(zero_copy_only=False) | _has_zero_byte(column))
     return pa.array(found, pa.string()).take(encoded.indices)
 
 

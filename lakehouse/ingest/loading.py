@@ -1,4 +1,8 @@
-"""Loading: files through the door into bronze, one commit each. The raw file is not kept, and no customer number comes past here."""
+"""Loading: files through the door into bronze, one commit each. The raw file is not kept, and no customer number comes past here.
+
+Nor is the file's name kept anywhere: it is the sender's to choose and may hold a customer's number (`orders-of-17850.csv`). A landed file is
+known by its SHA-256, which `load` prints beside the name; only that print and the error messages show names, to whoever gave the file.
+"""
 
 from __future__ import annotations
 
@@ -6,24 +10,25 @@ import contextlib
 import hashlib
 import os
 import shutil
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import BinaryIO
 from zoneinfo import ZoneInfo
 
 import numpy as np
-import psutil
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from lakehouse.errors import InputError
+from lakehouse.errors import InputError, SettingsError, StateError
 from lakehouse.ingest import door, readers
 from lakehouse.ingest.door import FACTS, WALL, Judged, Limits
 from lakehouse.ingest.identity import line_ids
-from lakehouse.ingest.sources import TEXTS, Source, find
+from lakehouse.ingest.sources import TEXTS, Format, Source, find
 from lakehouse.privacy.vault import Vault, open_vault
 from lakehouse.tables import Lake, delta
 
@@ -72,17 +77,28 @@ def load(lake: Lake, path: Path, source: str, progress: Progress | None = None) 
     """Lands a file, or the files of a folder by name, in bronze: one commit a file.
 
     A file that can't be taken as a whole is an `InputError` and changes nothing; the files before it stay landed. Raises `UnknownName` for
-    a source that sources.yml lacks, `VaultError` for a wrong secret, `LeaseHeld` when somebody else is writing.
+    a source that sources.yml lacks, `VaultError` for a wrong secret, `LeaseHeld` when somebody else is writing, `StateError` where the home
+    can't be written to.
     """
     described = find(source, lake.settings.profile)
     files = _files(path)
-    with lake.lease(f"load {path.name}"), open_vault(lake.settings) as vault:
+    for file in files:
+        _form(file, described)
+    _check_home(lake.home)
+    with lake.lease(f"load of source {described.name}"), open_vault(lake.settings) as vault:
         lake.create_tables()
         _sweep(lake.home / "staging")
         return [_land(lake, vault, file, described, progress or _silent) for file in files]
 
 
 def _files(path: Path) -> list[Path]:
+    try:
+        return _files_of(path)
+    except OSError as error:
+        raise InputError(f"{path} can't be read: {error.strerror}. Nothing was loaded") from None
+
+
+def _files_of(path: Path) -> list[Path]:
     if path.is_dir():
         found = sorted(below for below in path.iterdir() if below.is_file() and not below.name.startswith("."))
         if not found:
@@ -93,9 +109,25 @@ def _files(path: Path) -> list[Path]:
     return [path]
 
 
+def _form(file: Path, source: Source) -> Format:
+    return readers.format_of(file.suffix.lstrip(".").lower(), source, file.name)
+
+
+def _check_home(home: Path) -> None:
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=home):
+            return
+    except OSError as error:
+        raise StateError(
+            f"the home {home} can't be written to: {error.strerror}. Choose another with --home or ZEROMARGIN_HOME, or let this user"
+            " write there. Nothing was loaded"
+        ) from None
+
+
 def _land(lake: Lake, vault: Vault, file: Path, source: Source, progress: Progress) -> Landed:
-    form = readers.format_of(file.suffix.lstrip(".").lower(), source, file.name)
-    with file.open("rb") as opened:
+    form = _form(file, source)
+    with _opened(file) as opened:
         before = _stamp(opened.fileno())
         digest = hashlib.file_digest(opened, "sha256").hexdigest()
         if digest in delta.partition_values(lake.path(BRONZE), "file_digest"):
@@ -122,7 +154,11 @@ def _limits(lake: Lake, source: Source) -> Limits:
     published = lake.snapshot()
     zone = ZoneInfo(source.times.zone) if source.times.zone else UTC
     now = datetime.now(zone).replace(tzinfo=None)
-    return Limits(datetime.fromisoformat(lake.settings.door.oldest), now, None if published is None else published.moment)
+    try:
+        oldest = datetime.fromisoformat(lake.settings.door.oldest)
+    except ValueError:
+        raise SettingsError(f'setting door.oldest is "{lake.settings.door.oldest}", expected a day such as 1990-01-01') from None
+    return Limits(oldest, now, None if published is None else published.moment)
 
 
 def _rows(judged: Judged, unread: tuple[tuple[int, str], ...], vault: Vault, source: Source, digest: str) -> tuple[pa.Table, int]:
@@ -184,11 +220,17 @@ def _staging(folder: Path, digest: str) -> Iterator[Path]:
 
 
 def _sweep(folder: Path) -> None:
-    """Removes what loads of processes that are gone left behind."""
-    for left in folder.glob("load-*-*"):
-        pid = int(left.name.rsplit("-", 1)[1])
-        if pid == os.getpid() or not psutil.pid_exists(pid):
+    """Removes what loads that were killed left behind. The lease is held, so no other is under way."""
+    for pattern in ("load-*", "write-*"):
+        for left in folder.glob(pattern):
             shutil.rmtree(left, ignore_errors=True)
+
+
+def _opened(file: Path) -> BinaryIO:
+    try:
+        return file.open("rb")
+    except OSError as error:
+        raise InputError(f"{file.name} can't be read: {error.strerror}. Nothing of it was loaded") from None
 
 
 def _stamp(descriptor: int) -> tuple[int, int]:

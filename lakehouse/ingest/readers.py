@@ -72,24 +72,25 @@ def read(file: BinaryIO, name: str, source: Source, form: Format, batch_rows: in
 
 
 def _delimited(file: BinaryIO, name: str, source: Source, form: Format, batch_rows: int) -> Iterator[RawBatch]:
-    begun = file.read(MAX_LINE)
+    begun, encodings = file.read(MAX_LINE), form.encoding
     for signature, what in _SIGNATURES.items():
         if begun.startswith(signature):
             raise InputError(f"{name} is {what}, not delimited text. Its ending does not fit what is in it; nothing was loaded")
     for mark, encoding in _BOMS.items():
         if begun.startswith(mark):
             begun = begun.removeprefix(mark)
-            if encoding not in ("utf-8", *form.encoding):
+            if encoding != "utf-8":
                 raise _wrong_encoding(name, form, f"its first bytes say {encoding}")
+            encodings = (encoding,)
     first, rest = _first_line(begun)
     if b"\0" in first:
         raise _wrong_encoding(name, form, "its first line holds zero bytes, as UTF-16 or binary files do")
     if form.header is None:
-        header = _header(name, first, form)
+        header = _header(name, first, form, encodings)
     else:
         header, rest = list(form.header), begun
     matched = match_columns(name, header, source)
-    splitter = Splitter(len(header), form.delimiter, form.encoding)
+    splitter = Splitter(len(header), form.delimiter, encodings)
     lines = 0
     for block in splitter.blocks(file, batch_rows, rest):
         table = _parsed(block.text, header, form.delimiter, len(block.numbers))
@@ -109,10 +110,10 @@ def _first_line(begun: bytes) -> tuple[bytes, bytes]:
     return begun[:end], begun[after:]
 
 
-def _header(name: str, line: bytes, form: Format) -> list[str]:
+def _header(name: str, line: bytes, form: Format, encodings: tuple[str, ...]) -> list[str]:
     if len(line) >= MAX_LINE:
         raise InputError(f"{name} has no end of a line in its first {MAX_LINE} bytes, so it is not lines of text. Nothing was loaded")
-    for encoding in form.encoding:
+    for encoding in encodings:
         try:
             text = line.decode(encoding)
         except UnicodeDecodeError:

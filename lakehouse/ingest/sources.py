@@ -233,7 +233,9 @@ def _with_kind(ending: str, written: object) -> object:
 
 
 def _explained(name: str, error: ValidationError) -> SettingsError | UnknownName:
-    first = error.errors(include_url=False, include_input=False)[0]
+    found = error.errors(include_url=False, include_input=False)
+    # A misspelt key is also a missing one; its own spelling says more.
+    first = next((one for one in found if one["type"] == "extra_forbidden"), found[0])
     path = [str(part) for part in first["loc"]]
     where = f'source "{name}" of {FILE}'
     if first["type"] == "extra_forbidden":

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import Engine, select
 from sqlalchemy.engine import make_url
@@ -28,6 +29,7 @@ from lakehouse.settings import Settings
 
 GENERATION = 1
 _CHECK = "check"
+_NONCE = 12  # bytes, before the ciphertext
 _ROWS = 2_000  # values in one IN (…)
 _EPOCH = datetime(1970, 1, 1)
 _ALWAYS = int(np.iinfo(np.int64).min)
@@ -91,6 +93,22 @@ class Vault:
         codes, distinct = _encoded(numbers)
         hashes = pa.array([self._lookup(identity, number).hex() for number in distinct], pa.string())
         return hashes.take(pa.array(codes, mask=codes < 0))
+
+    def number(self, customer_key: str) -> str | None:
+        """The customer number behind a key, for whoever may see it; None for a key that leads to nobody.
+
+        Raises `VaultError` for a row that was not written by this vault, or was moved to another customer's place.
+        """
+        wanted = select(customers.c.identity, customers.c.lookup, customers.c.number).where(customers.c.customer_key == customer_key)
+        with self._reading() as engine, engine.connect() as connection:
+            row = connection.execute(wanted).first()
+        if row is None:
+            return None
+        sealed = bytes(row.number)
+        try:
+            return self._cipher.decrypt(sealed[:_NONCE], sealed[_NONCE:], _bound_to(row.identity, bytes(row.lookup))).decode()
+        except InvalidTag:
+            raise VaultError("a row of the vault is not what was written: it was changed, or moved from another customer") from None
 
     def present(self, keys: Iterable[str]) -> set[str]:
         """Those of the keys that still belong to somebody."""
@@ -185,8 +203,8 @@ class Vault:
         return hmac.digest(self._lookup_key, f"{identity}\0{number}".encode(), "sha256")
 
     def _encrypted(self, identity: str, lookup: bytes, number: str) -> bytes:
-        nonce = os.urandom(12)
-        return nonce + self._cipher.encrypt(nonce, number.encode(), identity.encode() + b"\0" + lookup)
+        nonce = os.urandom(_NONCE)
+        return nonce + self._cipher.encrypt(nonce, number.encode(), _bound_to(identity, lookup))
 
     def _new_key(self, identity: str, lookup: bytes, erased: int) -> str:
         """32 hex digits. Who comes back after an erasure is somebody new, with derived keys too."""
@@ -209,6 +227,11 @@ def open_vault(settings: Settings) -> Vault:
     except BaseException:
         engine.dispose()
         raise
+
+
+def _bound_to(identity: str, lookup: bytes) -> bytes:
+    """What a ciphertext is sealed together with, so that it opens in its own row alone."""
+    return identity.encode() + b"\0" + lookup
 
 
 def _encoded(numbers: pa.Array | pa.ChunkedArray) -> tuple[npt.NDArray[np.int64], list[str]]:

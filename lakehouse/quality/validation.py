@@ -123,7 +123,7 @@ def _outcome(result: ExpectationValidationResult) -> Outcome:
         return not_run(raised)
     values = result.result
     if "unexpected_count" in values:
-        rows = int(values["unexpected_count"])
+        rows = int(values["unexpected_count"] or 0)  # over no rows, Great Expectations counts None
         return Outcome(
             bool(result.success), "every row keeps it" if rows == 0 else f"{rows:,} of {values['element_count']:,} rows break it", rows
         )

@@ -1,0 +1,189 @@
+"""Training as a stage does it: when it is due, from frame to registered version, and who becomes champion.
+
+    frame → evaluate → fit → signed folder in the run's folder → registered, pinned → gate → champion
+
+What is registered is found again by its digest, so a stage that is repeated registers nothing twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+import time
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from lakehouse.errors import NothingPublished, RegistryAway, TamperedModel
+from lakehouse.features.repository import feature_types
+from lakehouse.models.bundle import Answering, Facts, read_bundle, write_bundle
+from lakehouse.models.evaluation import Evaluation
+from lakehouse.privacy.secrets import signing_key, verify_key
+from lakehouse.registry import aliases, tracking
+from lakehouse.registry.gate import Decision, decide
+from lakehouse.registry.loading import DECISION, REASONS, Registered, Registry
+from lakehouse.registry.publishing import Registration, Source, register
+from lakehouse.registry.recipes import Recipe, recipe
+from lakehouse.tables import Lake
+from lakehouse.tables.moments import grid
+
+ROOT = Path(__file__).resolve().parents[2]
+READS = ("silver.sales", "gold.products", "features.product_sales", "features.customer_history")
+
+
+@dataclass(frozen=True)
+class Due:
+    """Whether a model is to be trained now, and why, or why not."""
+
+    due: bool
+    reason: str
+
+
+@dataclass(frozen=True)
+class TrainingReport:
+    """What a training did. `version` is the registered one, None where nothing was trained or a back-test registered nothing."""
+
+    model: str
+    trained: bool
+    reason: str
+    version: str | None = None
+    digest: str | None = None
+    champion: bool = False
+    reasons: tuple[str, ...] = ()
+    seconds: float = 0.0
+    evaluation: Evaluation | None = None
+
+    @property
+    def result(self) -> dict[str, object]:
+        """What a stage declares of it."""
+        told: dict[str, object] = {"trained": self.trained, "reason": self.reason}
+        if self.trained:
+            told |= {"version": self.version, "digest": self.digest, "champion": self.champion, "refused": list(self.reasons)}
+        return told
+
+
+def is_due(lake: Lake, name: str) -> Due:
+    """A model is trained when it has no champion, or its last training is `models.retrain_every` moments old or older."""
+    assert lake.run is not None
+    try:
+        known = Registry(lake.settings).versions(name)
+    except RegistryAway:
+        if (lake.home / "mlflow.db").exists():
+            raise
+        known = []
+    if not any(aliases.CHAMPION in version.aliases for version in known):
+        return Due(True, "there is no champion")
+    last = max(version.moment for version in known if version.moment is not None)
+    passed, every = len(grid(last, lake.run.moment, lake.run.every)), lake.settings.models.retrain_every
+    if passed >= every:
+        return Due(True, f"the last training is {passed} moments old")
+    return Due(False, f"the last training is {passed} moments old; it is due at {every}")
+
+
+def train(lake: Lake, name: str, force: bool = False) -> TrainingReport:
+    """Trains a model at the run's moment where that is due (or `force`), registers it and asks the gate.
+
+    A back-test writes its signed folder into the run's folder, registers nothing and moves no alias.
+    """
+    assert lake.run is not None
+    due = is_due(lake, name)
+    if not due.due and not force and not lake.run.back_test:
+        return TrainingReport(name, False, due.reason)
+    began, made = time.monotonic(), recipe(name)
+    champion = None if lake.run.back_test else _champion(lake, name)
+    trainer = made.trainer(lake.settings, champion)
+    frame = made.training_frame(lake)
+    evaluation = trainer.evaluate(frame)
+    decision = decide(evaluation)
+    model = trainer.fit(frame)
+    folder = lake.home / "runs" / lake.run.id / "models" / name
+    shutil.rmtree(folder, ignore_errors=True)
+    facts = _facts(lake, name, made, trainer.parameters, evaluation)
+    digest = write_bundle(folder, model, facts, trainer.golden(frame), signing_key(lake.settings))
+    version, is_champion = None, False
+    if not lake.run.back_test:
+        version = _register(lake, name, folder, facts, decision)
+        is_champion = _promote(lake, name, version, decision)
+    seconds = time.monotonic() - began
+    return TrainingReport(name, True, due.reason, version, digest, is_champion, decision.reasons, seconds, evaluation)
+
+
+def versions_read(lake: Lake) -> dict[str, int]:
+    """The version of each table that a training reads."""
+    found = {}
+    for name in READS:
+        try:
+            found[name] = lake.version(name)
+        except NothingPublished:
+            continue
+    return found
+
+
+def _champion(lake: Lake, name: str) -> Answering | None:
+    """The present champion's model; None where there is none that can be opened."""
+    try:
+        found = Registry(lake.settings).by_alias(name, aliases.CHAMPION)
+        return None if found is None else open_model(lake, found)
+    except (RegistryAway, TamperedModel):
+        return None
+
+
+def open_model(lake: Lake, registered: Registered) -> Answering:
+    """A registered version's model, verified. Raises `TamperedModel`."""
+    return read_bundle(registered.folder, verify_key(lake.settings)).model
+
+
+def _facts(lake: Lake, name: str, made: Recipe, parameters: dict[str, object], evaluation: Evaluation) -> Facts:
+    assert lake.run is not None
+    snapshot = lake.snapshot()
+    return Facts(
+        name=name,
+        format=1,
+        service=made.service,
+        features=feature_types(made.service),
+        snapshot=None if snapshot is None else snapshot.id,
+        moment=lake.run.moment.isoformat(),
+        tables=versions_read(lake),
+        parameters=parameters,  # type: ignore[arg-type]
+        seed=lake.settings.models.seed,
+        code=_commit(),
+        lock=hashlib.sha256((ROOT / "requirements.lock").read_bytes()).hexdigest(),
+        metrics=evaluation.metrics,
+        baselines=evaluation.baselines,
+    )
+
+
+def _register(lake: Lake, name: str, folder: Path, facts: Facts, decision: Decision) -> str:
+    """Registers the folder, and pins what it was trained on before anybody can rely on it."""
+    owner = f"model {name} {hashlib.sha256((folder / 'manifest.json').read_bytes()).hexdigest()[:12]}"
+    for table, version in facts.tables.items():
+        lake.pin(table, version, owner, "trained on it")
+    assert lake.run is not None
+    registration = Registration(
+        name=name,
+        folder=folder,
+        moment=datetime.fromisoformat(facts.moment),
+        parameters=facts.parameters,
+        metrics=facts.metrics,
+        baselines=facts.baselines,
+        sources=tuple(Source(table, version, lake.path(table)) for table, version in facts.tables.items()),
+        tags={DECISION: decision.word, REASONS: "\n".join(decision.reasons), "run": lake.run.id},
+    )
+    return register(lake.settings, registration)
+
+
+def _promote(lake: Lake, name: str, version: str, decision: Decision) -> bool:
+    client = tracking.connect(lake.settings)
+    if decision.approved:
+        aliases.promote(client, name, version)
+    return aliases.version_of(client, name, aliases.CHAMPION) == version
+
+
+def _commit() -> str:
+    """The git commit of this code; "unknown" where it is not a checkout."""
+    try:
+        done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return "unknown"
+    return done.stdout.strip() if done.returncode == 0 else "unknown"

@@ -1,0 +1,76 @@
+"""A shop whose runs compute features too."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from lakehouse.features import build
+from lakehouse.features.build import FeatureReport
+from lakehouse.medallion import silver
+from lakehouse.tables import Lake, StageLake
+from tests.shop import Line, Shop
+
+PRODUCTS, CUSTOMERS = build.TABLES
+_MADE: dict[tuple[str, str], Path] = {}
+
+
+@dataclass
+class FeaturedShop(Shop):
+    """Lines landed now are known from the newest snapshot's moment on, as the door says it."""
+
+    def land_now(self, *lines: Line) -> str:
+        published = self.lake.snapshot()
+        return self.land(*lines, moment=None if published is None else published.moment.isoformat())
+
+    def publish(self, as_of: str | None = None) -> FeatureReport:
+        """A run of silver and features, published."""
+        with self.run(as_of) as run:
+            with StageLake(self.lake.settings, "silver", run.id) as stage:
+                silver.build(stage)
+                stage.finish()
+            with StageLake(self.lake.settings, "features", run.id) as stage:
+                report = build.build(stage)
+                stage.publish()
+                stage.finish()
+        return report
+
+
+def opened(lake: Lake, name: str) -> FeaturedShop:
+    """A shop in a fresh home beside this one's, on the same endpoint."""
+    other = Lake(lake.settings.model_copy(update={"home": lake.home.with_name(name)}), endpoint=lake.endpoint)
+    other.create_tables()
+    return FeaturedShop(other)
+
+
+def prepared(lake: Lake, factory: pytest.TempPathFactory, make: Callable[[FeaturedShop], object]) -> FeaturedShop:
+    """The shop that `make` makes, in this lake's home. It is made once per engine, and copied for each test after that."""
+    key = (lake.settings.engine, make.__qualname__)
+    if key not in _MADE:
+        first = Lake(lake.settings.model_copy(update={"home": factory.mktemp("made") / "home"}), endpoint=lake.endpoint)
+        first.create_tables()
+        make(FeaturedShop(first))
+        first.close()
+        _MADE[key] = first.home
+    shutil.rmtree(lake.home)
+    shutil.copytree(_MADE[key], lake.home)
+    return FeaturedShop(lake)
+
+
+def rows(lake: Lake, name: str, columns: Sequence[str]) -> list[tuple[object, ...]]:
+    """The columns of a feature table's rows, moments as naive times, sorted."""
+    found = lake.read(name).select(*columns).toArrow().to_pylist()
+    return sorted((tuple(_naive(row[column]) for column in columns) for row in found), key=_order)
+
+
+def _naive(value: object) -> object:
+    return value.replace(tzinfo=None) if isinstance(value, datetime) else value
+
+
+def _order(row: tuple[object, ...]) -> list[tuple[bool, object]]:
+    return [(value is not None, value) for value in row]

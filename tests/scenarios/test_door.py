@@ -1,0 +1,423 @@
+"""The door on whole files: any kind of file of the same sales is the same sales, whatever happens while it is loaded."""
+
+from __future__ import annotations
+
+import csv
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import date, datetime
+from decimal import Decimal
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from jobs.processes import ROOT
+from lakehouse import settings as settings_module
+from lakehouse.errors import InputError, LeaseHeld, SettingsError, StateError
+from lakehouse.ingest import load, loading
+from lakehouse.settings import Settings
+from lakehouse.tables import Lake
+from tests.conftest import REAL_DATA, SECRET, skip_or_fail
+from tests.shop import Shop
+
+HEADER = "invoice,product_code,description,quantity,sold_at,unit_price,customer,country"
+MakeLake = Callable[[str], Lake]
+
+
+@pytest.fixture
+def make_lake(lake: Lake, tmp_path: Path) -> Iterator[MakeLake]:
+    """Further lakes in homes of their own, on the same endpoint and under the same secret."""
+    made: list[Lake] = []
+
+    def make(name: str) -> Lake:
+        chosen: dict[str, object] = {"engine": lake.settings.engine, "vault": {"keys": "derived", "secret": SECRET}}
+        settings: Settings = settings_module.load(home=tmp_path / name, profile="test", overrides=chosen, environ={})
+        made.append(Lake(settings, endpoint=lake.endpoint))
+        made[-1].create_tables()
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+def written(path: Path, *lines: str) -> Path:
+    path.write_text("\n".join((HEADER, *lines)) + "\n")
+    return path
+
+
+def sale(product: str, customer: object = 17850) -> str:
+    return f"1,{product},thing,2,2011-01-03T10:00:00,2.50,{customer},France"
+
+
+def rows(lake: Lake, *columns: str, name: str = "bronze.sales") -> list[tuple[object, ...]]:
+    found = lake.read(name).select(*columns).toArrow().to_pylist()
+    return sorted((tuple(row[column] for column in columns) for row in found), key=repr)
+
+
+# ---------------------------------------------------------------------- kinds of files
+
+
+def trapped_slice() -> pa.Table:
+    """Some thousand real lines: those beyond ASCII, days that both sheets have, cancellations, no customer, no description, spaces."""
+    if not REAL_DATA.exists():
+        skip_or_fail(f"{REAL_DATA} is not there")
+    real = pq.read_table(REAL_DATA)
+    beyond = pc.fill_null(pc.match_substring_regex(real["Description"], "[^\\x00-\\x7f]"), False)
+    day = pc.equal(real["InvoiceDate"].cast(pa.date32()), pa.scalar(date(2010, 12, 5)))
+    found = pa.concat_tables([real.slice(0, 600), real.filter(pc.or_(beyond, day))])
+    places = list(found["Description"].to_pylist())
+    places[0], places[1], places[2] = "  CAFÉ £5 “TIN” ".replace("“", '"').replace("”", '"'), "", "two\nlines, one text"
+    return found.set_column(2, "Description", pa.array(places))
+
+
+def as_csv(table: pa.Table, path: Path) -> Path:
+    """As a spreadsheet would save it: Latin-1, customers as floats, nothing for null, times with a space."""
+    with path.open("w", encoding="latin-1", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["Invoice", "StockCode", "Description", "Quantity", "InvoiceDate", "Price", "CustomerID", "Country"])
+        for place, row in enumerate(table.to_pylist()):
+            values = dict(row)
+            number = values["Customer ID"]
+            values["Customer ID"] = "" if number is None else (f"{number}.0", f" {number} ", str(number))[place % 3]
+            values["InvoiceDate"] = values["InvoiceDate"].isoformat(sep=" ")
+            values["Country"] = f"{values['Country']} "
+            writer.writerow(["" if value is None else value for value in values.values()])
+    return path
+
+
+def test_parquet_and_csv_of_the_same_sales_are_the_same_lines_in_silver_and_gold(lake: Lake, make_lake: MakeLake, tmp_path: Path) -> None:
+    table = trapped_slice()
+    pq.write_table(table, tmp_path / "sales.parquet")
+    as_csv(table, tmp_path / "sales.csv")
+    other = make_lake("other")
+
+    landed = [*load(lake, tmp_path / "sales.parquet", "online-retail-ii"), *load(other, tmp_path / "sales.csv", "online-retail-ii")]
+
+    assert [(file.lines, file.accepted, file.refused) for file in landed] == [(table.num_rows, table.num_rows, {})] * 2
+    columns = [name for name in lake.catalog["bronze.sales"].column_names if name not in ("file_digest", "line_number", "_known_at")]
+    assert rows(lake, *columns) == rows(other, *columns)
+    for one in (lake, other):
+        Shop(one).refine()
+    for name in ("silver.sales", "silver.cancellations", "gold.daily_sales", "gold.customers"):
+        assert lake.digest(name).rows > 0
+        assert lake.digest(name).digest == other.digest(name).digest, name
+
+
+ANOTHER = {
+    "about": "a German shop with branches, whose lines carry totals",
+    "formats": {"csv": {"encoding": "cp1252", "delimiter": ";", "decimal": ",", "thousands": "."}},
+    "columns": {
+        "Filiale": "store",
+        "Bon": "invoice",
+        "Artikel": "product_code",
+        "Text": "description",
+        "Menge": "quantity",
+        "Zeit": "sold_at",
+        "Summe": "amount",
+        "Kunde": "customer",
+        "Art": "status",
+    },
+    "ignore": ["Kasse"],
+    "times": {"formats": ["%d.%m.%Y %H:%M:%S%z", "%d.%m.%Y %H:%M"], "zone": "Europe/Berlin"},
+    "currency": "EUR",
+    "constants": {"country": "Germany"},
+    "cancellation": {"column": "status", "values": ["storno"]},
+    "missing_customer": ["Bar"],
+}
+
+
+def test_another_retailer_needs_an_entry_and_no_code(lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    conf = tmp_path / "conf"
+    shutil.copytree(settings_module.CONF, conf)
+    (conf / "test" / "sources.yml").write_text(yaml.safe_dump({"laden": ANOTHER}))
+    monkeypatch.setattr(settings_module, "CONF", conf)
+    path = tmp_path / "januar.csv"
+    path.write_bytes(
+        "Kasse;Filiale;Bon;Artikel;Text;Menge;Zeit;Summe;Kunde;Art\n"
+        "1;Köln;1;A1;Schöner Becher;1.200;03.01.2011 10:00;3.000,60;17850;\n"
+        '1;Köln;2;A1;"Becher; groß";2;03.07.2011 23:30:00+00:00;5,00;Bar;\n'
+        "1;Bonn;3;A1;Becher – rot €;-2;04.07.2011 09:00;-5,00;17850;Storno\n"
+        "1;Bonn;4;A1;Becher;1;2011-07-04 09:00;2,50;17850;\n".encode("cp1252")
+    )
+
+    (landed,) = load(lake, path, "laden")
+
+    assert (landed.lines, landed.accepted, landed.refused) == (4, 3, {"bad_time": 1})
+    columns = ("line_number", "store", "description", "quantity", "unit_price", "amount", "sold_at", "is_cancellation", "country")
+    utc = datetime.fromisoformat
+    assert [row for row in rows(lake, *columns) if row[1]] == [
+        (
+            1,
+            "Köln",
+            "Schöner Becher",
+            Decimal(1200),
+            Decimal("2.5005"),
+            Decimal("3000.6"),
+            utc("2011-01-03T10:00:00+00:00"),
+            False,
+            "Germany",
+        ),
+        (2, "Köln", "Becher; groß", Decimal(2), Decimal("2.5"), Decimal(5), utc("2011-07-04T01:30:00+00:00"), False, "Germany"),
+        (3, "Bonn", "Becher – rot €", Decimal(-2), Decimal("2.5"), Decimal(-5), utc("2011-07-04T09:00:00+00:00"), True, "Germany"),
+    ]
+    customers = dict(rows(lake, "line_number", "customer_key"))
+    assert customers[1] == customers[3] is not None
+    assert customers[2] is customers[4] is None
+
+
+def test_lines_are_told_apart_by_file_and_number_where_a_source_keeps_repeats(
+    lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conf = tmp_path / "conf"
+    shutil.copytree(settings_module.CONF, conf)
+    base = yaml.safe_load((conf / "base" / "sources.yml").read_text())["canonical"]
+    (conf / "test" / "sources.yml").write_text(yaml.safe_dump({"till": base | {"repeats": "keep"}}))
+    monkeypatch.setattr(settings_module, "CONF", conf)
+
+    load(lake, written(tmp_path / "a.csv", sale("A"), sale("A")), "till")
+    load(lake, written(tmp_path / "b.csv", sale("A"), sale("A")), "canonical")
+
+    ids: dict[object, set[object]] = {}
+    for source, line in rows(lake, "source", "line_id"):
+        ids.setdefault(source, set()).add(line)
+    assert {source: len(found) for source, found in ids.items()} == {"till": 2}
+    load(lake, written(tmp_path / "c.csv", sale("A"), sale("A"), sale("B")), "canonical")
+    assert len({line for source, line in rows(lake, "source", "line_id") if source == "canonical"}) == 2
+
+
+# ---------------------------------------------------------------------- nothing lost, nothing twice
+
+
+def test_every_line_of_a_file_is_in_bronze_accepted_or_with_its_reasons(lake: Lake, tmp_path: Path) -> None:
+    lines = [
+        sale("A"),
+        "ragged",
+        sale("B\0"),
+        "1,C,thing,two,2011-01-03T10:00:00,2.50,17850,France",
+        "1,D,thing,1,1900-01-03T10:00:00,2.50,17850,France",
+        "1,E,thing,1,2099-01-03T10:00:00,2.50,17850,France",
+        '1,"F\ntwo lines",thing,1,2011-01-03T10:00:00,2.50,17850,France',
+        '1,"G never closed,thing,1,2011-01-03T10:00:00,2.50,17850,France',
+        "1,H,thing,1e300,2011-01-03T10:00:00,2.50,17850,France",
+    ]
+    (landed,) = load(lake, written(tmp_path / "a.csv", *lines), "canonical")
+
+    found = {row[0]: row[1:] for row in rows(lake, "line_number", "reasons", "product_code", "customer_key")}
+    assert {number: reasons for number, (reasons, _, _) in found.items()} == {
+        1: [],
+        2: ["ragged_line"],
+        3: ["bad_text"],
+        4: ["bad_quantity"],
+        5: ["too_old"],
+        6: ["in_the_future"],
+        7: [],
+        9: ["ragged_line"],
+        10: ["bad_quantity"],
+    }
+    assert (landed.lines, landed.accepted, sum(landed.refused.values())) == (9, 2, 7)
+    # Of what could not be understood there is no text; no refused line has a customer.
+    assert [number for number, (_, code, _) in found.items() if code is not None] == [1, 5, 6, 7]
+    assert [number for number, (_, _, key) in found.items() if key is not None] == [1, 7]
+
+
+def test_a_folder_s_files_land_by_name_and_the_same_content_once(lake: Lake, tmp_path: Path) -> None:
+    folder = tmp_path / "files"
+    (folder / "truth").mkdir(parents=True)
+    (folder / "truth" / "truth.json").write_text("{}")
+    (folder / ".hidden").write_text("no sales")
+    written(folder / "b.csv", sale("B"))
+    written(folder / "a.csv", sale("A"))
+    written(folder / "c.csv", sale("A"))
+
+    first, again = load(lake, folder, "canonical"), load(lake, folder, "canonical")
+
+    assert [(file.file, file.already) for file in first] == [("a.csv", False), ("b.csv", False), ("c.csv", True)]
+    assert first[1].version == first[0].version + 1
+    assert [file.already for file in again] == [True, True, True]
+    assert lake.head("bronze.sales") == first[1].version
+
+
+def test_a_file_that_no_format_reads_is_found_before_the_files_beside_it_land(lake: Lake, tmp_path: Path) -> None:
+    folder = tmp_path / "files"
+    folder.mkdir()
+    written(folder / "a.csv", sale("A"))
+    (folder / "notes.docx").write_text("not sales")
+    before = lake.head("bronze.sales")
+
+    with pytest.raises(InputError, match='notes.docx ends in ".docx"'):
+        load(lake, folder, "canonical")
+    assert lake.head("bronze.sales") == before
+
+
+def test_a_file_that_changes_while_it_is_read_lands_nothing(lake: Lake, tmp_path: Path) -> None:
+    path = written(tmp_path / "a.csv", sale("A"))
+    before = lake.head("bronze.sales")
+
+    def goes_on(_file: str, _lines: int) -> None:
+        with path.open("a") as file:
+            file.write(sale("B") + "\n")
+
+    with pytest.raises(InputError, match="changed while it was read"):
+        load(lake, path, "canonical", goes_on)
+    assert lake.head("bronze.sales") == before
+    assert not list((lake.home / "staging").iterdir())
+    (landed,) = load(lake, path, "canonical")
+    assert landed.lines == 2
+
+
+def test_a_day_of_the_settings_that_is_none_is_named(lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = lake.settings.model_copy(update={"door": lake.settings.door.model_copy(update={"oldest": "long ago"})})
+    monkeypatch.setattr(lake, "settings", wrong)
+    with pytest.raises(SettingsError, match='door.oldest is "long ago"'):
+        load(lake, written(tmp_path / "a.csv", sale("A")), "canonical")
+
+
+# ---------------------------------------------------------------------- interrupted, at once, in vain
+
+CHILD = """
+import sys
+from pathlib import Path
+from lakehouse import settings
+from lakehouse.ingest import load, loading
+from lakehouse.tables import Lake
+home, path, stop = sys.argv[1:]
+wait = False
+
+def told(what):
+    if what == stop:
+        print(what, flush=True)
+        sys.stdin.readline()
+
+with Lake(settings.load(home=Path(home), overrides={"door": {"batch_rows": 50}})) as lake:
+    append, commit = lake.writer.append, lake.writer._commit
+    def appending(name, *rest, **more):
+        version = append(name, *rest, **more)
+        told("committed")
+        return version
+    def committing(name, write, **more):
+        told("written")
+        return commit(name, write, **more)
+    lake.writer.append, lake.writer._commit = appending, committing
+    load(lake, Path(path), "canonical", lambda file, lines: told("reading"))
+"""
+
+
+@pytest.fixture
+def start_load(lake: Lake) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Loads in processes of their own, stopped at a point where they wait for a line."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(path: Path, stop: str = "", **environment: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", CHILD, str(lake.home), str(path), stop]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        started.append(subprocess.Popen(command, cwd=ROOT, text=True, env={**os.environ, **environment}, **pipes))  # type: ignore[call-overload]
+        return started[-1]
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+def reached(process: subprocess.Popen[str], point: str) -> None:
+    assert process.stdout is not None
+    assert process.stdout.readline().strip() == point, process.communicate()[1]
+
+
+@pytest.mark.parametrize("point", ["reading", "written", "committed"])
+def test_a_load_that_is_killed_lands_nothing_or_the_whole_file_and_then_the_same(
+    point: str, lake: Lake, make_lake: MakeLake, tmp_path: Path, start_load: Callable[..., subprocess.Popen[str]]
+) -> None:
+    path = written(tmp_path / "a.csv", *(sale(f"P{number}", 17_000 + number % 60) for number in range(120)))
+    undisturbed = make_lake("undisturbed")
+    load(undisturbed, path, "canonical")
+
+    killed = start_load(path, point)
+    reached(killed, point)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    landed_before = lake.read("bronze.sales").count()
+    (again,) = load(lake, path, "canonical")
+
+    assert landed_before == (120 if point == "committed" else 0)
+    assert again.already == (point == "committed")
+    assert lake.digest("bronze.sales").digest == undisturbed.digest("bronze.sales").digest
+    assert lake.digest("bronze.sales").rows == 120
+    load(lake, written(tmp_path / "next.csv", sale("Z")), "canonical")
+    assert not list((lake.home / "staging").iterdir())
+
+
+def test_a_load_beside_another_is_refused_and_told_who_loads(
+    lake: Lake, tmp_path: Path, start_load: Callable[..., subprocess.Popen[str]]
+) -> None:
+    path, other = written(tmp_path / "a.csv", sale("A")), written(tmp_path / "b.csv", sale("B"))
+    first = start_load(path, "reading")
+    reached(first, "reading")
+
+    with pytest.raises(LeaseHeld, match=f'"load of source canonical" .process {first.pid} on '):
+        load(lake, other, "canonical")
+
+    _, errors = first.communicate("go on\n", timeout=60)
+    assert first.returncode == 0, errors
+    assert rows(lake, "product_code") == [("A",)]
+    load(lake, other, "canonical")
+    assert rows(lake, "product_code") == [("A",), ("B",)]
+
+
+def test_a_load_that_may_wait_lands_after_the_other_and_the_same_content_once(
+    lake: Lake, tmp_path: Path, start_load: Callable[..., subprocess.Popen[str]]
+) -> None:
+    path = written(tmp_path / "a.csv", sale("A"))
+    first = start_load(path, "reading")
+    reached(first, "reading")
+    second = start_load(path, ZEROMARGIN_OPS__WAIT_S="60")
+
+    _, errors = first.communicate("go on\n", timeout=60)
+    _, more = second.communicate(timeout=60)
+
+    assert (first.returncode, second.returncode) == (0, 0), errors + more
+    assert rows(lake, "product_code") == [("A",)]
+
+
+def test_a_home_that_can_not_be_written_to_is_named(lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = written(tmp_path / "a.csv", sale("A"))
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(lake, "settings", lake.settings.model_copy(update={"home": tmp_path / "file" / "home"}))
+    with pytest.raises(StateError, match="can't be written to: Not a directory.*ZEROMARGIN_HOME"):
+        load(lake, path, "canonical")
+
+
+def test_folders_that_this_user_may_not_use_are_named(lake: Lake, tmp_path: Path) -> None:
+    read_only, closed = tmp_path / "read-only", tmp_path / "closed"
+    read_only.mkdir(mode=0o500)
+    closed.mkdir(mode=0)
+    with ordinary_user():
+        with pytest.raises(StateError, match="read-only can't be written to: Permission denied"):
+            loading._check_home(read_only)
+        with pytest.raises(InputError, match="sales.csv can't be read: Permission denied"):
+            load(lake, closed / "sales.csv", "canonical")
+        with pytest.raises(InputError, match="closed can't be read: Permission denied"):
+            load(lake, closed, "canonical")
+
+
+@contextmanager
+def ordinary_user() -> Iterator[None]:
+    """For the length of a block nobody special, whom a folder's mode can stop."""
+    was = os.geteuid()
+    if was == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(was)

@@ -1,0 +1,114 @@
+"""Quantities and money: the same decimals from text and from numbers, rounded half away from zero, nothing made up."""
+
+from __future__ import annotations
+
+from decimal import ROUND_HALF_UP, Decimal
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lakehouse.ingest import amounts
+from lakehouse.ingest.amounts import MONEY_SCALE, QUANTITY_SCALE, Scaled, decimals, per_unit, scaled
+from lakehouse.ingest.sources import Format
+
+ALWAYS = settings(max_examples=60, deadline=None)  # how long an example takes says nothing here
+PLAIN = Format(kind="csv")
+GERMAN = Format(kind="csv", decimal=",", thousands=".")
+WHOLE = st.integers(min_value=-(10**9), max_value=10**9)
+
+
+def money(*values: object, form: Format = PLAIN, kind: pa.DataType | None = None) -> Scaled:
+    return scaled(pa.array(values, kind or pa.string()), MONEY_SCALE, form)
+
+
+def quantity(*values: object) -> Scaled:
+    return scaled(pa.array(values, pa.string()), QUANTITY_SCALE, PLAIN)
+
+
+def told(found: Scaled, scale: int = MONEY_SCALE) -> list[Decimal | str | None]:
+    shown = decimals(found.units, scale).to_pylist()
+    return [None if missing else "bad" if bad else value for value, missing, bad in zip(shown, found.missing, found.bad, strict=True)]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("2.55", "2.5500"),
+        ("-2.5", "-2.5000"),
+        ("+1", "1.0000"),
+        ("1e3", "1000.0000"),
+        (".5", "0.5000"),
+        ("7.", "7.0000"),
+        ("0.00005", "0.0001"),
+    ],
+)
+def test_numbers_are_read_as_written(text: str, value: str) -> None:
+    assert told(money(text)) == [Decimal(value)]
+
+
+@pytest.mark.parametrize(
+    "text", ["two", "1 dozen", "?", "3,5", "12x", "-", "", "nan", "inf", "1e400", "0x10", "1_000", "--1", "1.2.3", "٣", "12 000"]
+)
+def test_what_is_no_number_is_never_taken_for_one(text: str) -> None:
+    assert told(money(text)) == ["bad"]
+
+
+def test_a_decimal_comma_and_thousands_are_read_where_the_source_says_so() -> None:
+    assert told(money("1.234,50", "-0,05", "1234", "1,2,3", form=GERMAN)) == [Decimal("1234.5"), Decimal("-0.05"), Decimal(1234), "bad"]
+
+
+def test_halves_are_rounded_away_from_zero() -> None:
+    assert told(money("0.00005", "-0.00005", "0.00004")) == [Decimal("0.0001"), Decimal("-0.0001"), Decimal(0)]
+
+
+@ALWAYS
+@given(st.floats(min_value=-1e9, max_value=1e9, allow_nan=False))
+def test_text_and_double_of_one_value_are_the_same_decimal(value: float) -> None:
+    assert told(money(repr(value))) == told(money(value, kind=pa.float64()))
+
+
+@ALWAYS
+@given(WHOLE)
+def test_cents_come_through_text_double_and_decimal_exactly(cents: int) -> None:
+    value = Decimal(cents) / 100
+    expected = [value.quantize(Decimal("0.0001"))]
+    assert told(money(str(value))) == told(money(float(value), kind=pa.float64())) == expected
+    assert told(money(value, kind=pa.decimal128(18, 2))) == expected
+
+
+def test_nothing_written_is_missing_and_not_zero() -> None:
+    assert told(money(None, "0")) == [None, Decimal(0)]
+    assert told(money(None, float("nan"), 0.0, kind=pa.float64())) == [None, None, Decimal(0)]
+
+
+@pytest.mark.parametrize("value", ["100000000000000", "-1e15", "1e308"])
+def test_a_number_of_more_digits_than_are_kept_is_bad(value: str) -> None:
+    assert told(money(value)) == ["bad"]
+
+
+@ALWAYS
+@given(WHOLE, st.integers(min_value=-(10**6), max_value=10**6))
+def test_an_amount_is_quantity_times_price_exactly_and_then_rounded(thousandths: int, ten_thousandths: int) -> None:
+    units, price = Decimal(thousandths) / 1000, Decimal(ten_thousandths) / 10_000
+    found = amounts.times(quantity(str(units)), money(str(price)))
+    assert told(found) == [(units * price).quantize(Decimal("0.0001"), ROUND_HALF_UP)]
+
+
+def test_an_amount_that_does_not_fit_is_bad_and_one_of_nothing_is_missing() -> None:
+    found = amounts.times(quantity("1000000000", None, "x", "2"), money("1000000000", "1", "1", "3"))
+    assert told(found) == ["bad", None, None, Decimal(6)]
+
+
+def test_a_unit_price_is_made_from_a_total_where_something_was_sold() -> None:
+    found = per_unit(money("10", "-5", "7", None, "1"), quantity("4", "-2", "0", "1", "3"))
+    assert told(found) == [Decimal("2.5"), Decimal("2.5"), None, None, Decimal("0.3333")]
+
+
+@ALWAYS
+@given(st.lists(st.integers(min_value=-(10**18) + 1, max_value=10**18 - 1), max_size=5))
+def test_integers_become_decimals_bit_by_bit(values: list[int]) -> None:
+    import numpy as np
+
+    assert [int(found.scaleb(4)) for found in decimals(np.array(values, dtype=np.int64), 4).to_pylist()] == values

@@ -1,0 +1,185 @@
+"""The door: each line is judged for itself, and what it can't mean is refused by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from lakehouse.ingest import door, sources
+from lakehouse.ingest.door import Judged, Limits
+from lakehouse.ingest.readers import RawBatch
+
+LIMITS = Limits(oldest=datetime(1990, 1, 1), now=datetime(2012, 1, 1, 12), moment=datetime(2011, 6, 6))
+GOOD: Mapping[str, str | None] = {
+    "store": "S1",
+    "invoice": "1",
+    "product_code": "85123A",
+    "description": "a thing",
+    "quantity": "2",
+    "sold_at": "2011-01-03 10:00:00",
+    "unit_price": "2.50",
+    "customer": "17850",
+    "country": "France",
+    "promotion": "false",
+}
+ENTRY: Mapping[str, object] = {
+    "about": "a shop",
+    "formats": {"csv": {}},
+    "columns": {name: name for name in GOOD},
+    "optional": ["customer", "promotion", "store"],
+    "currency": "GBP",
+    "cancellation": {"column": "invoice", "prefix": "C"},
+    "missing_customer": ["nobody", "0"],
+    "products": {"matching": "[0-9]{5}[A-Z]*", "but_not": ["99999"]},
+}
+
+
+def judged(*lines: Mapping[str, str | None], **entry: object) -> Judged:
+    """Lines with what they change of a good one; `entry` changes the source."""
+    source = sources.parse("shop", {**ENTRY, **entry})
+    names = [name for name in source.mapped if name in GOOD or any(name in line for line in lines)]
+    columns = {name: pa.array([{**GOOD, **line}.get(name) for line in lines], pa.string()) for name in names}
+    return door.judge(RawBatch(np.arange(1, len(lines) + 1), columns, ()), source, source.formats["csv"], LIMITS)
+
+
+def reasons(found: Judged) -> list[list[str]]:
+    told: list[list[str]] = door.reasons_of(found.broken, len(found.numbers)).to_pylist()
+    return told
+
+
+def value(found: Judged, column: str) -> object:
+    return found.columns[column].to_pylist()[0]
+
+
+def test_a_good_line_is_kept_as_it_is() -> None:
+    found = judged({})
+
+    assert reasons(found) == [[]]
+    told = {name: value(found, name) for name in found.columns if name not in ("sold_at", "_known_at")}
+    assert told == {
+        "source": "shop",
+        "store": "S1",
+        "invoice": "1",
+        "product_code": "85123A",
+        "description": "a thing",
+        "country": "France",
+        "quantity": Decimal("2.000"),
+        "unit_price": Decimal("2.5000"),
+        "amount": Decimal("5.0000"),
+        "covers": "day",
+        "is_product": True,
+        "is_cancellation": False,
+        "promotion": False,
+    }
+    assert found.customers.to_pylist() == ["17850"]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"quantity": "two"}, "bad_quantity"),
+        ({"quantity": "99999999999999999999"}, "bad_quantity"),
+        ({"quantity": "2\0"}, "bad_quantity"),
+        ({"quantity": None}, "missing_quantity"),
+        ({"quantity": "  "}, "missing_quantity"),
+        ({"unit_price": "free"}, "bad_price"),
+        ({"unit_price": None}, "missing_price"),
+        ({"quantity": "999999999", "unit_price": "999999999"}, "bad_amount"),
+        ({"sold_at": "2011-02-30 10:00:00"}, "bad_time"),
+        ({"sold_at": None}, "missing_time"),
+        ({"sold_at": "1900-01-01 10:00:00"}, "too_old"),
+        ({"sold_at": "1989-12-31 23:59:59"}, "too_old"),
+        ({"sold_at": "2012-01-02 12:00:01"}, "in_the_future"),
+        ({"sold_at": "2099-12-31 10:00:00"}, "in_the_future"),
+        ({"product_code": None}, "missing_product_code"),
+        ({"invoice": " "}, "missing_invoice"),
+        ({"store": None}, "missing_store"),
+        ({"customer": "1.23457E+13"}, "bad_customer"),
+        ({"customer": "178\x0050"}, "bad_customer"),
+        ({"promotion": "perhaps"}, "bad_promotion"),
+        ({"description": "a th\0ing"}, "bad_text"),
+        ({"product_code": "85123A\0"}, "bad_text"),
+    ],
+)
+def test_what_a_line_can_not_mean_refuses_it_by_name_and_no_other_line(change: Mapping[str, str | None], reason: str) -> None:
+    assert reasons(judged({}, change, {})) == [[], [reason], []]
+
+
+@pytest.mark.parametrize("sold_at", ["1990-01-01 00:00:00", "2012-01-02 12:00:00"])
+def test_the_limits_themselves_are_inside(sold_at: str) -> None:
+    assert reasons(judged({"sold_at": sold_at})) == [[]]
+
+
+def test_every_rule_that_a_line_breaks_is_named_in_order() -> None:
+    assert reasons(judged({"quantity": "?", "sold_at": "?", "product_code": ""})) == [["bad_quantity", "bad_time", "missing_product_code"]]
+
+
+def test_every_reason_is_explained_in_the_module() -> None:
+    for reason in ("bad_price", "bad_amount", "missing_quantity", "missing_time", "missing_store", "too_old", "bad_text", "bad_customer"):
+        assert reason in (door.__doc__ or "")
+
+
+def test_outer_spaces_are_nobody_s_and_empty_is_null() -> None:
+    found = judged({"description": " a thing\u00a0", "country": "  ", "invoice": " 1 ", "customer": " 17850.0 ", "quantity": " 2 "})
+
+    assert [value(found, name) for name in ("description", "country", "invoice")] == ["a thing", None, "1"]
+    assert found.customers.to_pylist() == ["17850"]
+    assert reasons(found) == [[]]
+
+
+@pytest.mark.parametrize("customer", [None, "", "nobody", "NOBODY", "0", "0.0", " 0 "])
+def test_what_stands_for_no_customer_is_none(customer: str | None) -> None:
+    found = judged({"customer": customer})
+    assert (found.customers.to_pylist(), reasons(found)) == ([None], [[]])
+
+
+@pytest.mark.parametrize(
+    ("rule", "change", "expected"),
+    [
+        ({"column": "invoice", "prefix": "C"}, {"invoice": "C1"}, True),
+        ({"column": "invoice", "prefix": "C"}, {"invoice": "c1"}, True),
+        ({"column": "invoice", "prefix": "C"}, {"invoice": "1C"}, False),
+        ({"column": "description", "values": ["void", "refund"]}, {"description": "VOID"}, True),
+        ({"column": "description", "values": ["void"]}, {"description": None}, False),
+        ({"negative_quantity": True}, {"quantity": "-1"}, True),
+        ({"negative_quantity": True}, {"quantity": "1"}, False),
+        (None, {"invoice": "C1"}, False),
+    ],
+)
+def test_a_cancellation_is_recognised_as_the_source_says(rule: object, change: Mapping[str, str | None], expected: bool) -> None:
+    assert value(judged(change, cancellation=rule), "is_cancellation") is expected
+
+
+@pytest.mark.parametrize(("code", "expected"), [("85123A", True), ("85123a", False), ("POST", False), ("99999", False), ("851234", False)])
+def test_a_product_is_recognised_as_the_source_says(code: str, expected: bool) -> None:
+    assert value(judged({"product_code": code}), "is_product") is expected
+
+
+def test_a_line_may_be_used_from_the_newest_moment_on_and_not_before_it_happened() -> None:
+    found = judged({"sold_at": "2011-01-03 10:00:00"}, {"sold_at": "2011-07-03 10:00:00"})
+    known = [str(moment.replace(tzinfo=None)) for moment in found.columns["_known_at"].to_pylist()]
+    assert known == ["2011-06-06 00:00:00", "2011-07-03 10:00:00"]
+
+
+def test_a_total_gives_the_unit_price() -> None:
+    totals = {name: name for name in GOOD if name != "unit_price"} | {"total": "amount"}
+    found = judged({"amount": "10"}, {"amount": "x"}, {"amount": None}, {"amount": "7", "quantity": "0"}, columns=totals)
+
+    assert found.columns["unit_price"].to_pylist() == [Decimal(5), None, None, None]
+    assert reasons(found) == [[], ["bad_amount"], ["missing_amount"], []]
+
+
+def test_a_source_without_stores_has_the_one_store_all() -> None:
+    columns = {name: name for name in GOOD if name != "store"}
+    assert value(judged({}, columns=columns, optional=[]), "store") == "all"
+    assert value(judged({}, columns=columns, optional=[], constants={"store": "web"}), "store") == "web"
+
+
+def test_promotions_are_said_in_any_of_the_usual_words() -> None:
+    found = judged(*({"promotion": word} for word in ("true", "Yes", "1", "0", "no", "F", None)))
+    assert found.columns["promotion"].to_pylist() == [True, True, True, False, False, False, None]

@@ -1,0 +1,277 @@
+"""Readers: every line of a file is either read or refused by its number, and a file that is wrong as a whole is said to be."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lakehouse.errors import InputError
+from lakehouse.ingest import lines, readers, sources
+from lakehouse.ingest.readers import RawBatch
+
+ALWAYS = settings(max_examples=100, deadline=None)
+SHOP = sources.parse(
+    "shop",
+    {
+        "about": "a shop",
+        "formats": {"csv": {"encoding": ["utf-8"]}, "old": {"kind": "csv", "encoding": "latin-1"}, "parquet": {}, "xlsx": {}},
+        "columns": {"Code": "product_code", "Qty": "quantity", "When": "sold_at", "Price": "unit_price", "Who": "customer"},
+        "optional": ["customer"],
+        "ignore": ["Remark"],
+        "currency": "GBP",
+    },
+)
+HEADER = b"Code,Qty,When,Price,Who\n"
+GOOD = b"A,1,2011-01-03,2.5,17850\n"
+PLANTED = "98765432109876"
+
+
+def read(content: bytes, ending: str = "csv", batch_rows: int = 1000, chunk: int | None = None) -> list[RawBatch]:
+    """The whole file in batches. `chunk`: bytes read at a time, so that a small file too is cut within its lines."""
+    form = readers.format_of(ending, SHOP, f"file.{ending}")
+    with pytest.MonkeyPatch.context() as patch:
+        if chunk is not None:
+            patch.setattr(readers, "MAX_LINE", len(HEADER) + chunk)
+            patch.setattr(lines, "_CHUNK", chunk)
+        return list(readers.read(io.BytesIO(content), f"file.{ending}", SHOP, form, batch_rows))
+
+
+def codes(batches: list[RawBatch]) -> dict[int, str]:
+    """Line number to product code, of the lines that were read."""
+    return {
+        number: code
+        for batch in batches
+        for number, code in zip(batch.numbers.tolist(), batch.columns["product_code"].to_pylist(), strict=True)
+    }
+
+
+def refused(batches: list[RawBatch]) -> dict[int, str]:
+    return {number: reason for batch in batches for number, reason in batch.refused}
+
+
+def parquet(**columns: pa.Array) -> bytes:
+    sink = io.BytesIO()
+    pq.write_table(pa.table(columns), sink, row_group_size=2)
+    return sink.getvalue()
+
+
+def sales(lines_: int = 3) -> dict[str, pa.Array]:
+    return {
+        "Code": pa.array([f"P{number}" for number in range(lines_)]),
+        "Qty": pa.array([1] * lines_),
+        "When": pa.array(["2011-01-03"] * lines_),
+        "Price": pa.array([2.5] * lines_),
+        "Who": pa.array([17850] * lines_),
+    }
+
+
+# ---------------------------------------------------------------------- delimited text
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (b"A,1,2011-01-03,2.5", "ragged_line"),
+        (b"A,1,2011-01-03,2.5,17850,more", "ragged_line"),
+        (b'A,1,2011-01-03,2.5,"17850', "ragged_line"),
+        (b'A,1,2011-01-03,2.5,"178"50', "ragged_line"),
+        (b"caf\xe9,1,2011-01-03,2.5,17850", "bad_text"),
+        (b"A" * lines.MAX_LINE + b",1,2011-01-03,2.5,17850", "ragged_line"),
+    ],
+)
+def test_a_bad_line_is_refused_by_its_number_and_spoils_no_other(line: bytes, reason: str) -> None:
+    found = read(HEADER + GOOD + line + b"\n" + "é".encode() + b",1,2011-01-03,2.5,\n" + GOOD)
+
+    assert codes(found) == {1: "A", 3: "é", 4: "A"}
+    assert refused(found) == {2: reason}
+
+
+def test_quoted_marks_and_newlines_are_part_of_the_text() -> None:
+    found = read(HEADER + b'"A,""x""\nB\r\nC",1,2011-01-03,2.5,17850\n' + GOOD)
+
+    assert codes(found) == {1: 'A,"x"\nB\r\nC', 4: "A"}
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
+def test_any_end_of_line_will_do_and_blank_lines_are_nothing(end: bytes) -> None:
+    found = read(end.join([HEADER.strip(), GOOD.strip(), b"", b"   ", GOOD.strip()]))
+
+    assert (codes(found), refused(found)) == ({1: "A", 4: "A"}, {})
+
+
+def test_a_byte_order_mark_is_not_part_of_the_first_column_and_says_the_encoding() -> None:
+    content = b"\xef\xbb\xbf" + HEADER + "café,1,2011-01-03,2.5,\n".encode()
+    assert codes(read(content)) == codes(read(content, "old")) == {1: "café"}
+
+
+def test_latin_1_is_read_where_the_source_says_so() -> None:
+    assert codes(read(HEADER + b"caf\xe9,1,2011-01-03,2.5,\n", "old")) == {1: "café"}
+
+
+FIELD = st.text(alphabet='ab,"\n\ré \x00', max_size=6)
+
+
+def _written(fields: list[str]) -> str:
+    return ",".join('"' + field.replace('"', '""') + '"' for field in fields)
+
+
+@ALWAYS
+@given(
+    st.lists(st.lists(FIELD, min_size=4, max_size=4), min_size=1, max_size=5),
+    st.sampled_from(["\n", "\r\n"]),
+    st.integers(1, 3),
+    st.integers(1, 40),
+)
+def test_what_a_csv_writer_writes_comes_back_field_by_field(rows: list[list[str]], end: str, batch_rows: int, chunk: int) -> None:
+    content = HEADER + "".join(_written(["P", *row]) + end for row in rows).encode()
+    found = read(content, batch_rows=batch_rows, chunk=chunk)
+
+    fields = [
+        list(row)
+        for batch in found
+        for row in zip(*(batch.columns[name].to_pylist() for name in ("quantity", "sold_at", "unit_price", "customer")), strict=True)
+    ]
+    assert fields == rows
+    assert refused(found) == {}
+
+
+@ALWAYS
+@given(
+    st.lists(st.binary(max_size=30).map(lambda raw: raw.replace(b"\n", b"").replace(b"\r", b"")), max_size=8),
+    st.integers(1, 4),
+    st.integers(1, 40),
+)
+def test_no_bytes_can_lose_a_line_or_spoil_the_next(garbage: list[bytes], batch_rows: int, chunk: int) -> None:
+    """A line of bytes is read, refused, or blank; the good lines around a file of them are always read."""
+    content = HEADER + GOOD + b"".join(line + b"\n" for line in garbage) + b"\n" * lines.MAX_JOINED + "Zé".encode() + GOOD[1:]
+    found = read(content, batch_rows=batch_rows, chunk=chunk)
+    last = len(garbage) + lines.MAX_JOINED + 2
+
+    told = codes(found)
+    assert (told[1], told[last]) == ("A", "Zé")
+    lost = set(range(2, len(garbage) + 2)) - set(told) - set(refused(found))
+    # Lines within a quoted field that goes on over several lines belong to the line that it began on.
+    joined = any(b'"' in line for line in garbage)
+    assert joined or all(not garbage[number - 2].strip(b" \t\x0b\x0c\x1c\x1d\x1e\x1f") for number in lost)
+
+
+def test_blocks_of_any_size_give_the_same_lines() -> None:
+    content = HEADER + (GOOD + b'"B\nb",1,2011-01-03,2.5,\n' + b"ragged\n") * 50
+    whole = read(content)
+    pieces = read(content, batch_rows=7, chunk=13)
+
+    assert len(pieces) > 10
+    assert (codes(pieces), refused(pieces)) == (codes(whole), refused(whole))
+
+
+# ---------------------------------------------------------------------- files that are wrong as a whole
+
+
+def _utf_16() -> bytes:
+    return (HEADER + GOOD).decode().encode("utf-16")
+
+
+@pytest.mark.parametrize(
+    ("content", "ending", "words"),
+    [
+        (lambda: b"", "csv", "is empty"),
+        (lambda: b"", "parquet", "is empty"),
+        (lambda: HEADER, "csv", "has columns and no lines"),
+        (lambda: HEADER.strip(), "csv", "has columns and no lines"),
+        (lambda: parquet(**sales(0)), "parquet", "has columns and no lines"),
+        (lambda: parquet(**sales())[:-20], "parquet", "not a whole Parquet file"),
+        (lambda: parquet(**sales())[:100], "parquet", "not a whole Parquet file"),
+        (lambda: b"PAR1" + bytes(100) + b"PAR1", "parquet", "not a whole Parquet file"),
+        (lambda: HEADER + GOOD, "parquet", "not a whole Parquet file"),
+        (lambda: parquet(**sales()), "csv", "is a Parquet file"),
+        (lambda: b"PK\x03\x04" + bytes(50), "csv", "spreadsheet"),
+        (lambda: b"\x1f\x8b\x08" + bytes(50), "csv", "gzip"),
+        (_utf_16, "csv", "not text in utf-8.*utf-16"),
+        (lambda: (HEADER + GOOD).decode().encode("utf-16-le"), "csv", "zero bytes"),
+        (lambda: HEADER + b"caf\xe9,1,2011-01-03,2.5,\n" * 20 + GOOD * 20, "csv", "none of the 20 lines"),
+        (lambda: b"C\xf6de,Qty\n", "csv", "its first line can't be read"),
+        (lambda: HEADER.replace(b"Price", b"Prise") + GOOD, "csv", 'no column "Price" .*Did you mean it by "Prise"'),
+        (lambda: HEADER.replace(b"Who", b"Whom") + GOOD, "csv", 'has a column "Whom" .*Did you mean "Who"'),
+        (lambda: HEADER.replace(b"Who", b"Code") + GOOD, "csv", "several columns of the same name"),
+        (lambda: b"a,b\n1,2\n", "csv", "Give it with another --source"),
+        (lambda: GOOD + GOOD, "csv", "does not begin with the columns"),
+        (lambda: b"x" * (lines.MAX_LINE + 1), "csv", "no end of a line"),
+        (lambda: parquet(**{**sales(), "Qty": pa.array([[1], [2], [3]])}), "parquet", '"Qty" .quantity. holds list'),
+        (lambda: parquet(**{**sales(), "When": pa.array([1, 2, 3])}), "parquet", "Expected times or text"),
+        (lambda: parquet(**{**sales(), "When": pa.array([0, 1, 2]).cast(pa.timestamp("us", "UTC"))}), "parquet", "times.zone"),
+        (lambda: parquet(**{**sales(), "Extra": pa.array([1, 2, 3])}), "parquet", 'column "Extra"'),
+    ],
+)
+def test_a_file_that_is_wrong_as_a_whole_is_said_to_be(content: Callable[[], bytes], ending: str, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        read(content(), ending)
+
+
+def test_a_damaged_part_of_a_parquet_file_is_found() -> None:
+    content = bytearray(parquet(**sales(200)))
+    content[600:900] = bytes(300)
+    with pytest.raises(InputError, match=r"damaged after its line|not a whole Parquet file"):
+        read(bytes(content), "parquet")
+
+
+@pytest.mark.parametrize(("ending", "words"), [("txt", "Endings: .csv, .old, .parquet"), ("", "Endings"), ("xlsx", "save it as CSV")])
+def test_an_ending_that_the_source_does_not_read_is_said(ending: str, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        readers.format_of(ending, SHOP, f"file.{ending}")
+
+
+def test_a_file_without_a_header_is_refused_without_quoting_its_numbers() -> None:
+    first = f"A,1,2011-01-03,2.5,{PLANTED}\n".encode()
+    for content in (first, HEADER.replace(b"Who", PLANTED.encode()) + GOOD, HEADER.replace(b"Price,Who", PLANTED.encode()) + GOOD):
+        with pytest.raises(InputError) as wrong:
+            read(content)
+        assert PLANTED not in str(wrong.value)
+
+
+def test_columns_may_come_in_any_order_and_ignored_and_optional_ones_are_no_matter() -> None:
+    assert codes(read(b"Remark,Price,When,Qty,Code\nx,2.5,2011-01-03,1,A\n")) == {1: "A"}
+
+
+# ---------------------------------------------------------------------- Parquet
+
+
+def test_lines_of_a_parquet_file_are_counted_through_its_groups() -> None:
+    assert codes(read(parquet(**sales(5)), "parquet", batch_rows=2)) == {number + 1: f"P{number}" for number in range(5)}
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        pa.array([17850, None, 13047]),
+        pa.array([17850.0, None, 13047.0]),
+        pa.array([17850.0, float("nan"), 13047.0]),
+        pa.array(["17850", None, "13047"]),
+        pa.array(["17850", None, "13047"]).dictionary_encode(),
+        pa.array([b"17850", None, b"13047"]),
+        pa.array(["17850", None, "13047"], pa.large_string()),
+    ],
+    ids=lambda numbers: str(numbers.type),
+)
+def test_customers_of_any_type_are_read_as_the_text_that_people_write(numbers: pa.Array) -> None:
+    found = read(parquet(**{**sales(), "Who": numbers}), "parquet")
+    assert [who for batch in found for who in batch.columns["customer"].to_pylist()] == ["17850", None, "13047"]
+
+
+def test_a_float_beyond_exactness_keeps_a_form_that_no_customer_has() -> None:
+    (found,) = read(parquet(**{**sales(1), "Who": pa.array([98765432109876543.0])}), "parquet")
+    assert found.columns["customer"].to_pylist()[0].endswith((".0", "e+16"))
+
+
+def test_bytes_that_are_no_text_refuse_their_line_alone() -> None:
+    raw = {**sales(), "Code": pa.array([b"A", b"caf\xe9", b"C"])}
+    found = read(parquet(**raw), "parquet")
+
+    assert (codes(found), refused(found)) == ({1: "A", 3: "C"}, {2: "bad_text"})
+    assert np.array_equal(found[0].numbers, [1, 3])
