@@ -46,6 +46,15 @@ STAGES: tuple[Stage, ...] = (
     Stage("quality", "judges silver and gold; a rule that fails stops the run", (*SILVER, *GOLD), ()),
     Stage("features", "computes the features of each new moment, publishes them offline and online", ("silver.sales",), FEATURES),
     Stage("demand", "trains the demand forecast", ("silver.sales", "features.product_sales"), (), WHEN_DUE, True),
+    Stage("segments", "trains the customer segments", ("silver.sales", "features.customer_history"), (), WHEN_DUE, True),
+    Stage("recommendations", "trains the recommendations", ("silver.sales", "gold.products", *FEATURES), (), WHEN_DUE, True),
+    Stage(
+        "predictions",
+        "asks each champion (or its baseline) for everyone, and publishes",
+        ("gold.products", *FEATURES),
+        PREDICTIONS,
+        looks_back=True,
+    ),
 )
 
 

@@ -3,7 +3,8 @@
     ZeromarginError
     ├── InputError            what was given is wrong: give something else
     │   ├── UnknownName           a name that nothing has; the nearest known one is named
-    │   └── SettingsError         a setting that is unknown, mistyped or missing
+    │   ├── SettingsError         a setting that is unknown, mistyped or missing
+    │   └── NotEnoughData         too little history to train or judge a model on
     ├── StateError            what is there forbids it: change that first
     │   ├── NothingPublished      there is no snapshot yet
     │   ├── LeaseHeld             somebody else is writing
@@ -54,6 +55,10 @@ class SettingsError(InputError):
     """A setting that is unknown, mistyped or missing."""
 
     exit_code = 2
+
+
+class NotEnoughData(InputError):
+    """Too little history to train a model on, or to judge it by."""
 
 
 class StateError(ZeromarginError):

@@ -57,7 +57,7 @@ def _written(number: str) -> Iterator[tuple[str, bytes]]:
     yield "text", number.encode()
     yield "UTF-16", number.encode("utf-16-le")
     yield "hex of text", number.encode().hex().encode()
-    for order in "<>":
+    for order in "<>" if number.isdecimal() else "":
         yield "integer", struct.pack(f"{order}q", int(number))
         yield "double", struct.pack(f"{order}d", float(number))
     for shift in range(3):

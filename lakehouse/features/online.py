@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -45,7 +44,7 @@ class OnlineFeatures:
     def marker(self) -> datetime | None:
         """The moment up to which the store is published; None where a publication never ended."""
         try:
-            changed = os.stat(folder(self._home) / MARKER).st_mtime_ns
+            changed = (folder(self._home) / MARKER).stat().st_mtime_ns
         except FileNotFoundError:
             return None
         if changed != self._marker[0]:

@@ -42,8 +42,8 @@ class PublishReport:
 def publish_online(lake: Lake) -> PublishReport:
     """Writes each entity's newest row since the marker into the online store, then moves the marker.
 
-    Killed in the middle, the next call does the same once more. The store is emptied first where its marker is of a snapshot that was
-    undone since. Raises `NothingPublished` without a snapshot, `StateError` where what was written does not read back.
+    Killed in the middle, the next call does the same once more. The store is emptied first where it has no marker to begin from, or one
+    of a snapshot that was undone since. Raises `NothingPublished` without a snapshot, `StateError` where what was written does not read back.
     """
     published = lake.snapshot()
     if published is None:
@@ -51,7 +51,7 @@ def publish_online(lake: Lake) -> PublishReport:
     pins = {name: published.versions[name] for name in FEATURES}
     store = open_store(lake.home, pins)
     before = markers.read(lake.home)
-    if before is not None and (before.moment > published.moment or before.snapshot not in {one.id for one in lake.snapshots()}):
+    if before is None or before.moment > published.moment or before.snapshot not in {one.id for one in lake.snapshots()}:
         empty_online(lake, store)
         before = None
     after = None if before is None else before.moment

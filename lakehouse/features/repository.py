@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import json
 import os
 import sqlite3
 from collections.abc import Iterator, Mapping
@@ -77,14 +78,20 @@ def feature_types(service: str) -> dict[str, str]:
 def declarations_digest() -> str:
     """SHA-256 over what `feature_repo` declares and the version of Feast that reads it."""
     import feast
+    from google.protobuf.json_format import MessageToDict
 
     import feature_repo
 
-    found = hashlib.sha256(feast.__version__.encode())
-    for declared in (*feature_repo.ENTITIES, *feature_repo.VIEWS, *feature_repo.SERVICES):
-        spec = declared.to_proto().spec
-        found.update(b"\0" + spec.SerializeToString(deterministic=True))
-    return found.hexdigest()
+    declared = (*feature_repo.ENTITIES, *feature_repo.VIEWS, *feature_repo.SERVICES)
+    specs = [_without_times(MessageToDict(one.to_proto().spec)) for one in declared]
+    return hashlib.sha256(json.dumps([feast.__version__, specs], sort_keys=True).encode()).hexdigest()
+
+
+def _without_times(spec: object) -> object:
+    """A declaration without the times at which Feast made or applied it: it stamps them anew in every process."""
+    if isinstance(spec, dict):
+        return {name: _without_times(value) for name, value in spec.items() if not name.endswith("Timestamp")}
+    return [_without_times(one) for one in spec] if isinstance(spec, list) else spec
 
 
 def _is_declared(place: Path, digest: str) -> bool:

@@ -30,7 +30,7 @@ from lakehouse.ingest.sources import TEXTS, Cancellation, Format, Products, Sour
 from lakehouse.ingest.times import Ints, Mask, Parsed
 from lakehouse.privacy.numbers import DamagedNumber, canonical
 
-# Facts about a sale, as opposed to a line that does not say what the source promises.
+# Facts about a sale, as opposed to a line that does not say what the source promises: such a line keeps its numbers and its time.
 FACTS = frozenset({"too_old", "in_the_future"})
 _YES, _NO = ("true", "t", "yes", "y", "1"), ("false", "f", "no", "n", "0")
 _NEEDED = ("product_code",)

@@ -15,8 +15,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -29,6 +29,7 @@ from lakehouse.ingest import door, readers
 from lakehouse.ingest.door import FACTS, WALL, Judged, Limits
 from lakehouse.ingest.identity import line_ids
 from lakehouse.ingest.sources import TEXTS, Format, Source, find
+from lakehouse.ingest.times import Mask
 from lakehouse.privacy.vault import Vault, open_vault
 from lakehouse.tables import Lake, delta
 
@@ -166,16 +167,18 @@ def _rows(judged: Judged, unread: tuple[tuple[int, str], ...], vault: Vault, sou
     lines = len(judged.numbers)
     refused = door.any_of(judged.broken, lines)
     illegible = door.any_of({name: hit for name, hit in judged.broken.items() if name not in FACTS}, lines)
-    customers = pc.if_else(pa.array(refused), pa.scalar(None, pa.string()), judged.customers)
+    customers = _without(judged.customers, refused)
     columns: dict[str, pa.Array] = dict(judged.columns)
-    # Of a line that could not be understood, no text is kept: it may be anybody's name or number.
-    legible = [name for name in TEXTS if name in columns]
-    for name in (*legible, "quantity", "unit_price", "amount", "sold_at", "_known_at", "promotion", "is_product", "is_cancellation"):
-        columns[name] = pc.if_else(pa.array(illegible), pa.scalar(None, columns[name].type), columns[name])
+    # Of a refused line no text is kept: it may be anybody's name or number. Of one that could not be understood, no value either.
+    for name in TEXTS:
+        if name in columns:
+            columns[name] = _without(columns[name], refused)
+    for name in ("quantity", "unit_price", "amount", "sold_at", "_known_at", "promotion", "is_product", "is_cancellation"):
+        columns[name] = _without(columns[name], illegible)
     columns |= {
         "file_digest": pa.repeat(pa.scalar(digest), lines),
         "line_number": pa.array(judged.numbers),
-        "line_id": pc.if_else(pa.array(illegible), pa.scalar(None, pa.string()), _ids(judged, vault, source, digest)),
+        "line_id": _without(_ids(judged, vault, source, digest), illegible),
         "customer_key": vault.exchange(source.identity, customers, judged.columns["sold_at"]),
         "reasons": door.reasons_of(judged.broken, lines),
     }
@@ -183,6 +186,11 @@ def _rows(judged: Judged, unread: tuple[tuple[int, str], ...], vault: Vault, sou
     if unread:
         table = pa.concat_tables([table, _unread(unread, source, digest)]).sort_by("line_number")
     return table, int(lines - np.count_nonzero(refused))
+
+
+def _without(column: pa.Array, lines: Mask) -> pa.Array:
+    """The column, null in those lines."""
+    return pc.if_else(pa.array(lines), pa.scalar(None, column.type), column)
 
 
 def _ids(judged: Judged, vault: Vault, source: Source, digest: str) -> pa.Array:
@@ -226,7 +234,7 @@ def _sweep(folder: Path) -> None:
             shutil.rmtree(left, ignore_errors=True)
 
 
-def _opened(file: Path) -> BinaryIO:
+def _opened(file: Path) -> BufferedReader:
     try:
         return file.open("rb")
     except OSError as error:

@@ -16,7 +16,7 @@ from lakehouse.ingest.sample_shop import DAY, Lines
 from lakehouse.ingest.sample_words import COUNTRIES
 
 HEADER = "store,invoice,product_code,description,quantity,sold_at,unit_price,customer,country,promotion"
-_NO_QUANTITIES = ("two", "1 dozen", "?", "3,5", "12x", "-")
+_NO_QUANTITIES = ("two", "1 dozen", "?", '"3,5"', "12x", "-")
 _NO_DATES = ("2023-02-30T10:15:00", "31/31/2023", "yesterday", "2023-13-01T09:00:00", "0")
 
 

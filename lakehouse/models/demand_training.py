@@ -10,7 +10,7 @@ import lightgbm as lgb
 import numpy as np
 from numpy.typing import NDArray
 
-from lakehouse.errors import InputError
+from lakehouse.errors import InputError, NotEnoughData
 from lakehouse.models import metrics
 from lakehouse.models.demand import PARTS, DemandModel, Forecast, window_average
 from lakehouse.models.demand_matrix import INPUTS, NEEDS, demand_matrix
@@ -97,7 +97,7 @@ class DemandTrainer:
         cuts = moments[-HELD_OUT_CUTS:]
         older = labelled["event_timestamp"] + np.timedelta64(7 * self.settings.horizon_weeks, "D") <= cuts[0]
         if not older.any():
-            raise InputError(
+            raise NotEnoughData(
                 f"there are labelled rows at {len(moments)} moments, too few to hold {HELD_OUT_CUTS} cuts and the {self.settings.horizon_weeks} "
                 "weeks before them back from training: load more history"
             )
@@ -176,7 +176,7 @@ class DemandTrainer:
             raise InputError(f"the training frame lacks {', '.join(missing)}")
         labelled = self._sorted(frame.dropna(subset=labels))
         if labelled.empty:
-            raise InputError("no row of the training frame has all labels: load more history, or train at a later moment")
+            raise NotEnoughData("no row of the training frame has all labels: load more history, or train at a later moment")
         return labelled
 
     def _sorted(self, frame: pd.DataFrame) -> pd.DataFrame:

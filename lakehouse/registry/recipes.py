@@ -1,47 +1,41 @@
-"""Each model's frame, trainer and feature service, by the model's name."""
+"""How each model is made and asked, by its name: its feature service, its frames, its trainer."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from lakehouse.errors import UnknownName
 from lakehouse.models.bundle import Answering
+from lakehouse.models.evaluation import Evaluation
 from lakehouse.models.interface import Json
 from lakehouse.tables import Lake
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from lakehouse.models.evaluation import Evaluation
-    from lakehouse.settings import Settings
-
 NAMES = ("demand", "segments", "recommendations")
 
 
-class AnyTrainer(Protocol):
-    """A trainer of any of the models. Frames are the model's own."""
+@dataclass(frozen=True)
+class Trained:
+    """A model, how it was judged, and questions whose answers are to be kept with it."""
 
-    @property
-    def parameters(self) -> dict[str, Json]: ...
-
-    def fit(self, frame: pd.DataFrame) -> Answering: ...
-
-    def evaluate(self, frame: pd.DataFrame) -> Evaluation: ...
-
-    def golden(self, frame: pd.DataFrame) -> list[dict[str, Json]]: ...
+    model: Answering
+    evaluation: Evaluation
+    questions: list[dict[str, Json]]
+    parameters: dict[str, Json]
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a model is made: its frames, and its trainer, which may be told the champion that it is to follow."""
+    """`train`: on what the lake reads, told the champion so far; raises `NotEnoughData`. `ask`: every entity's features at a moment."""
 
     service: str
-    training_frame: Callable[[Lake], pd.DataFrame]
-    asking_frame: Callable[[Lake, datetime], pd.DataFrame]
-    trainer: Callable[[Settings, Answering | None], AnyTrainer]
+    train: Callable[[Lake, Answering | None], Trained]
+    ask: Callable[[Lake, datetime], pd.DataFrame]
 
 
 def recipe(name: str) -> Recipe:
@@ -59,10 +53,11 @@ def _demand() -> Recipe:
     from lakehouse.models import demand_frame
     from lakehouse.models.demand_training import DemandParameters, DemandTrainer
 
-    def trainer(settings: Settings, previous: Answering | None) -> AnyTrainer:
-        return DemandTrainer(DemandParameters.of(settings.models))
+    def train(lake: Lake, champion: Answering | None) -> Trained:
+        trainer, frame = DemandTrainer(DemandParameters.of(lake.settings.models)), demand_frame.training_frame(lake)
+        return Trained(trainer.fit(frame), trainer.evaluate(frame), trainer.golden(frame), trainer.parameters)
 
-    return Recipe(demand_frame.SERVICE, demand_frame.training_frame, demand_frame.asking_frame, trainer)
+    return Recipe(demand_frame.SERVICE, train, demand_frame.asking_frame)
 
 
 def _segments() -> Recipe:
@@ -70,17 +65,21 @@ def _segments() -> Recipe:
     from lakehouse.models.segments import SegmentsModel
     from lakehouse.models.segments_training import SegmentsParameters, SegmentsTrainer
 
-    def trainer(settings: Settings, previous: Answering | None) -> AnyTrainer:
-        return SegmentsTrainer(SegmentsParameters.of(settings.models), previous if isinstance(previous, SegmentsModel) else None)
+    def train(lake: Lake, champion: Answering | None) -> Trained:
+        previous = champion if isinstance(champion, SegmentsModel) else None
+        trainer, frame = SegmentsTrainer(SegmentsParameters.of(lake.settings.models), previous), segments_frame.training_frame(lake)
+        return Trained(trainer.fit(frame), trainer.evaluate(frame), trainer.golden(frame), trainer.parameters)
 
-    return Recipe(segments_frame.SERVICE, segments_frame.training_frame, segments_frame.asking_frame, trainer)
+    return Recipe(segments_frame.SERVICE, train, segments_frame.asking_frame)
 
 
 def _recommendations() -> Recipe:
     from lakehouse.models import recommendations_frame
     from lakehouse.models.recommendations_training import RecommendationsParameters, RecommendationsTrainer
 
-    def trainer(settings: Settings, previous: Answering | None) -> AnyTrainer:
-        return RecommendationsTrainer(RecommendationsParameters.of(settings.models))
+    def train(lake: Lake, champion: Answering | None) -> Trained:
+        trainer = RecommendationsTrainer(RecommendationsParameters.of(lake.settings.models))
+        frame = recommendations_frame.training_frame(lake)
+        return Trained(trainer.fit(frame), trainer.evaluate(frame), trainer.golden(frame), trainer.parameters)
 
-    return Recipe(recommendations_frame.SERVICE, recommendations_frame.training_frame, recommendations_frame.asking_frame, trainer)
+    return Recipe(recommendations_frame.SERVICE, train, recommendations_frame.asking_frame)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from lakehouse.errors import NothingPublished, RegistryAway, TamperedModel
+from lakehouse.errors import NotEnoughData, NothingPublished, RegistryAway, TamperedModel
 from lakehouse.features.repository import feature_types
 from lakehouse.models.bundle import Answering, Facts, read_bundle, write_bundle
 from lakehouse.models.evaluation import Evaluation
@@ -24,7 +24,7 @@ from lakehouse.registry import aliases, tracking
 from lakehouse.registry.gate import Decision, decide
 from lakehouse.registry.loading import DECISION, REASONS, Registered, Registry
 from lakehouse.registry.publishing import Registration, Source, register
-from lakehouse.registry.recipes import Recipe, recipe
+from lakehouse.registry.recipes import Trained, recipe
 from lakehouse.tables import Lake
 from lakehouse.tables.moments import grid
 
@@ -75,7 +75,7 @@ def is_due(lake: Lake, name: str) -> Due:
     if not any(aliases.CHAMPION in version.aliases for version in known):
         return Due(True, "there is no champion")
     last = max(version.moment for version in known if version.moment is not None)
-    passed, every = len(grid(last, lake.run.moment, lake.run.every)), lake.settings.models.retrain_every
+    passed, every = len(grid(last, lake.run.moment, lake.settings.features.every)), lake.settings.models.retrain_every
     if passed >= every:
         return Due(True, f"the last training is {passed} moments old")
     return Due(False, f"the last training is {passed} moments old; it is due at {every}")
@@ -84,29 +84,30 @@ def is_due(lake: Lake, name: str) -> Due:
 def train(lake: Lake, name: str, force: bool = False) -> TrainingReport:
     """Trains a model at the run's moment where that is due (or `force`), registers it and asks the gate.
 
-    A back-test writes its signed folder into the run's folder, registers nothing and moves no alias.
+    A back-test writes its signed folder into the run's folder, registers nothing and moves no alias. Where there is too little history,
+    nothing is trained and the report says why: baselines answer until there is enough.
     """
     assert lake.run is not None
     due = is_due(lake, name)
     if not due.due and not force and not lake.run.back_test:
         return TrainingReport(name, False, due.reason)
     began, made = time.monotonic(), recipe(name)
-    champion = None if lake.run.back_test else _champion(lake, name)
-    trainer = made.trainer(lake.settings, champion)
-    frame = made.training_frame(lake)
-    evaluation = trainer.evaluate(frame)
-    decision = decide(evaluation)
-    model = trainer.fit(frame)
+    before = None if lake.run.back_test else champion(lake, name)
+    try:
+        trained = made.train(lake, before)
+    except NotEnoughData as error:
+        return TrainingReport(name, False, str(error))
+    decision = decide(trained.evaluation)
     folder = lake.home / "runs" / lake.run.id / "models" / name
     shutil.rmtree(folder, ignore_errors=True)
-    facts = _facts(lake, name, made, trainer.parameters, evaluation)
-    digest = write_bundle(folder, model, facts, trainer.golden(frame), signing_key(lake.settings))
+    facts = _facts(lake, name, made.service, trained)
+    digest = write_bundle(folder, trained.model, facts, trained.questions, signing_key(lake.settings))
     version, is_champion = None, False
     if not lake.run.back_test:
         version = _register(lake, name, folder, facts, decision)
         is_champion = _promote(lake, name, version, decision)
     seconds = time.monotonic() - began
-    return TrainingReport(name, True, due.reason, version, digest, is_champion, decision.reasons, seconds, evaluation)
+    return TrainingReport(name, True, due.reason, version, digest, is_champion, decision.reasons, seconds, trained.evaluation)
 
 
 def versions_read(lake: Lake) -> dict[str, int]:
@@ -120,7 +121,7 @@ def versions_read(lake: Lake) -> dict[str, int]:
     return found
 
 
-def _champion(lake: Lake, name: str) -> Answering | None:
+def champion(lake: Lake, name: str) -> Answering | None:
     """The present champion's model; None where there is none that can be opened."""
     try:
         found = Registry(lake.settings).by_alias(name, aliases.CHAMPION)
@@ -134,23 +135,23 @@ def open_model(lake: Lake, registered: Registered) -> Answering:
     return read_bundle(registered.folder, verify_key(lake.settings)).model
 
 
-def _facts(lake: Lake, name: str, made: Recipe, parameters: dict[str, object], evaluation: Evaluation) -> Facts:
+def _facts(lake: Lake, name: str, service: str, trained: Trained) -> Facts:
     assert lake.run is not None
     snapshot = lake.snapshot()
     return Facts(
         name=name,
         format=1,
-        service=made.service,
-        features=feature_types(made.service),
+        service=service,
+        features=feature_types(service),
         snapshot=None if snapshot is None else snapshot.id,
         moment=lake.run.moment.isoformat(),
         tables=versions_read(lake),
-        parameters=parameters,  # type: ignore[arg-type]
+        parameters=trained.parameters,
         seed=lake.settings.models.seed,
         code=_commit(),
         lock=hashlib.sha256((ROOT / "requirements.lock").read_bytes()).hexdigest(),
-        metrics=evaluation.metrics,
-        baselines=evaluation.baselines,
+        metrics=trained.evaluation.metrics,
+        baselines=trained.evaluation.baselines,
     )
 
 

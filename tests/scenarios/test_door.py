@@ -170,7 +170,7 @@ def test_another_retailer_needs_an_entry_and_no_code(lake: Lake, tmp_path: Path,
         (2, "Köln", "Becher; groß", Decimal(2), Decimal("2.5"), Decimal(5), utc("2011-07-04T01:30:00+00:00"), False, "Germany"),
         (3, "Bonn", "Becher – rot €", Decimal(-2), Decimal("2.5"), Decimal(-5), utc("2011-07-04T09:00:00+00:00"), True, "Germany"),
     ]
-    customers = dict(rows(lake, "line_number", "customer_key"))
+    customers = {row[0]: row[1] for row in rows(lake, "line_number", "customer_key")}
     assert customers[1] == customers[3] is not None
     assert customers[2] is customers[4] is None
 
@@ -225,8 +225,9 @@ def test_every_line_of_a_file_is_in_bronze_accepted_or_with_its_reasons(lake: La
         10: ["bad_quantity"],
     }
     assert (landed.lines, landed.accepted, sum(landed.refused.values())) == (9, 2, 7)
-    # Of what could not be understood there is no text; no refused line has a customer.
-    assert [number for number, (_, code, _) in found.items() if code is not None] == [1, 5, 6, 7]
+    # A refused line has no text and no customer; one that could be understood keeps its numbers and its time.
+    assert [number for number, (_, code, _) in found.items() if code is not None] == [1, 7]
+    assert [number for number, sold in rows(lake, "line_number", "sold_at") if sold is not None] == [1, 5, 6, 7]
     assert [number for number, (_, _, key) in found.items() if key is not None] == [1, 7]
 
 

@@ -40,7 +40,7 @@ def sales() -> list[str]:
     refused = [
         sale(first, "P1", PLANTED, quantity=f"about {PLANTED}"),
         sale(first, "P1", PLANTED, quantity="?"),
-        sale(date(2099, 1, 5), "P1", PLANTED),
+        sale(date(2099, 1, 5), "P1", PLANTED).replace("thing P1", f"for customer {PLANTED}"),
         sale(date(1900, 1, 5), "P1", PLANTED),
         f"{sale(first, 'P2', PLANTED)},{PLANTED}",
         f'never closed,"{PLANTED}',
@@ -91,7 +91,8 @@ def test_the_planted_number_is_nowhere_behind_the_door(
         with pytest.raises(InputError):
             load(lake, path, "canonical")
         assert main(["--home", str(lake.home), "load", str(path), "--source", "canonical"]) == 1
-    report = run_stages(lake.settings, ["silver", "gold", "quality", "features"])
+    # Reports with examples are made from rows that are read back: the same code on both engines, so on the faster one alone.
+    report = run_stages(lake.settings, ["silver", "gold", *(["quality"] if lake.settings.engine == "sail" else []), "features"])
     assert report.snapshot is not None
 
     with open_vault(lake.settings) as vault:
@@ -113,7 +114,7 @@ def test_a_load_that_stops_half_way_leaves_no_number_either(lake: Lake, tmp_path
     path.write_text("\n".join((HEADER, *sales())) + "\n")
     seen: list[list[str]] = []
 
-    def stops(*_: object, **__: object) -> int:
+    def stops(*_: object, **__: object) -> None:
         seen.append([*places(lake.home, PLANTED)])
         raise KeyboardInterrupt
 

@@ -99,9 +99,10 @@ def test_quoted_marks_and_newlines_are_part_of_the_text() -> None:
     assert codes(found) == {1: 'A,"x"\nB\r\nC', 4: "A"}
 
 
+@pytest.mark.parametrize("chunk", [None, 1, 2, 3, 25, 26])
 @pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
-def test_any_end_of_line_will_do_and_blank_lines_are_nothing(end: bytes) -> None:
-    found = read(end.join([HEADER.strip(), GOOD.strip(), b"", b"   ", GOOD.strip()]))
+def test_any_end_of_line_will_do_and_blank_lines_are_nothing(end: bytes, chunk: int | None) -> None:
+    found = read(end.join([HEADER.strip(), GOOD.strip(), b"", b"   ", GOOD.strip()]), batch_rows=1, chunk=chunk)
 
     assert (codes(found), refused(found)) == ({1: "A", 4: "A"}, {})
 

@@ -25,7 +25,7 @@ def of_profile(home: Path, profile: str = "local", **vault: object) -> Settings:
 
 def strict(home: Path, **vault: object) -> Settings:
     """As every profile is that does not allow secrets to be made."""
-    return of_profile(home, make_secrets=False, **vault)
+    return of_profile(home, "local", make_secrets=False, **vault)
 
 
 def mode(path: Path) -> int:

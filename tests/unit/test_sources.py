@@ -24,7 +24,7 @@ def entry(**changes: Any) -> dict[str, Any]:
 
 
 def columns(**more: str) -> dict[str, str]:
-    return ENTRY["columns"] | more
+    return {**ENTRY["columns"], **more}
 
 
 def test_the_smallest_entry_is_a_source() -> None:

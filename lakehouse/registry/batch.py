@@ -1,0 +1,145 @@
+"""Batch predictions: each champion, or its baseline, asked about everybody at the run's moment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lakehouse.errors import RegistryAway
+from lakehouse.models.bundle import Answering
+from lakehouse.models.demand import DemandModel, Forecast, window_average
+from lakehouse.models.interface import Rows
+from lakehouse.models.recommendations import Ranked, RecommendationsModel, histories
+from lakehouse.models.segments import SegmentsModel
+from lakehouse.registry import aliases
+from lakehouse.registry.loading import Registered, Registry
+from lakehouse.registry.recipes import recipe
+from lakehouse.registry.training import open_model
+from lakehouse.tables import Lake
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+BASELINE, NO_CHAMPION, UNSEGMENTED = "baseline", "no champion", "unsegmented"
+BASELINE_WEEKS = 4
+KEYS = {"forecasts": "demand", "segments": "segments", "recommendations": "recommendations"}
+
+
+@dataclass(frozen=True)
+class Answerer:
+    """Who answers for a model: its champion and what it is, or nobody."""
+
+    registered: Registered | None
+    model: Answering | None
+
+    @property
+    def version(self) -> str:
+        return BASELINE if self.registered is None else self.registered.version
+
+    @property
+    def digest(self) -> str | None:
+        return None if self.registered is None else self.registered.digest
+
+    @property
+    def fallback(self) -> str | None:
+        return NO_CHAMPION if self.registered is None else None
+
+
+@dataclass(frozen=True)
+class BatchReport:
+    """Rows written by table, and the version that answered by model."""
+
+    rows: dict[str, int]
+    versions: dict[str, str]
+
+
+def predict(lake: Lake) -> BatchReport:
+    """Writes predictions.* at the run's moment; what the same version predicted for that moment before is replaced.
+
+    Raises `TamperedModel` for a champion whose folder is not what was signed. A back-test writes nothing.
+    """
+    assert lake.run is not None
+    answerers = {name: _answerer(lake, name) for name in KEYS.values()}
+    made = {
+        "forecasts": _forecasts(lake, answerers["demand"]),
+        "segments": _segments(lake, answerers["segments"]),
+        "recommendations": _recommendations(lake, answerers["recommendations"]),
+    }
+    for table, rows in made.items():
+        name, who = f"predictions.{table}", answerers[KEYS[table]]
+        frame = rows.assign(version=who.version, digest=who.digest, fallback=who.fallback, as_of=lake.run.moment)
+        if lake.run.back_test:
+            place = lake.home / "runs" / lake.run.id / f"{name}.parquet"
+            frame.to_parquet(place, index=False)
+        elif len(frame):
+            columns = [column for column in lake.catalog[name].columns if column.name != "_run"]
+            schema = ", ".join(f"`{column.name}` {column.type}" for column in columns)
+            ordered = frame[[column.name for column in columns]]
+            when = f"version = '{who.version}' AND as_of = TIMESTAMP'{lake.run.moment:%Y-%m-%d %H:%M:%S}'"
+            lake.writer.replace(name, lake.spark.createDataFrame(_records(ordered), schema), where=when)
+    return BatchReport(
+        {f"predictions.{table}": len(rows) for table, rows in made.items()}, {name: who.version for name, who in answerers.items()}
+    )
+
+
+def _answerer(lake: Lake, name: str) -> Answerer:
+    try:
+        found = Registry(lake.settings).by_alias(name, aliases.CHAMPION)
+    except RegistryAway:
+        if (lake.home / "mlflow.db").exists():
+            raise
+        found = None
+    return Answerer(found, None if found is None else open_model(lake, found))
+
+
+def _forecasts(lake: Lake, who: Answerer) -> pd.DataFrame:
+    """One row per store, active product and week ahead."""
+    import pandas as pd
+
+    assert lake.run is not None
+    asked = recipe("demand").ask(lake, lake.run.moment)
+    rows = Rows.of_frame(asked)
+    if isinstance(who.model, DemandModel):
+        found = who.model.predict(rows)
+    else:
+        flat = window_average(rows, BASELINE_WEEKS, lake.settings.models.demand.horizon_weeks)
+        found = Forecast(flat, flat, flat, flat)
+    parts = []
+    for week in range(found.mean.shape[1]):
+        first = (lake.run.moment + pd.Timedelta(days=7 * week)).date()
+        part = asked[["store", "product_code"]].assign(week=week + 1, week_start=first)
+        parts.append(part.assign(**{name: getattr(found, name)[:, week] for name in ("mean", "median", "low", "high")}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _segments(lake: Lake, who: Answerer) -> pd.DataFrame:
+    """One row per customer."""
+    assert lake.run is not None
+    asked = recipe("segments").ask(lake, lake.run.moment)
+    if isinstance(who.model, SegmentsModel):
+        return asked[["customer_key"]].assign(segment=[segment.name for segment in who.model.predict(Rows.of_frame(asked))])
+    return asked[["customer_key"]].assign(segment=UNSEGMENTED)
+
+
+def _recommendations(lake: Lake, who: Answerer) -> pd.DataFrame:
+    """One row per customer and rank; none where there is no champion: serving's popular list is made by the model."""
+    import pandas as pd
+
+    assert lake.run is not None
+    columns = ["customer_key", "rank", "product_code", "score", "reason"]
+    model = who.model
+    if not isinstance(model, RecommendationsModel):
+        return pd.DataFrame(columns=columns)
+    asked = recipe("recommendations").ask(lake, lake.run.moment)
+    rows = Rows.of_frame(asked)
+    k = lake.settings.models.recommendations.k
+    found = []
+    for key, history, day in zip(asked["customer_key"], histories(rows), rows.moment_days(), strict=True):
+        ranked: list[Ranked] = model.rank(history, float(day), k)
+        found += [(key, rank, model.items.codes[one.place], one.score, one.reason) for rank, one in enumerate(ranked, 1)]
+    return pd.DataFrame(found, columns=columns)
+
+
+def _records(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with None for what is missing, as Spark Connect takes it."""
+    return frame.astype(object).where(frame.notna(), None)
