@@ -39,6 +39,8 @@ def of_process(own: Mapping[str, str], private: Path, environ: Mapping[str, str]
         "JUPYTER_RUNTIME_DIR": str(private),
         "IPYTHONDIR": str(private / "ipython"),
         "PYTHONUNBUFFERED": "1",
+        # Threads that wait for each other by spinning take the cores from those that they wait for.
+        "OMP_WAIT_POLICY": "PASSIVE",
         **own,
     }
 

@@ -30,7 +30,6 @@ class Endpoint(Section):
     cores: int = Field(ge=1)
     start_timeout_s: float = Field(gt=0)
     query_timeout_s: float = Field(gt=0)
-    spark: dict[str, str]
 
 
 class Ops(Section):

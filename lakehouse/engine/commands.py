@@ -71,7 +71,6 @@ def spark(settings: Settings, port: int, scratch: Path) -> Command:
         "spark.connect.grpc.binding.port": str(port),
         "spark.sql.warehouse.dir": str(scratch / "warehouse"),
         "spark.local.dir": str(scratch / "local"),
-        **settings.endpoint.spark,
     }
     words = [
         str(Path(spec.origin).with_name("bin") / "spark-submit"),

@@ -24,7 +24,7 @@ def ratio(part: ArrayLike, whole: ArrayLike) -> Floats:
     """part / whole, NaN where the whole is zero or either is missing."""
     above, below = np.asarray(part, dtype=np.float64), np.asarray(whole, dtype=np.float64)
     shape = np.broadcast_shapes(above.shape, below.shape)
-    return np.divide(above, below, out=np.full(shape, np.nan), where=below != 0)
+    return np.asarray(np.divide(above, below, out=np.full(shape, np.nan), where=below != 0), dtype=np.float64)
 
 
 def _counted(times: ArrayLike) -> Floats:

@@ -54,7 +54,8 @@ def purchases(lake: Lake, moments: Sequence[datetime], days: int) -> pd.DataFram
 
     until = known_until(lake)
     kept = closed(moments, until, days)
-    bought = products_bought(_window(lake, kept, days), kept, until, days).orderBy(WHEN, "customer_key").toArrow().to_pandas()
+    found = products_bought(_window(lake, kept, days), kept, until, days).orderBy(WHEN, "customer_key")
+    bought: pd.DataFrame = found.toArrow().to_pandas()
     bought[WHEN] = pd.to_datetime(bought[WHEN], utc=True).dt.tz_localize(None)
     bought["products"] = [list(products) for products in bought["products"]]
     return bought

@@ -128,7 +128,8 @@ class PinnedRetrievalJob(RetrievalJob):
         return self._run()
 
     def _to_df_internal(self, timeout: int | None = None) -> pd.DataFrame:
-        return self._run().to_pandas()
+        found: pd.DataFrame = self._run().to_pandas()
+        return found
 
     @property
     def full_feature_names(self) -> bool:
@@ -157,7 +158,7 @@ class _Wanted:
     def of(cls, view: FeatureView, refs: Sequence[str], full_names: bool) -> _Wanted:
         if view.batch_source is None or view.batch_source.timestamp_field is None:
             raise InputError(f"feature view {view.name} has no source with a time to read from")
-        shown = view.projection.name_to_use()
+        shown = view.projection.name_to_use()  # type: ignore[no-untyped-call]
         names = [ref.split(":", 1)[1] for ref in refs if ref.startswith(f"{shown}:")]
         return cls(
             source=view.batch_source,

@@ -58,7 +58,7 @@ def product_moments(lake: Lake, moments: Sequence[datetime], active_weeks: int) 
     known = store.get_historical_features(pairs, features=["product_sales:last_sold"]).to_df()
     known[WHEN] = known[WHEN].dt.tz_localize(None)
     day = (known[WHEN].to_numpy() - np.datetime64(0, "s")) / np.timedelta64(1, "D")
-    active = known["last_sold"].to_numpy() >= day - 7 * active_weeks
+    active = known["last_sold"].to_numpy(dtype="float64") >= day - 7 * active_weeks
     return known.loc[active, [*PRODUCT, WHEN]].reset_index(drop=True)
 
 

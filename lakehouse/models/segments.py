@@ -80,8 +80,8 @@ class SegmentsModel:
         facts = json.loads(files["segments.json"])
         if tuple(facts["measures"]) != MEASURES:
             raise InputError("this model of segments was trained on other measures than this version computes: train it again")
-        arrays = [np.array(facts[name], dtype=np.float64) for name in ARRAYS]
-        return cls(*arrays, tuple(Segment(**one) for one in facts["segments"]), Segment(**facts["lapsed"]))
+        arrays: dict[str, Floats] = {name: np.array(facts[name], dtype=np.float64) for name in ARRAYS}
+        return cls(segments=tuple(Segment(**one) for one in facts["segments"]), lapsed=Segment(**facts["lapsed"]), **arrays)
 
 
 def scaled(values: Floats, mean: Floats, spread: Floats) -> Floats:

@@ -157,7 +157,7 @@ class SegmentsTrainer:
         outlook: Floats = np.asarray(factors * self.settings.outlook_weight / max(float(expected.std()), 1e-9), dtype=np.float64)
         return weight, outlook
 
-    def _before(self, rows: pd.DataFrame, keys: NDArray[np.object_]) -> list[tuple[Segment, frozenset[str]]]:
+    def _before(self, rows: pd.DataFrame, keys: NDArray[np.generic]) -> list[tuple[Segment, frozenset[str]]]:
         if self.previous is None:
             return []
         held = Rows.of_frame(rows)

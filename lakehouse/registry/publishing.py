@@ -127,5 +127,7 @@ def _log_source(source: Source) -> None:
 
     # An empty frame: the version says which rows they were, and a copy of them is nobody's business here.
     where = DeltaDatasetSource(path=source.path, delta_table_version=source.version)
-    dataset = mlflow.data.from_pandas(pd.DataFrame(), source=where, name=source.table, digest=f"v{source.version}")
+    dataset = mlflow.data.from_pandas(  # type: ignore[attr-defined]
+        pd.DataFrame(), source=where, name=source.table, digest=f"v{source.version}"
+    )
     mlflow.log_input(dataset, context="training", tags={"version": str(source.version)})

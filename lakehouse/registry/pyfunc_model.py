@@ -9,7 +9,7 @@ from pathlib import Path
 
 import mlflow
 import pandas as pd
-from mlflow.pyfunc import PythonModel, PythonModelContext
+from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
 from lakehouse import settings
 from lakehouse.models.bundle import read_bundle
@@ -22,7 +22,9 @@ class SignedModel(PythonModel):
     def load_context(self, context: PythonModelContext) -> None:
         self._model = read_bundle(Path(context.artifacts["model"]), verify_key(settings.load())).model
 
-    def predict(self, model_input: pd.DataFrame) -> list[dict[str, object]]:
+    def predict(  # type: ignore[override]  # MLflow looks at the signature, and takes one without a context
+        self, model_input: pd.DataFrame
+    ) -> list[dict[str, object]]:
         return [dict(self._model.answer(question)) for question in model_input["question"]]
 
 
