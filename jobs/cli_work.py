@@ -45,7 +45,10 @@ def load(
     source: Annotated[str, typer.Option("--source", metavar="NAME", help="Which entry of conf/base/sources.yml describes them.")],
     as_json: AsJson = False,
 ) -> None:
-    """Land raw files in bronze, one commit each. What has landed before is not landed again, whatever its name."""
+    """Land raw files in bronze, one commit each. What has landed before is not landed again, whatever its name.
+
+    No customer number is kept, nor the files' names, which may hold one: a landed file is known by its SHA-256 (--json prints both).
+    """
     from lakehouse.ingest import load as land
 
     landed = []

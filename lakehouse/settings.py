@@ -89,7 +89,6 @@ class Runner(Section):
 class Serving(Section):
     host: str
     port: int
-    metrics_port: int
     refresh_s: float = Field(gt=0)
     lookup_timeout_s: float = Field(gt=0)
     answer_queue: int = Field(ge=1)

@@ -4,6 +4,7 @@
 404 unknown-model        no such model
 404 not-found            no such address
 405 method-not-allowed   the address knows other methods
+413 body-too-large       the body has more than one mebibyte
 422 invalid-request      the body is not JSON, or a field is missing, unknown or out of its range
 500 internal             a defect of ours; the log has it under the same request id
 503 nothing-published    nothing is published yet: the lake has to be run first

@@ -16,7 +16,7 @@ from pyspark.sql import functions as F
 
 from lakehouse.errors import StateError
 from lakehouse.features import customer_history, product_sales
-from lakehouse.features.rows import latest
+from lakehouse.features.rows import Staged, as_it_is, latest
 from lakehouse.features.windows import Span, Window, day_number, moment_of, sold_ranges, timestamp_of
 from lakehouse.tables import Lake, delta
 
@@ -49,7 +49,7 @@ def build(lake: Lake) -> FeatureReport:
         trade = lake.read(SALES)
         frames = (
             product_rows(trade, lake.read(product_sales.TABLE.name), span),
-            customer_rows(trade, lake.read(customer_history.TABLE.name), span),
+            customer_rows(trade, lake.read(customer_history.TABLE.name), span, lake.staged),
         )
         for name, frame in zip(TABLES, frames, strict=True):
             lake.writer.replace(name, frame, where=_covers(span))
@@ -67,16 +67,17 @@ def product_rows(sales: DataFrame, published: DataFrame, span: Span) -> DataFram
     return product_sales.product_sales(lines, latest(published, product_sales.ENTITY), span)
 
 
-def customer_rows(sales: DataFrame, published: DataFrame, span: Span) -> DataFrame:
+def customer_rows(sales: DataFrame, published: DataFrame, span: Span, staged: Staged = as_it_is) -> DataFrame:
     """The rows of features.customer_history at the span's moments. `sales`: silver.sales; `published`: the rows up to its beginning."""
     known = _trade(sales).where(F.col("customer_key").isNotNull())
     if span.after is None:
-        return customer_history.customer_history(known, None, span)
+        return customer_history.customer_history(known, None, span, staged)
     entity = list(customer_history.ENTITY)
-    touched = _new(known, span).select(*entity).distinct()
+    touched = staged(_new(known, span).select(*entity).distinct())
     whole = known.where(_known_before(span.until)).join(touched, on=entity, how="left_semi")
     moving = _moving(known, span, customer_history.WINDOWS).join(touched, on=entity, how="left_anti")
-    return customer_history.customer_history(whole.unionByName(moving), latest(published, customer_history.ENTITY), span)
+    lines = staged(whole.unionByName(moving))
+    return customer_history.customer_history(lines, latest(published, customer_history.ENTITY), span, staged)
 
 
 def _trade(sales: DataFrame) -> DataFrame:

@@ -9,7 +9,7 @@ from pyspark.sql import Window as Over
 from pyspark.sql import functions as F
 
 from lakehouse.features.recent_products import ARRAYS, bought_days, bought_moments, recent_products
-from lakehouse.features.rows import as_integers, as_published, counted
+from lakehouse.features.rows import Staged, as_integers, as_it_is, as_published, counted
 from lakehouse.features.windows import Bound, Span, Window, differs, placed, running_rows, window_events
 from lakehouse.tables.catalog import table
 
@@ -27,7 +27,7 @@ EXTREMES: Mapping[str, Bound] = {"first_bought": "min", "last_bought": "max"}
 MEASURES = ("spend", "units", "units_returned", "lines", "days", "products", *EXTREMES)
 
 
-def customer_history(lines: DataFrame, before: DataFrame | None, span: Span) -> DataFrame:
+def customer_history(lines: DataFrame, before: DataFrame | None, span: Span, staged: Staged = as_it_is) -> DataFrame:
     """One row per customer and moment of the span at which a value changed, in the columns of features.customer_history.
 
     `lines`: sale and return lines of silver.sales: every line of a customer with a line that becomes usable in the span, and of
@@ -38,7 +38,7 @@ def customer_history(lines: DataFrame, before: DataFrame | None, span: Span) -> 
     events = window_events(_measured(known), ENTITY, WINDOWS, EXTREMES, span)
     last = None if before is None else as_integers(before, TABLE).join(events.select(*ENTITY).distinct(), on=list(ENTITY), how="left_semi")
     rows = running_rows(events, last, ENTITY, WINDOWS, EXTREMES)
-    days = bought_days(known.where(F.col("kind") == "sale"), span)
+    days = staged(bought_days(known.where(F.col("kind") == "sale"), span))
     arrays, moments = recent_products(days, span), bought_moments(days, span)
     if last is not None:
         arrays = arrays.unionByName(last.select(*ENTITY, "t", *ARRAYS, F.lit(True).alias("same")))

@@ -6,6 +6,7 @@ days since 1970-01-01.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal
 
 from pyspark.sql import Column, DataFrame
@@ -13,6 +14,14 @@ from pyspark.sql import functions as F
 
 from lakehouse.features.windows import days_since_epoch, timestamp_of
 from lakehouse.tables.catalog import Table
+
+# What several steps read is worth computing once: an engine would do it anew for each of them.
+Staged = Callable[[DataFrame], DataFrame]
+
+
+def as_it_is(frame: DataFrame) -> DataFrame:
+    """Computes nothing beforehand."""
+    return frame
 
 
 def counted(value: Column, scale: int) -> Column:

@@ -5,7 +5,6 @@ Its context lives in memory; only the pages are written. The library is imported
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lakehouse.errors import TryAgain
+from lakehouse.quality import importing
 from lakehouse.quality.facts import Fact
 from lakehouse.quality.suites import Ask, below_name
 
@@ -64,13 +64,12 @@ def validate(asks: Sequence[Ask], subjects: Mapping[str, Subject], docs: Path) -
 
 
 def _context(docs: Path) -> EphemeralDataContext:
-    os.environ["GX_ANALYTICS_ENABLED"] = "false"
-    import great_expectations
+    library = importing.great_expectations()
     from great_expectations.data_context.types.base import ProgressBarsConfig
 
     shutil.rmtree(docs, ignore_errors=True)
     docs.mkdir(parents=True)
-    context = great_expectations.get_context(mode="ephemeral")
+    context = library.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False, metric_calculations=False)
     for name in list(context.get_site_names()):
         context.delete_data_docs_site(name)

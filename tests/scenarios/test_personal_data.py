@@ -72,7 +72,7 @@ def refused_files(folder: Path) -> list[Path]:
 
 
 def test_the_planted_number_is_nowhere_behind_the_door(
-    lake: Lake, tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    lake: Lake, tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
     incoming = tmp_path / "incoming"
@@ -104,6 +104,9 @@ def test_the_planted_number_is_nowhere_behind_the_door(
     assert PLANTED not in told.out + told.err + caplog.text
     assert places(lake.home, PLANTED) == []
     assert places_in_tables(lake, PLANTED) == []
+    engine = [path for path in tmp_path.parent.glob("endpoint-*") if path.is_dir()]
+    assert engine, "the engine's own folder, where it spills and logs, is looked at too"
+    assert [place for path in engine for place in places(path, PLANTED)] == []
     # The key is there, in the same places: the scan does see into them.
     assert {place.split("/")[0] for place in places(lake.home, key) if not place.startswith(("vault.db", "runs"))} >= {"tables", "feast"}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -44,7 +45,7 @@ def test_the_ranges_are_in_order_and_apart(chosen: list[Window], days: int) -> N
     after = datetime(2011, 1, 3)
     found = sold_ranges(chosen, Span(after, after + timedelta(days=days), "day"))
     assert all(low < high for low, high in found)
-    assert all(earlier[1] < later[0] for earlier, later in zip(found, found[1:], strict=False))
+    assert all(earlier[1] < later[0] for earlier, later in pairwise(found))
 
 
 def test_a_span_without_a_beginning_has_no_ranges() -> None:
