@@ -69,7 +69,7 @@ def _context(docs: Path) -> EphemeralDataContext:
 
     shutil.rmtree(docs, ignore_errors=True)
     docs.mkdir(parents=True)
-    context = library.get_context(mode="ephemeral")
+    context: EphemeralDataContext = library.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False, metric_calculations=False)
     for name in list(context.get_site_names()):
         context.delete_data_docs_site(name)

@@ -105,6 +105,17 @@ def partition_values(path: str, column: str, version: int | None = None) -> set[
     return {str(partition[column]) for partition in open_table(path, version).partitions() if partition[column] is not None}
 
 
+def arrivals(path: str, column: str, after: int) -> dict[str, Commit]:
+    """The commits after version `after` by the values of a partition column that each brought: a value's is the last that did."""
+    found: dict[str, Commit] = {}
+    there = partition_values(path, column, after)
+    for commit in reversed([commit for commit in history(path) if commit.version > after]):
+        now = partition_values(path, column, commit.version)
+        found |= dict.fromkeys(now - there, commit)
+        there = now
+    return found
+
+
 def history(path: str, limit: int | None = None) -> list[Commit]:
     """Commits, the newest first."""
     found = open_table(path)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
+    from pyspark.sql import Column, DataFrame
 
     from lakehouse.tables.catalog import Table
 
@@ -23,15 +23,22 @@ class Digest:
     digest: str
 
 
-def digest(frame: DataFrame, table: Table, version: int, full: bool = False) -> Digest:
-    """Per row xxhash64 over each column's null flag and value, columns in name order; summed as DECIMAL(38,0), with bit_xor
-    and the count, and the schema's names and types beside it. The null flag is there because xxhash64(NULL, 'a') = xxhash64('a', NULL).
+def row_hash(table: Table, full: bool = False) -> Column:
+    """One number per row: xxhash64 over each column's null flag and value, columns in name order. The flag is there because
+    xxhash64(NULL, 'a') = xxhash64('a', NULL).
     """
     from pyspark.sql import functions as F
 
     names = sorted(table.column_names if full else table.content_names)
-    parts = [part for name in names for part in (F.col(name).isNull(), F.col(name))]
-    hashed = frame.select(F.xxhash64(*parts).alias("hash"))
+    return F.xxhash64(*(part for name in names for part in (F.col(name).isNull(), F.col(name))))
+
+
+def digest(frame: DataFrame, table: Table, version: int, full: bool = False) -> Digest:
+    """The rows' hashes summed as DECIMAL(38,0), with bit_xor and the count, and the schema's names and types beside it."""
+    from pyspark.sql import functions as F
+
+    names = sorted(table.column_names if full else table.content_names)
+    hashed = frame.select(row_hash(table, full).alias("hash"))
     row = hashed.select(
         F.count(F.lit(1)).alias("rows"),
         F.sum(F.col("hash").cast("decimal(38,0)")).cast("string").alias("total"),

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-
 from pyspark.sql import functions as F
 
 from lakehouse.features import build, publish, store
