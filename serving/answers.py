@@ -1,204 +1,241 @@
-"""An answer from question to response: values, model, sanity, log. What is away costs a fallback that the answer names."""
+"""The path of one answer: features, model, sanity, log. What fails on the way costs a fallback, never the answer."""
 
 from __future__ import annotations
 
 import logging
-import math
+import os
 import time
-import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import Generic, TypeVar, cast
 
+from lakehouse.errors import TryAgain
 from lakehouse.features.values import FeatureValues
-from lakehouse.models.bundle import Bundle
 from lakehouse.models.interface import Json
-from serving import baselines
-from serving.answer_log import Answered as Record
-from serving.champions import Loaded
-from serving.look_up import Found
-from serving.problems import NothingPublishedYet, Problem, UnknownProduct
+from serving import answer_log, baselines
+from serving.features import Found
+from serving.problems import NothingPublishedYet, UnknownProduct
 from serving.publication import Publication
 from serving.schemas import (
     CustomerRequest,
     Fallback,
     ForecastAnswer,
     ForecastRequest,
+    ForecastWeek,
+    Item,
     ModelUsed,
     RecommendAnswer,
     RecommendRequest,
+    Segment,
     SegmentAnswer,
     SegmentRequest,
 )
-from serving.state import State
+from serving.service import Service
 
-A = TypeVar("A", ForecastAnswer, SegmentAnswer, RecommendAnswer)
-NEEDS_OF_BASELINES = {"demand": ("units_4w",), "segments": (), "recommendations": ()}
+P = TypeVar("P")
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A question on its way: which model, from which publication, with what in the log; `values` and `fallback` so far."""
+class _Customer:
+    """Who is asked about, as far as is known: the key, the features, and what is wrong with them."""
 
-    model: str
-    publication: Publication
-    parameters: Mapping[str, object]
+    key: str | None
     values: FeatureValues | None
     fallback: Fallback | None
 
 
+@dataclass(frozen=True)
+class _Said(Generic[P]):
+    """What was answered, checked, with what every answer carries."""
+
+    said: P
+    request_id: str
+    model: ModelUsed
+    fallback: Fallback | None
+
+
 class Answers:
-    """The three endpoints' work."""
+    """Answers from what the service holds at that moment."""
 
-    def __init__(self, state: State) -> None:
-        self._state = state
+    def __init__(self, service: Service) -> None:
+        self._service = service
 
-    async def forecast(self, body: ForecastRequest) -> ForecastAnswer:
-        """Raises `Problem`: 503 where nothing is published, 404 for an unknown product, 422 for more weeks than there are."""
-        publication = self._publication()
-        found = await self._state.look_up.product(body.store, body.product, publication)
-        if found.values is None and found.fallback is None:
-            raise UnknownProduct(body.product, body.store)
-        asked = Asked("demand", publication, body.model_dump(), found.values, found.fallback)
-        answer, used, fallback, features = self._answer(asked, {}, baselines.forecast(found.values, publication))
-        weeks = answer["forecast"]
-        assert isinstance(weeks, list)
-        if len(weeks) < body.weeks:
-            raise Problem(
-                422, "invalid-request", "The request is not valid", f"weeks: {body.weeks} were asked for, {len(weeks)} are forecast"
-            )
-        told = {"product": body.product, "store": body.store, "forecast": weeks[: body.weeks]}
-        return self._respond(ForecastAnswer, asked, used, fallback, features, told)
+    async def forecast(self, asked: ForecastRequest) -> ForecastAnswer:
+        newest = self._newest()
+        found = await self._service.features.product(asked.store, asked.product, newest)
+        values = found.values
+        if found.result == "missing":
+            raise UnknownProduct(asked.product, asked.store)
+        moment = newest.moment if values is None else values.as_of
+        weeks = min(asked.weeks, self._service.settings.models.demand.horizon_weeks)
+        said = self._say(
+            "demand",
+            asked=asked.model_dump(),
+            question=None if values is None else {"moment": moment.isoformat(), "features": _features(values)},
+            values=values,
+            fallback=_fallback(found),
+            baseline=lambda: baselines.forecast(
+                None if values is None else values.values, moment, weeks, self._service.features.group_mean
+            ),
+            check=lambda answer: [ForecastWeek.model_validate(week) for week in _listed(answer["forecast"])[: asked.weeks]],
+            cut=lambda answer: {"forecast": _listed(answer["forecast"])[: asked.weeks]},
+        )
+        return ForecastAnswer(
+            request_id=said.request_id,
+            model=said.model,
+            as_of=newest.as_of,
+            features_as_of=None if values is None else values.as_of,
+            fallback=said.fallback,
+            product=asked.product,
+            store=asked.store,
+            forecast=said.said,
+        )
 
-    async def segment(self, body: SegmentRequest) -> SegmentAnswer:
-        publication = self._publication()
-        key, found = await self._customer(body, "segments_v1", publication)
-        asked = Asked("segments", publication, {"customer_key": key}, found.values, found.fallback)
-        if found.values is None:
-            return self._respond(SegmentAnswer, asked, baselines.MODEL["segments"], found.fallback, None, baselines.segment())
-        answer, used, fallback, features = self._answer(asked, {}, baselines.segment())
-        return self._respond(SegmentAnswer, asked, used, fallback, features, answer)
+    async def segment(self, asked: SegmentRequest) -> SegmentAnswer:
+        newest = self._newest()
+        customer = await self._customer(asked, "segments", newest)
+        values = customer.values
+        said = self._say(
+            "segments",
+            asked={"customer_key": customer.key},
+            question=None if values is None else {"moment": values.as_of.isoformat(), "features": _features(values)},
+            values=values,
+            fallback=customer.fallback,
+            baseline=baselines.segment,
+            check=lambda answer: Segment.model_validate(answer["segment"]),
+        )
+        return SegmentAnswer(
+            request_id=said.request_id,
+            model=said.model,
+            as_of=newest.as_of,
+            features_as_of=None if values is None else values.as_of,
+            fallback=said.fallback,
+            segment=said.said,
+        )
 
-    async def recommend(self, body: RecommendRequest) -> RecommendAnswer:
-        publication = self._publication()
-        key, found = await self._customer(body, "recommendations_v1", publication)
-        terms: dict[str, Json] = {"k": body.k, "exclude": list(body.exclude), "only_new": body.only_new}
-        asked = Asked("recommendations", publication, {"customer_key": key, **terms}, found.values, found.fallback)
-        answer, used, fallback, features = self._answer(asked, terms, {"items": []})
-        return self._respond(RecommendAnswer, asked, used, fallback, features, answer)
+    async def recommend(self, asked: RecommendRequest) -> RecommendAnswer:
+        newest = self._newest()
+        customer = await self._customer(asked, "recommendations", newest)
+        values = customer.values
+        exclude = cast("list[Json]", asked.exclude)
+        said = self._say(
+            "recommendations",
+            asked={"customer_key": customer.key, "k": asked.k, "exclude": asked.exclude, "only_new": asked.only_new},
+            # Of somebody without features the model tells what is popular.
+            question={
+                "moment": (newest.moment if values is None else values.as_of).isoformat(),
+                "features": {} if values is None else _features(values),
+                "k": asked.k,
+                "exclude": exclude,
+                "only_new": asked.only_new and values is not None,
+            },
+            values=values,
+            fallback=customer.fallback,
+            baseline=baselines.recommendations,
+            check=lambda answer: [Item.model_validate(item) for item in _listed(answer["items"])],
+        )
+        return RecommendAnswer(
+            request_id=said.request_id,
+            model=said.model,
+            as_of=newest.as_of,
+            features_as_of=None if values is None else values.as_of,
+            fallback=said.fallback,
+            items=said.said,
+        )
 
-    def _publication(self) -> Publication:
-        if self._state.publication is None:
-            raise NothingPublishedYet
-        return self._state.publication
+    def _newest(self) -> Publication:
+        if self._service.publication is None:
+            raise NothingPublishedYet()
+        return self._service.publication
 
-    async def _customer(self, body: CustomerRequest, service: str, publication: Publication) -> tuple[str | None, Found]:
-        """The key of whoever is asked about, and their values. The number goes no further than this."""
-        key = body.customer_key
-        if key is None and body.customer is not None:
-            number = body.customer
-            try:
-                key = await self._state.look_up.run(lambda: self._state.key_of(number))
-            except Exception as error:  # a vault that is away makes everybody unknown, and says so
-                log.warning("the vault does not answer: %s", type(error).__name__)
-                return None, Found(None, "features unavailable")
-        if key is None:
-            return None, Found(None, "unknown customer")
-        found = await self._state.look_up.customer(key, service, publication)
-        return key, found if found.values is not None or found.fallback else Found(None, "unknown customer")
-
-    def _answer(
-        self, asked: Asked, terms: Mapping[str, Json], baseline: Mapping[str, Json]
-    ) -> tuple[Mapping[str, Json], ModelUsed, Fallback | None, dict[str, Json] | None]:
-        """The champion's answer where there is one and it is sane, else the baseline's; who gave it, why it is a fallback, and from what."""
-        loaded = self._state.champions[asked.model].current
-        if loaded is None:
-            features = _picked(asked.values, NEEDS_OF_BASELINES[asked.model])
-            return baseline, baselines.MODEL[asked.model], asked.fallback or "no champion", features
-        features = _picked(asked.values, getattr(loaded.model.model, "needs", ()))
-        moment = asked.publication.moment if asked.values is None else asked.values.as_of
-        given = features if features is not None else _group(asked.model, loaded)
+    async def _customer(self, asked: CustomerRequest, model: str, newest: Publication) -> _Customer:
+        key = asked.customer_key
         began = time.perf_counter()
-        try:
-            answer = loaded.model.model.answer({"moment": moment.isoformat(), "features": given, **terms})
-        except Exception as error:  # a model that fails costs a fallback
-            log.error("%s version %s failed: %s: %s", asked.model, loaded.registered.version, type(error).__name__, error)
-            return baseline, baselines.MODEL[asked.model], "model failed", features
-        finally:
-            self._state.metrics.stage_duration.labels(asked.model, "predict").observe(time.perf_counter() - began)
-        if not _is_finite(answer):
-            log.error("%s version %s gave an answer that is not finite", asked.model, loaded.registered.version)
-            return baseline, baselines.MODEL[asked.model], "model failed", features
-        used = ModelUsed(name=asked.model, version=loaded.registered.version, digest=loaded.registered.digest)
-        return answer, used, asked.fallback, features
+        if asked.customer is not None:
+            try:
+                key = await self._service.customers.key(asked.customer)
+            except TryAgain as error:
+                log.debug("no customer key", exc_info=error)
+                return _Customer(None, None, "features unavailable")
+            self._service.metrics.stage_duration.labels(model, "lookup").observe(time.perf_counter() - began)
+        if key is None:
+            return _Customer(None, None, "unknown customer")
+        found = await self._service.features.customer(f"{model}_v1", key, newest)
+        if found.result == "missing":
+            # A key that was sent says nothing about anybody; one that the vault knows is somebody of whom no line counts yet.
+            return _Customer(key, None, "unknown customer" if asked.customer is None else "features missing")
+        return _Customer(key, found.values, _fallback(found))
 
-    def _respond(
+    def _say(
         self,
-        form: type[A],
-        asked: Asked,
-        used: ModelUsed,
+        name: str,
+        *,
+        asked: Mapping[str, object],
+        question: dict[str, Json] | None,
+        values: FeatureValues | None,
         fallback: Fallback | None,
-        features: dict[str, Json] | None,
-        answer: Mapping[str, object],
-    ) -> A:
-        """The response, logged and counted."""
+        baseline: Callable[[], dict[str, Json]],
+        check: Callable[[dict[str, Json]], P],
+        cut: Callable[[dict[str, Json]], dict[str, Json]] | None = None,
+    ) -> _Said[P]:
+        """The champion's answer, or the baseline's; checked, counted and logged."""
+        loaded = self._service.champions[name].current
+        metrics = self._service.metrics
+        used = ModelUsed(name=name, version=baselines.VERSION, digest=None)
+        answer: dict[str, Json] | None = None
+        if loaded is None:
+            fallback = fallback or "no champion"
+        elif question is not None:
+            version, digest = loaded.registered.version, loaded.registered.digest
+            began = time.perf_counter()
+            try:
+                answer = loaded.model.model.answer(question)
+                said = check(answer)
+                used = ModelUsed(name=name, version=version, digest=digest)
+            except Exception as error:  # a model that fails at a question, or says what can't be, is answered for
+                log.error("%s version %s failed: %s", name, version, type(error).__name__)
+                log.debug("the question was about a moment of %s", question["moment"], exc_info=error)
+                metrics.predictions.labels(name, version, "champion", "error").inc()
+                answer, fallback = None, "model failed"
+            metrics.stage_duration.labels(name, "predict").observe(time.perf_counter() - began)
+        if answer is None:
+            answer = baseline()
+            said = check(answer)
         variant = "baseline" if used.digest is None else "champion"
-        features_as_of = None if asked.values is None else asked.values.as_of
-        shared = {"request_id": uuid.uuid4().hex, "as_of": asked.publication.as_of, "features_as_of": features_as_of, "fallback": fallback}
-        response = form.model_validate({**shared, "model": used, **answer})
-        self._state.metrics.predictions.labels(asked.model, used.version, variant, "fallback" if fallback else "ok").inc()
-        self._state.log.put(
-            Record(
-                request_id=response.request_id,
+        metrics.predictions.labels(name, used.version, variant, "ok" if fallback is None else "fallback").inc()
+        request_id = os.urandom(16).hex()
+        self._service.answer_log.put(
+            answer_log.Answered(
+                request_id=request_id,
                 answered_at=datetime.now(UTC).replace(tzinfo=None),
-                model=asked.model,
+                model=name,
                 version=used.version,
                 digest=used.digest or "",
                 variant=variant,
-                parameters=asked.parameters,
-                features=features,
-                features_as_of=None if features_as_of is None else features_as_of.isoformat(),
+                parameters=asked,
+                features=None if values is None else values.values,
+                features_as_of=None if values is None else values.as_of.isoformat(),
                 fallback=fallback,
-                answer=response.model_dump(mode="json", exclude={"request_id", "model", "as_of", "features_as_of", "fallback"}),
+                answer=answer if cut is None else cut(answer),
             )
         )
-        return response
+        return _Said(said, request_id, used, fallback)
 
 
-def _picked(values: FeatureValues | None, names: tuple[str, ...]) -> dict[str, Json] | None:
-    """What of an entity's values a model reads, and the log keeps."""
-    if values is None:
-        return None
-    found: dict[str, Json] = {}
-    for name in names:
-        value = values.values.get(name)
-        found[name] = list(value) if isinstance(value, list) else value
-    return found
+def _fallback(found: Found) -> Fallback | None:
+    if found.result == "error":
+        return "features unavailable"
+    return "features stale" if found.result == "stale" else None
 
 
-def _group(model: str, loaded: Loaded[Bundle]) -> dict[str, Json]:
-    """What stands in for a product's values when the store is away and nothing was seen of it: those of a product from the middle of all.
-
-    Of customers nothing is assumed.
-    """
-    golden = loaded.model.manifest.get("golden")
-    if model != "demand" or not isinstance(golden, list) or not golden:
-        return {}
-    middle = golden[len(golden) // 2]
-    assert isinstance(middle, dict)
-    question = middle["question"]
-    assert isinstance(question, dict)
-    features = question["features"]
-    assert isinstance(features, dict)
-    return features
+def _features(values: FeatureValues) -> dict[str, Json]:
+    return cast("dict[str, Json]", dict(values.values))
 
 
-def _is_finite(value: Json) -> bool:
-    if isinstance(value, dict):
-        return all(_is_finite(below) for below in value.values())
-    if isinstance(value, list):
-        return all(_is_finite(below) for below in value)
-    return not isinstance(value, float) or math.isfinite(value)
+def _listed(value: Json) -> list[Json]:
+    if not isinstance(value, list):
+        raise TypeError(f"expected a list, found {type(value).__name__}")
+    return value

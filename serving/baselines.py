@@ -1,30 +1,43 @@
-"""What answers while nobody is champion: the average of the last four weeks, no segment, no recommendations. Always marked."""
+"""What is answered where no model can: simple, and marked as such by version "baseline" and the reason under `fallback`."""
 
 from __future__ import annotations
 
-from datetime import timedelta
+import math
+from collections.abc import Mapping
+from datetime import datetime, timedelta
 
-from lakehouse.features.values import FeatureValues
 from lakehouse.models.interface import Json
-from serving.publication import Publication
-from serving.schemas import ModelUsed
 
 VERSION = "baseline"
+WINDOW = "units_4w"
 WEEKS = 4
-MODEL = {name: ModelUsed(name=name, version=VERSION, digest=None) for name in ("demand", "segments", "recommendations")}
+_TEN_PERCENT = 1.2816  # of a normal distribution lies below the mean less so many deviations
+
+UNSEGMENTED: dict[str, Json] = {
+    "name": "unsegmented",
+    "description": "No segment: nothing is known of this customer yet, or there is no model of segments.",
+}
 
 
-def forecast(values: FeatureValues | None, publication: Publication) -> dict[str, Json]:
-    """The same units for each of four weeks: a product's mean over the last four, 0 where nothing is known."""
-    sold = None if values is None else values.values.get("units_4w")
-    mean = max(float(sold), 0.0) / WEEKS if isinstance(sold, int | float) else 0.0
-    first = publication.moment if values is None else values.as_of
-    weeks: list[Json] = []
-    for week in range(WEEKS):
-        figures: dict[str, Json] = dict.fromkeys(("mean", "median", "low", "high"), mean)
-        weeks.append({"week": (first + timedelta(weeks=week)).date().isoformat(), **figures})
-    return {"forecast": weeks}
+def forecast(features: Mapping[str, object] | None, first: datetime, weeks: int, group: float) -> dict[str, Json]:
+    """The mean of the last four weeks for every week ahead, as `lakehouse.registry.batch` does; `group` where nothing is known.
+
+    The interval is that of a Poisson distribution, taken as normal.
+    """
+    mean = max(0.0, group if features is None else _number(features.get(WINDOW)) / WEEKS)
+    reach = _TEN_PERCENT * math.sqrt(mean)
+    figures: dict[str, Json] = {"mean": mean, "median": mean, "low": max(0.0, mean - reach), "high": mean + reach}
+    return {"forecast": [{"week": (first + timedelta(days=7 * week)).date().isoformat(), **figures} for week in range(weeks)]}
 
 
 def segment() -> dict[str, Json]:
-    return {"segment": {"name": "unsegmented", "description": "Nothing is known that would tell this customer from others."}}
+    return {"segment": dict(UNSEGMENTED)}
+
+
+def recommendations() -> dict[str, Json]:
+    """No items: what is popular is known by the model alone."""
+    return {"items": []}
+
+
+def _number(value: object) -> float:
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else 0.0

@@ -4,7 +4,8 @@
 404 unknown-model        no such model
 404 not-found            no such address
 405 method-not-allowed   the address knows other methods
-413 body-too-large       the body has more than one mebibyte
+413 content-too-large    the body has more than one mebibyte
+422 ambiguous-customer   two retailers have a customer of that number
 422 invalid-request      the body is not JSON, or a field is missing, unknown or out of its range
 500 internal             a defect of ours; the log has it under the same request id
 503 nothing-published    nothing is published yet: the lake has to be run first
@@ -22,6 +23,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 MEDIA_TYPE = "application/problem+json"
+KINDS = str(__doc__).split("\n\n", 1)[1]
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +44,16 @@ class UnknownProduct(Problem):
             "Unknown product or store",
             f'Nothing is known of product "{product}" in store "{store}". Products are known from their first published sale on; '
             'where a retailer has no stores, the store is "all".',
+        )
+
+
+class AmbiguousCustomer(Problem):
+    def __init__(self) -> None:
+        super().__init__(
+            422,
+            "ambiguous-customer",
+            "Ambiguous customer number",
+            "Several retailers here have a customer of that number, and they don't share their numbers. Send customer_key instead.",
         )
 
 
@@ -88,7 +100,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> Response:
-        kind = {404: "not-found", 405: "method-not-allowed"}.get(error.status_code, "http")
+        kind = {404: "not-found", 405: "method-not-allowed", 413: "content-too-large"}.get(error.status_code, "http")
         detail = f"{request.method} {request.url.path}: {error.detail}. What there is: /docs"
         return document(request, error.status_code, kind, str(error.detail), detail, error.headers)
 

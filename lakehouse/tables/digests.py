@@ -22,6 +22,9 @@ class Digest:
     rows: int
     digest: str
 
+    def __str__(self) -> str:
+        return f"{self.table} version {self.version}: {self.rows:,} rows, {self.digest}"
+
 
 def row_hash(table: Table, full: bool = False) -> Column:
     """One number per row: xxhash64 over each column's null flag and value, columns in name order. The flag is there because

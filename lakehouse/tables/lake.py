@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import html
 import os
 import shutil
 import uuid
@@ -25,6 +26,7 @@ from lakehouse.tables import catalog, delta, digests, lease, moments, ops, pins,
 from lakehouse.tables.catalog import Table
 from lakehouse.tables.digests import Digest
 from lakehouse.tables.lease import Lease
+from lakehouse.tables.listing import Listing
 from lakehouse.tables.runs import Run
 from lakehouse.tables.snapshots import Snapshot
 from lakehouse.tables.writer import Writer
@@ -151,9 +153,9 @@ class Lake:
         """The snapshot that reads resolve through: the newest, or the one this lake was opened at."""
         return self._fixed or snapshots.newest(self.ops)
 
-    def snapshots(self) -> list[Snapshot]:
+    def snapshots(self) -> Listing[Snapshot]:
         """All that were not undone, the oldest first."""
-        return snapshots.every(self.ops)
+        return Listing(snapshots.every(self.ops), "nothing is published yet", ("id", "as_of", "moment", "run"))
 
     def at(self, day: str | datetime) -> Lake:
         """The whole lake as it was published last with as_of ≤ `day`. Raises `NothingPublished` before the first."""
@@ -206,7 +208,7 @@ class Lake:
         number = self.version(name) if version is None else version
         return digests.digest(self.read(name, version=number), catalog.table(name), number, full)
 
-    def history(self, name: str) -> list[Version]:
+    def history(self, name: str) -> Listing[Version]:
         """Every version of a table, the newest first."""
         writers = runs.writers(self.ops)
         pinned = {pin.version for pin in pins.every(self.ops) if pin.table == name}
@@ -216,9 +218,9 @@ class Lake:
             run, stage = writers.get((name, commit.version), (None, None))
             shown = (commit.version, commit.written_at, commit.operation, run, stage)
             found.append(Version(name, *shown, commit.version in pinned, commit.version in published))
-        return found
+        return Listing(found)
 
-    def tables(self) -> list[TableState]:
+    def tables(self) -> Listing[TableState]:
         """Every table of the catalog with its default version, rows and bytes."""
         states = []
         for name, table in self.catalog.items():
@@ -228,7 +230,14 @@ class Lake:
                 states.append(TableState(name, table.about, number, size.rows, size.bytes))
             except StateError:
                 states.append(TableState(name, table.about, None, 0, 0))
-        return states
+        return Listing(states, columns=("name", "version", "rows", "bytes", "about"))
+
+    def __repr__(self) -> str:
+        bound = f", bound to run {self.run.id}" if self.run is not None else ""
+        return f"lake in {self.home} on {self.settings.engine}{bound}: {self.snapshot() or 'nothing is published yet'}"
+
+    def _repr_html_(self) -> str:
+        return f"<p>{html.escape(repr(self))}</p>"
 
     def _check_version(self, name: str, version: int) -> None:
         newest = self.head(name)

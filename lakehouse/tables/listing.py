@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from datetime import date, datetime
 from decimal import Decimal
@@ -20,11 +20,12 @@ LONGEST = 60
 
 
 class Listing(list[Record], Generic[Record]):
-    """A list of one kind of frozen dataclass, a column per field. It is a list in everything but how it is shown."""
+    """A list of one kind of frozen dataclass, a column per field (or per one of `columns`). It is a list in all but how it is shown."""
 
-    def __init__(self, records: Iterable[Record], empty: str = "nothing") -> None:
+    def __init__(self, records: Iterable[Record], empty: str = "nothing", columns: Sequence[str] | None = None) -> None:
         super().__init__(records)
         self.empty = empty
+        self.columns = columns
 
     def __repr__(self) -> str:
         if not self:
@@ -53,7 +54,7 @@ class Listing(list[Record], Generic[Record]):
 
     def _shown(self) -> tuple[list[str], list[list[str]], list[bool]]:
         """Headings, cells as text, and which columns are numbers."""
-        names = [field.name for field in fields(self[0])]
+        names = list(self.columns or [field.name for field in fields(self[0])])
         values = [[getattr(record, name) for name in names] for record in self]
         numbers = [all(_is_number(row[place]) for row in values) for place in range(len(names))]
         return [name.replace("_", " ") for name in names], [[shown(value) for value in row] for row in values], numbers

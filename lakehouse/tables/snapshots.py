@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -22,6 +23,18 @@ class Snapshot:
     moment: datetime
     every: str
     versions: dict[str, int]
+
+    def __str__(self) -> str:
+        return f"snapshot {self.id} as of {self.as_of:%Y-%m-%d}: features at {self.moment:%Y-%m-%d}, by run {self.run}"
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f'<tr><td style="text-align: left">{html.escape(name)}</td><td>{version}</td></tr>' for name, version in self.versions.items()
+        )
+        return (
+            f"<p>{html.escape(str(self))}</p><details><summary>{len(self.versions)} tables</summary>"
+            f"<table><tr><th>table</th><th>version</th></tr>{rows}</table></details>"
+        )
 
 
 def newest(engine: Engine, until: datetime | None = None) -> Snapshot | None:

@@ -1,0 +1,138 @@
+"""The whole job as its user runs it: real files, the command line, both engines, and answers over HTTP."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from lakehouse.tables import catalog
+from tests.conftest import REAL_DATA, SECRET, can_run_spark, skip_or_fail
+
+ROOT = Path(__file__).resolve().parents[2]
+SHARE = 40  # of the receipts, one in so many is in the slice
+DERIVED = [table.name for table in catalog.load().values() if table.kind == "derived"]
+Body = dict[str, object]
+
+
+def zeromargin(home: Path, *words: str) -> str:
+    """One command as a user types it; what it prints on standard output."""
+    environ = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(home.parent),
+        "ZEROMARGIN_HOME": str(home),
+        "ZEROMARGIN_VAULT__KEYS": "derived",
+        "ZEROMARGIN_VAULT__SECRET": SECRET,
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "jobs.cli", *words], cwd=ROOT, env=environ, capture_output=True, text=True, check=False, timeout=1500
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    return done.stdout
+
+
+@contextmanager
+def served(home: Path) -> Iterator[str]:
+    """The service on a free port, ready, for the length of the block."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environ = {**os.environ, "ZEROMARGIN_HOME": str(home), "ZEROMARGIN_VAULT__KEYS": "derived", "ZEROMARGIN_VAULT__SECRET": SECRET}
+    log = home.parent / "serve.log"
+    with log.open("w") as sink:
+        process = subprocess.Popen([sys.executable, "-m", "serving", "--port", str(port)], cwd=ROOT, env=environ, stdout=sink, stderr=sink)
+    try:
+        url, deadline = f"http://127.0.0.1:{port}", time.monotonic() + 90
+        while ask(url, "/readyz")[0] != 200:
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+        yield url
+    finally:
+        process.terminate()
+        assert process.wait(30) == 0
+
+
+def ask(url: str, path: str, body: Body | None = None) -> tuple[int, Body]:
+    """Status and body of one answer; 0 where nobody listens yet."""
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url + path, data, {"content-type": "application/json"})
+    try:
+        with urllib.request.urlopen(request, timeout=30) as reply:
+            return reply.status, json.load(reply)
+    except urllib.error.HTTPError as error:
+        return error.code, json.load(error)
+    except OSError:
+        return 0, {}
+
+
+@pytest.fixture(scope="module")
+def real_file() -> Path:
+    if not REAL_DATA.is_file():
+        skip_or_fail(f"the real sales are not at {REAL_DATA}")
+    return REAL_DATA
+
+
+@pytest.fixture(scope="module")
+def slice_of_it(real_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Every fortieth receipt of the two years, chosen by its number, with the sale that a cancellation undoes or without."""
+    lines = pq.read_table(real_file)
+    chosen = [zlib.crc32(invoice.encode()) % SHARE == 0 for invoice in lines["Invoice"].to_pylist()]
+    place = tmp_path_factory.mktemp("slice") / "slice.parquet"
+    pq.write_table(lines.filter(pa.array(chosen)), place)
+    return place
+
+
+@pytest.mark.timeout(1500)
+def test_the_real_file_becomes_answers_over_http(real_file: Path, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    zeromargin(home, "load", str(real_file), "--source", "online-retail-ii")
+    report = json.loads(zeromargin(home, "run", "--json"))
+    state = json.loads(zeromargin(home, "status", "--json"))
+
+    assert [stage["name"] for stage in report["stages"]][-1] == "predictions"
+    assert {model["name"]: model["alias"] for model in state["models"]} == dict.fromkeys(
+        ("demand", "segments", "recommendations"), "champion"
+    )
+    rows = {table["name"]: table["rows"] for table in state["tables"]}
+    assert rows["bronze.sales"] == 1_067_371
+    assert rows["silver.sales"] + 34_147 + rows["quarantine.sales"] == rows["bronze.sales"]
+    with served(home) as url:
+        code, forecast = ask(url, "/v1/forecast", {"product": "85123a", "weeks": 4})
+        assert (code, forecast["fallback"], forecast["product"]) == (200, None, "85123A")
+        assert [set(week) for week in forecast["forecast"]] == [{"week", "mean", "median", "low", "high"}] * 4  # type: ignore[attr-defined]
+        code, segment = ask(url, "/v1/segment", {"customer": "17850"})
+        assert (code, segment["fallback"]) == (200, None)
+        code, recommended = ask(url, "/v1/recommend", {"customer": " 17850.0 ", "k": 5})
+        assert (code, recommended["fallback"], len(recommended["items"])) == (200, None, 5)  # type: ignore[arg-type]
+        assert ask(url, "/v1/forecast", {"product": "NO SUCH"})[0] == 404
+        assert ask(url, "/v1/segment", {"customer": "99999999"})[1]["fallback"] == "unknown customer"
+        assert ask(url, "/v1/segment", {"customer": "17850", "more": 1})[0] == 422
+    again = json.loads(zeromargin(home, "run", "--json"))
+    assert next(stage["result"]["answers"] for stage in again["stages"] if stage["name"] == "silver") == 4
+
+
+@pytest.mark.timeout(1500)
+def test_both_engines_make_equal_tables_of_the_same_file(slice_of_it: Path, tmp_path: Path) -> None:
+    if not can_run_spark():
+        skip_or_fail("Spark needs Java and the jars of deploy/spark (make jars)")
+    digests = {}
+    for engine in ("sail", "spark"):
+        home = tmp_path / engine / "home"
+        zeromargin(home, "load", str(slice_of_it), "--source", "online-retail-ii")
+        zeromargin(home, "run", "features", "--engine", engine)
+        digests[engine] = {name: json.loads(zeromargin(home, "digest", name, "--json"))["digest"] for name in DERIVED}
+
+    assert digests["sail"] == digests["spark"]
