@@ -8,8 +8,12 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from tests.trained import Trained
 
 os.environ["TZ"] = "UTC"
 time.tzset()
@@ -45,6 +49,14 @@ def endpoints(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, En
     yield running
     for endpoint in running.values():
         endpoint.stop()
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """A published home with three champions. It is shared: a test that changes anything takes a copy."""
+    from tests.trained import make
+
+    return make(tmp_path_factory.mktemp("trained"))
 
 
 @pytest.fixture
