@@ -19,6 +19,7 @@ from jobs.parameters import checked
 from jobs.pipeline import Stage
 from jobs.progress import Event, Progress, silent
 from lakehouse.errors import StageFailed, StateError, TryAgain, UnknownName, ZeromarginError
+from lakehouse.registry import publishing
 from lakehouse.settings import Settings
 from lakehouse.tables import Lake, runs
 from lakehouse.tables.lease import Lease
@@ -101,6 +102,7 @@ class _Going:
         for number, stage in enumerate(ahead, 1):
             done = self._done()
             if stage.name in done and stage.name not in again:
+                self._keep_notebook(stage, done[stage.name])
                 self.progress(Event("skipped", stage.name, number, len(ahead)))
                 reports.append(StageReport(stage.name, True, 0.0, done[stage.name], self._place(stage).notebook))
             else:
@@ -130,6 +132,7 @@ class _Going:
             runs.set_notebook(ops, self.record.id, stage.name, str(place.notebook))
             seconds = time.monotonic() - began
             if not isinstance(outcome, Failure):
+                self._keep_notebook(stage, outcome)
                 self.progress(Event("done", stage.name, number, total, seconds))
                 return StageReport(stage.name, False, seconds, outcome, place.notebook)
             if not outcome.try_again or tries == self.lake.settings.runner.retries:
@@ -149,6 +152,12 @@ class _Going:
         except TryAgain as error:
             return Failure(type(error).__name__, str(error))
         return attempt(stage.notebook, given, self._place(stage), self.lake.settings, remote, self.lease.add_group)
+
+    def _keep_notebook(self, stage: Stage, result: Result) -> None:
+        """Puts the executed notebook beside the model version that it registered; a run broken off before that does it when it goes on."""
+        version = result.get("version")
+        if isinstance(version, str):
+            publishing.attach_notebook(self.lake.settings, stage.name, version, self._place(stage).notebook)
 
     def _done(self) -> dict[str, dict[str, object]]:
         return {stage.name: stage.result for stage in runs.stage_runs(self.lake.ops, self.record.id) if stage.state == "done"}

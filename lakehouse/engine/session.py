@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,8 @@ def connect(url: str) -> SparkSession:
     from pyspark.sql import SparkSession
     from pyspark.sql.connect.client.retries import DefaultPolicy
 
+    # It writes every query that fails to standard error, with pages of the server's stack; whoever catches the error says what it means.
+    logging.getLogger("SQLQueryContextLogger").disabled = True
     session = SparkSession.builder.remote(url).create()
     policy = DefaultPolicy(max_retries=3, initial_backoff=100, max_backoff=500, jitter=0, min_jitter_threshold=10)
     session.client.set_retry_policies([policy])

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 MANIFEST = "manifest.json"
+NOTEBOOK = "notebook"
 REQUIREMENTS = ("lightgbm", "numpy", "cryptography", "pydantic", "pyyaml", "mlflow")
 _CODE = Path(__file__).with_name("pyfunc_model.py")
 _LONGEST_PARAMETER = 6000
@@ -61,12 +62,12 @@ def digest_of(folder: Path) -> str:
     return hashlib.sha256(manifest.read_bytes()).hexdigest()
 
 
-def register(settings: Settings, registration: Registration, notebook: Path | None = None) -> str:
+def register(settings: Settings, registration: Registration) -> str:
     """The version under which the folder is registered: the one that has its digest already, else a new one."""
     client = tracking.connect(settings)
     digest = digest_of(registration.folder)
     known = find(client, registration.name, digest)
-    return known if known is not None else _register_new(client, settings, registration, digest, notebook)
+    return known if known is not None else _register_new(client, settings, registration, digest)
 
 
 def find(client: MlflowClient, name: str, digest: str) -> str | None:
@@ -77,12 +78,14 @@ def find(client: MlflowClient, name: str, digest: str) -> str | None:
 
 
 def attach_notebook(settings: Settings, name: str, version: str, notebook: Path) -> None:
-    """Add the executed notebook to the run behind a version. The copy is whole only after the stage, so its runner calls this."""
+    """Add the executed notebook to the run behind a version, once. The copy is whole only after the stage, so its runner calls this."""
     client = tracking.connect(settings)
-    client.log_artifact(client.get_model_version(name, version).run_id, str(notebook), "notebook")
+    run = str(client.get_model_version(name, version).run_id)
+    if not client.list_artifacts(run, NOTEBOOK):
+        client.log_artifact(run, str(notebook), NOTEBOOK)
 
 
-def _register_new(client: MlflowClient, settings: Settings, registration: Registration, digest: str, notebook: Path | None) -> str:
+def _register_new(client: MlflowClient, settings: Settings, registration: Registration, digest: str) -> str:
     import mlflow
 
     experiment = tracking.experiment(client, settings, registration.name)
@@ -94,8 +97,6 @@ def _register_new(client: MlflowClient, settings: Settings, registration: Regist
         mlflow.log_metrics(dict(_figures(registration)))
         for source in registration.sources:
             _log_source(source)
-        if notebook is not None:
-            mlflow.log_artifact(str(notebook), "notebook")
         # MLflow names what it copies after the folder.
         folder = Path(copytree(registration.folder, Path(place) / "model"))
         logged = mlflow.pyfunc.log_model(

@@ -11,7 +11,6 @@ import uuid
 import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -29,6 +28,7 @@ from lakehouse.tables.lease import Lease
 from lakehouse.tables.listing import Listing
 from lakehouse.tables.runs import Run
 from lakehouse.tables.snapshots import Snapshot
+from lakehouse.tables.states import TableState, Version
 from lakehouse.tables.writer import Writer
 
 if TYPE_CHECKING:
@@ -46,43 +46,25 @@ def close_all() -> None:
         lake.close()
 
 
-@dataclass(frozen=True)
-class Version:
-    """One version of a table: when it was written (wall clock, UTC), by which operation, run and stage, and if it is pinned."""
-
-    table: str
-    version: int
-    written_at: datetime
-    operation: str
-    run: str | None
-    stage: str | None
-    pinned: bool
-    published: bool
-
-
-@dataclass(frozen=True)
-class TableState:
-    """A table as it is read by default."""
-
-    name: str
-    about: str
-    version: int | None
-    rows: int
-    bytes: int
-
-
 class Lake:
     """A home's tables. Reads resolve to the newest snapshot, to the snapshot it was opened `at`, or to its own run's work.
 
     The engine's endpoint is started (or attached to, where SPARK_REMOTE is set) on first use, and stopped by `close` if it is ours.
     """
 
-    def __init__(self, settings: Settings, run: Run | None = None, fixed: Snapshot | None = None, endpoint: Endpoint | None = None):
+    def __init__(
+        self,
+        settings: Settings,
+        run: Run | None = None,
+        endpoint: Endpoint | None = None,
+        now: Lake | None = None,
+        fixed: Snapshot | None = None,
+    ):
         self.settings = settings
         self.run = run
-        self._fixed = fixed
+        self._now, self._fixed = now, fixed
         self._endpoint = endpoint
-        self._owns_endpoint = endpoint is None
+        self._owns_endpoint = endpoint is None and now is None
         self._lease: Lease | None = None
         self._done: dict[str, int] = {}
         self._staged: list[Path] = []
@@ -118,6 +100,8 @@ class Lake:
     @property
     def endpoint(self) -> Endpoint:
         """The engine's endpoint, started or attached to on first use."""
+        if self._now is not None:
+            return self._now.endpoint
         if self._endpoint is None:
             remote = os.environ.get("SPARK_REMOTE") or self.settings.endpoint.remote
             self._endpoint = attach(remote) if remote else start(self.settings, self.home / "endpoint")
@@ -127,16 +111,19 @@ class Lake:
 
     @cached_property
     def spark(self) -> SparkSession:
-        return connect(self.endpoint.url)
+        # One session for today and for all days of the past, so that they can be compared in one query.
+        return connect(self.endpoint.url) if self._now is None else self._now.spark
 
     def close(self) -> None:
         """Ends the session, and the endpoint if this lake started it."""
         while self._staged:
             shutil.rmtree(self._staged.pop(), ignore_errors=True)
-        if "spark" in self.__dict__:
+        session = self.__dict__.pop("spark", None)
+        if self._now is not None:
+            return
+        if session is not None:
             with contextlib.suppress(Exception):  # the endpoint may be gone, which is no reason not to close
-                self.spark.stop()
-            del self.__dict__["spark"]
+                session.stop()
         if self._owns_endpoint and self._endpoint is not None:
             self._endpoint.stop()
             self._endpoint = None
@@ -167,10 +154,7 @@ class Lake:
             first = next(iter(self.snapshots()), None)
             known = "nothing is published yet" if first is None else f"the first snapshot is of {first.as_of:%Y-%m-%d}"
             raise NothingPublished(f"nothing was published as of {when:%Y-%m-%d}: {known}")
-        then = Lake(self.settings, fixed=found, endpoint=self._endpoint)
-        if "spark" in self.__dict__:
-            then.__dict__["spark"] = self.spark
-        return then
+        return Lake(self.settings, now=self, fixed=found)
 
     def head(self, name: str) -> int:
         """The newest version in the table's log."""

@@ -102,6 +102,19 @@ def test_the_lake_at_a_day_is_the_last_publication_up_to_it(shop: Shop) -> None:
         shop.lake.at("2011-01-04")
 
 
+def test_a_day_of_the_past_and_today_are_compared_in_one_query_and_closing_the_one_leaves_the_other(shop: Shop) -> None:
+    shop.land(Line("A", MONDAY))
+    shop.refine(as_of="2011-01-05")
+    shop.land(Line("B", TUESDAY))
+    shop.refine(as_of="2011-01-12")
+    today = Lake(shop.lake.settings)
+    with today.at("2011-01-05") as then:
+        came = today.read("gold.products").join(then.read("gold.products"), "product_code", "left_anti")
+        assert [row.product_code for row in came.collect()] == ["B"]
+    assert products(today) == ["A", "B"]
+    today.close()
+
+
 def test_left_out_the_day_of_a_run_is_the_one_after_the_newest_line_and_never_goes_back(shop: Shop) -> None:
     shop.land(Line("A", MONDAY), Line("B", WEDNESDAY), Line("X", "2031-01-01T00:00:00"), Line("Y", "2011-01-20T00:00:00", reasons=("bad",)))
     with shop.run() as run:
