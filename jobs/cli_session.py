@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from lakehouse.errors import ZeromarginError
     from lakehouse.settings import Settings
     from lakehouse.tables import Lake
 
@@ -134,20 +135,35 @@ def size(count: int) -> str:
 
 
 def reporting(work: Callable[[], None], debug: bool) -> int:
-    """Does the work; says on standard error what of ours went wrong and returns the exit code that it has."""
-    from lakehouse.errors import ZeromarginError
-
+    """Does the work; says on standard error what went wrong and returns the exit code that it has. A defect keeps its traceback."""
     try:
         work()
-    except ZeromarginError as error:
-        if debug:
-            raise
-        say(f"Error: {error}")
-        return error.exit_code
     except KeyboardInterrupt:
         say("Interrupted. Nothing unfinished was published; running again goes on from there.")
         return INTERRUPTED
     except BrokenPipeError:
         sys.stdout = None  # whoever read it has gone; nothing is to be flushed at exit
         return 0
+    except Exception as error:
+        meant = _meant(error)
+        if meant is None or debug:
+            raise
+        say(f"Error: {meant}")
+        return meant.exit_code
     return 0
+
+
+def _meant(error: Exception) -> ZeromarginError | None:
+    """The error in our words; None for a defect of ours."""
+    from lakehouse.errors import InputError, StateError, ZeromarginError
+
+    if isinstance(error, ZeromarginError):
+        return error
+    if isinstance(error, OSError) and error.filename is not None:
+        return StateError(f"{error.filename}: {error.strerror}")
+    if type(error).__module__.partition(".")[0] in ("pyspark", "grpc"):
+        from lakehouse.engine import explain
+
+        first = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        return explain(error) or InputError(f"the engine could not do this: {first}. With --debug it says more")
+    return None

@@ -1,7 +1,7 @@
 """Runs the stages of a run, one notebook after another, under the lake's lease, all against one endpoint.
 
-A run publishes through its notebooks alone, so one that fails or is killed leaves the newest snapshot as it was. Running again goes on with
-the first stage that is not done.
+A run publishes through its notebooks alone: after the features, and again after the predictions. A stage that fails or is killed leaves the
+newest snapshot as it was. Running again goes on with the first stage that is not done.
 """
 
 from __future__ import annotations

@@ -201,9 +201,16 @@ def _environment(env: Mapping[str, str]) -> Tree:
             if not isinstance(below, dict):
                 raise SettingsError(f"{name} sets a part of {PREFIX}{parent.upper()}, which is set as a whole too")
             branch = below
-        # A secret of digits alone must stay text, so values are read as YAML only where that gives a plain scalar.
-        branch[leaf] = text if leaf == "secret" else yaml.safe_load(text)
+        # A secret of digits alone must stay text.
+        branch[leaf] = text if leaf == "secret" else _value(name, text)
     return tree
+
+
+def _value(name: str, text: str) -> object:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise SettingsError(f"{name} can't be read as a value: {text[:40]!r}. Quote what has special characters") from None
 
 
 def _explained(error: ValidationError) -> SettingsError | UnknownName:

@@ -15,7 +15,7 @@ from lakehouse.features.values import FeatureValues
 from lakehouse.models.interface import Json
 from serving import answer_log, baselines
 from serving.features import Found
-from serving.problems import NothingPublishedYet, UnknownProduct
+from serving.problems import NothingPublishedYet, TooManyWeeks, UnknownProduct
 from serving.publication import Publication
 from serving.schemas import (
     CustomerRequest,
@@ -65,12 +65,14 @@ class Answers:
 
     async def forecast(self, asked: ForecastRequest) -> ForecastAnswer:
         newest = self._newest()
+        ahead = self._service.settings.models.demand.horizon_weeks
+        if asked.weeks > ahead:
+            raise TooManyWeeks(asked.weeks, ahead)
         found = await self._service.features.product(asked.store, asked.product, newest)
         values = found.values
         if found.result == "missing":
             raise UnknownProduct(asked.product, asked.store)
         moment = newest.moment if values is None else values.as_of
-        weeks = min(asked.weeks, self._service.settings.models.demand.horizon_weeks)
         said = self._say(
             "demand",
             asked=asked.model_dump(),
@@ -78,7 +80,7 @@ class Answers:
             values=values,
             fallback=_fallback(found),
             baseline=lambda: baselines.forecast(
-                None if values is None else values.values, moment, weeks, self._service.features.group_mean
+                None if values is None else values.values, moment, asked.weeks, self._service.features.group_mean
             ),
             check=lambda answer: [ForecastWeek.model_validate(week) for week in _listed(answer["forecast"])[: asked.weeks]],
             cut=lambda answer: {"forecast": _listed(answer["forecast"])[: asked.weeks]},
@@ -121,6 +123,8 @@ class Answers:
         customer = await self._customer(asked, "recommendations", newest)
         values = customer.values
         exclude = cast("list[Json]", asked.exclude)
+        bought = values.values.get("recent_products") if values is not None and asked.only_new else None
+        without = {*asked.exclude, *(bought if isinstance(bought, list) else ())}
         said = self._say(
             "recommendations",
             asked={"customer_key": customer.key, "k": asked.k, "exclude": asked.exclude, "only_new": asked.only_new},
@@ -134,7 +138,7 @@ class Answers:
             },
             values=values,
             fallback=customer.fallback,
-            baseline=baselines.recommendations,
+            baseline=lambda: baselines.recommendations(self._service.features.popular, asked.k, without),
             check=lambda answer: [Item.model_validate(item) for item in _listed(answer["items"])],
         )
         return RecommendAnswer(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
+from lakehouse.features.popular import PopularProduct
 from lakehouse.models.interface import Json
 
 VERSION = "baseline"
@@ -34,9 +35,10 @@ def segment() -> dict[str, Json]:
     return {"segment": dict(UNSEGMENTED)}
 
 
-def recommendations() -> dict[str, Json]:
-    """No items: what is popular is known by the model alone."""
-    return {"items": []}
+def recommendations(popular: Sequence[PopularProduct], k: int, without: Collection[str]) -> dict[str, Json]:
+    """The k most popular products that are not among those `without` which is asked."""
+    kept = [one for one in popular if one.product not in without][:k]
+    return {"items": [{"product": one.product, "name": one.name, "score": one.score, "reason": "popular now"} for one in kept]}
 
 
 def _number(value: object) -> float:

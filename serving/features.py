@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import math
 import time
@@ -15,7 +16,9 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from lakehouse.errors import NothingPublished, TryAgain
+from lakehouse.features import popular
 from lakehouse.features.online import OnlineFeatures
+from lakehouse.features.popular import PopularProduct
 from lakehouse.features.repository import ONLINE, REGISTRY, folder
 from lakehouse.features.values import FeatureValues, is_behind
 from serving.baselines import WEEKS, WINDOW
@@ -105,6 +108,7 @@ class Features:
         self._opened: tuple[object, ...] = ()
         self._known = LastKnown()
         self.group_mean = 0.0
+        self.popular: list[PopularProduct] = []
         self.problem: str | None = "not opened yet"
 
     @property
@@ -132,6 +136,8 @@ class Features:
                 log.error("%s", problem)
             self.problem = problem
         self.group_mean = self._known.group_mean()
+        with contextlib.suppress(OSError, ValueError, TypeError):  # what was popular before goes on being told
+            self.popular = popular.read(self._home)
         marker = self.marker
         if marker is not None:
             age = (datetime.now(UTC).replace(tzinfo=None) - marker).total_seconds()

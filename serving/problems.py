@@ -47,6 +47,16 @@ class UnknownProduct(Problem):
         )
 
 
+class TooManyWeeks(Problem):
+    def __init__(self, asked: int, ahead: int) -> None:
+        super().__init__(
+            422,
+            "invalid-request",
+            "The request is not valid",
+            f"weeks: {asked} were asked for, {ahead} are forecast. Ask for {ahead} at most.",
+        )
+
+
 class AmbiguousCustomer(Problem):
     def __init__(self) -> None:
         super().__init__(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, fields
 from datetime import datetime
 from pathlib import Path
@@ -42,6 +43,13 @@ def until(claim: Callable[[], bool], what: str) -> None:
     while not claim():
         assert time.monotonic() < deadline, f"within {PATIENCE_S} s it did not happen: {what}"
         pause.wait(0.02)
+
+
+def look_again(client: TestClient) -> None:
+    """Waits until the service has begun and ended a look at its home."""
+    for _ in range(2):  # the first to end may have begun before what the test did
+        before = _age(client)
+        until(lambda seen=before: _age(client) != seen, "it looks at its home")  # type: ignore[misc]
 
 
 @contextmanager
@@ -119,10 +127,18 @@ def champion(settings: Settings, name: str) -> Registered:
     return found
 
 
-def another_version(settings: Settings, name: str) -> str:
-    """Registers the champion's model once more under another digest; returns its version. Nobody is promoted."""
+def another_version(settings: Settings, name: str, models: Path | None = None) -> str:
+    """Registers the champion's model once more under another digest; returns its version. Nobody is promoted.
+
+    MLflow wrote down where models lay when the first one was trained, which for a copied home is elsewhere. It is told where they lie
+    now, or that they lay in `models`.
+    """
     from lakehouse.registry.publishing import Registration, register
 
+    with closing(sqlite3.connect(settings.home / "mlflow.db")) as connection:
+        place = (models or settings.home / "mlartifacts").as_uri()
+        connection.execute("UPDATE experiments SET artifact_location = ? WHERE name != 'Default'", [place])
+        connection.commit()
     now = champion(settings, name)
     bundle = read_bundle(now.folder, verify_key(settings))
     told = {field.name: bundle.manifest[field.name] for field in fields(Facts)} | {"seed": 4711}
@@ -151,6 +167,11 @@ def logged(home: Path) -> list[dict[str, object]]:
     segments = [journal.read(path) for path in journal.closed(home / "answers")]
     assert all(segment.intact for segment in segments)
     return [record for segment in segments for record in segment.records]
+
+
+def _age(client: TestClient) -> str:
+    """The age of the features, which is told anew at the end of each look."""
+    return next(line for line in client.get("/metrics").text.splitlines() if line.startswith("retail_feature_age_seconds{"))
 
 
 def _is_ready(running: Running) -> bool:

@@ -62,6 +62,7 @@ def start(settings: Settings, scratch: Path) -> Endpoint:
     """
     scratch.mkdir(parents=True, exist_ok=True)
     log = scratch / "endpoint.log"
+    said = f"did not listen within {settings.endpoint.start_timeout_s:g} s"
     for _ in range(TRIES):
         port = _free_port()
         make = commands.sail if settings.engine == "sail" else commands.spark
@@ -70,13 +71,13 @@ def start(settings: Settings, scratch: Path) -> Endpoint:
         endpoint = Endpoint(f"sc://127.0.0.1:{port}", process)
         if _listens(port, process, settings.endpoint.start_timeout_s):
             return endpoint
+        if process.poll() is not None:
+            said = f"ended with code {process.returncode} instead of listening"
         endpoint.stop()
         if process.returncode in (-signal.SIGTERM, -signal.SIGKILL):
             break
     tail = "\n".join(log.read_text(errors="replace").splitlines()[-5:])
-    raise EndpointDown(
-        f"the engine {settings.engine} did not listen within {settings.endpoint.start_timeout_s:g} s. Its log ({log}) ends with:\n{tail}"
-    )
+    raise EndpointDown(f"the engine {settings.engine} {said}. Its log ({log}) ends with:\n{tail}")
 
 
 def _spawn(command: commands.Command, log: Path) -> subprocess.Popen[bytes]:
@@ -93,7 +94,8 @@ def _spawn(command: commands.Command, log: Path) -> subprocess.Popen[bytes]:
     with log.open("ab") as sink:
         return subprocess.Popen(
             command.words,
-            env={**os.environ, **command.environment},
+            # A server that is told where another one is takes itself for a client.
+            env={name: value for name, value in os.environ.items() if name != "SPARK_REMOTE"} | command.environment,
             stdin=subprocess.DEVNULL,
             stdout=sink,
             stderr=subprocess.STDOUT,

@@ -44,7 +44,7 @@ def build(lake: Lake) -> FeatureReport:
     before = {name: _rows(lake, name) for name in TABLES}
     base = lake.run.base
     # A lake whose snapshots hold no features yet gets them from the oldest line on, as at first.
-    span = Span(base.moment if base is not None and any(before.values()) else None, lake.run.moment, lake.settings.features.every)
+    span = Span(base.moment if base is not None and any(before.values()) else None, lake.run.moment, lake.run.every)
     if not (lake.run.back_test or span.is_empty):
         trade = lake.read(SALES)
         frames = (

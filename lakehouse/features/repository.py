@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from feast.repo_config import RepoConfig
 
 OFFLINE = "lakehouse.features.offline.PinnedDeltaOfflineStore"
-REGISTRY, ONLINE, MARKER, DECLARED, LOCK = "registry.db", "online.db", "online.json", "declared", "apply.lock"
+REGISTRY, ONLINE, MARKER, POPULAR, DECLARED, LOCK = "registry.db", "online.db", "online.json", "popular.json", "declared", "apply.lock"
 
 
 def folder(home: Path) -> Path:

@@ -76,7 +76,9 @@ def settle(new: DataFrame, existing: DataFrame | None) -> Settled:
     if existing is not None:
         there = existing.withColumn("is_new", F.lit(False)).join(repeated, "line_id", "left_semi")
         copies = copies.unionByName(there.select(*copies.columns))
-    order = Window.partitionBy("line_id").orderBy("_known_at", *VALUES, "is_new", "customer_key", "_file", "_line")
+    # Of equal copies one that names its customer is kept before one that does not.
+    known_first = (F.col("customer_key").isNull(), "customer_key")
+    order = Window.partitionBy("line_id").orderBy("_known_at", *VALUES, "is_new", *known_first, "_file", "_line")
     ranked = (
         copies.withColumn("values", F.xxhash64(*(part for name in VALUES for part in (F.col(name).isNull(), F.col(name)))))
         .withColumn("place", F.row_number().over(order))

@@ -67,8 +67,7 @@ def demand_matrix(rows: Rows, horizon: int) -> DemandInputs:
 
     A year-ago value is given only where the product was on sale by then: else its 0 would be taken for no demand.
     """
-    today = rows.moment_days()
-    age = _age(today, rows.days("first_sold"))
+    today, age = rows.moment_days(), rows.ages("first_sold")
     weeks_sold = np.where(np.isnan(age), 52.0, np.maximum(age / 7, 1.0))
     units = {weeks: _units(rows, f"units_{weeks}w") for weeks in WINDOWS}
     mean = {weeks: units[weeks] / np.minimum(weeks, weeks_sold) for weeks in WINDOWS}
@@ -92,7 +91,7 @@ def demand_matrix(rows: Rows, horizon: int) -> DemandInputs:
         np.log(price[13]),
         np.log(price[4] / price[52]),
         np.minimum(weeks_sold, 104),
-        _age(today, rows.days("last_sold")),
+        rows.ages("last_sold"),
         year_ago_mean / scale,
         (mean[13] + small) / (year_ago_mean + small),
     )
@@ -120,11 +119,6 @@ def demand_matrix(rows: Rows, horizon: int) -> DemandInputs:
 
 def _units(rows: Rows, name: str) -> Floats:
     return np.clip(np.nan_to_num(rows.numbers(name), nan=0.0), 0.0, _LARGEST)
-
-
-def _age(today: Floats, day: Floats) -> Floats:
-    """Days from the day to the moment; a day after the moment counts as today."""
-    return np.clip(today - day, 0.0, 36_525.0)
 
 
 def _price(revenue: Floats, units: Floats) -> Floats:

@@ -81,6 +81,11 @@ class Rows:
         except (TypeError, ValueError) as error:
             raise InputError(f"feature {name} holds something that is not a day: {error}") from None
 
+    def ages(self, name: str) -> Floats:
+        """Days from a column's day to each row's moment, NaN where missing; a day after the moment counts as today. Feature rows hold the
+        day and not its age, which changes with every moment while the row stays."""
+        return np.maximum(self.moment_days() - self.days(name), 0.0)
+
     def lists(self, name: str) -> list[list[object]]:
         """A column of arrays, empty where missing."""
         return [[] if value is None or isinstance(value, float) else _listed(name, value) for value in self._column(name)]

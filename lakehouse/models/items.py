@@ -43,6 +43,15 @@ class Items:
     place: Mapping[str, int]
 
 
+def popularity_of(histories: Sequence[History], day: float) -> dict[str, float]:
+    """Customers who bought each product before `day` (days since 1970-01-01), each counted by age with a half-life of 14 days."""
+    found: dict[str, float] = {}
+    for history in histories:
+        for code, weight in zip(history.products, 0.5 ** ((day - history.last) / POPULAR_HALF_LIFE), strict=True):
+            found[code] = found.get(code, 0.0) + float(weight)
+    return found
+
+
 def items_of(histories: Sequence[History], day: float, names: Mapping[str, str]) -> Items:
     """The products that these customers bought before `day` (days since 1970-01-01)."""
     from scipy.sparse import csr_matrix
@@ -52,10 +61,11 @@ def items_of(histories: Sequence[History], day: float, names: Mapping[str, str])
     columns = np.array([place[code] for history in histories for code in history.products], dtype=np.int64)
     rows = np.repeat(np.arange(len(histories)), [len(history.products) for history in histories])
     times = np.concatenate([history.times for history in histories]) if histories else np.zeros(0)
-    ages = day - np.concatenate([history.last for history in histories]) if histories else np.zeros(0)
     buyers = np.bincount(columns, minlength=len(codes)).astype(np.float64)
-    popularity: Floats = np.bincount(columns, 0.5 ** (ages / POPULAR_HALF_LIFE), len(codes)).astype(np.float64)
+    counted = popularity_of(histories, day)
+    popularity: Floats = np.array([counted[code] for code in codes], dtype=np.float64)
     again = (np.bincount(columns, times > 1, len(codes)) + 0.1) / (buyers + 1.0)
+    ages = day - np.concatenate([history.last for history in histories]) if histories else np.zeros(0)
     weights = np.log1p(times) * 0.5 ** (ages / (2 * OWN_HALF_LIFE))
     near, likeness = _neighbours(csr_matrix((weights, (rows, columns)), shape=(len(histories), len(codes))), buyers)
     return Items(codes, tuple(names.get(code) for code in codes), popularity, again, near, likeness, place)

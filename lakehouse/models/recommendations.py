@@ -20,6 +20,7 @@ from lakehouse.models.items import History, Items
 
 NEEDS = ("recent_products", "recent_times", "recent_last")
 ARRAYS = ("popularity", "again", "near", "likeness")
+POPULAR_NOW = "popular now"
 NEW_EVERY = 4  # of a popular list, so many products lie between two that are bought by the same people
 
 
@@ -72,7 +73,7 @@ class RecommendationsModel:
         for place in np.argsort(self.ranks):
             if self.items.codes[place] in set(exclude):
                 continue
-            one = Ranked(int(place), float(self.items.popularity[place]), "popular now")
+            one = Ranked(int(place), float(self.items.popularity[place]), POPULAR_NOW)
             if alike.get(int(place), 0) >= NEW_EVERY:
                 late.append(one)
             else:
@@ -125,7 +126,7 @@ class RecommendationsModel:
         if code in bought:
             return "bought before"
         if because < 0:
-            return "popular now"
+            return POPULAR_NOW
         return f"often bought with {self.items.names[because] or self.items.codes[because]}"
 
 

@@ -108,14 +108,13 @@ def measured(rows: Rows) -> Floats:
     def least(values: Floats) -> Floats:
         return np.clip(np.nan_to_num(values, nan=0.0, posinf=1e12, neginf=0.0), 0.0, 1e12)
 
-    now = rows.moment_days()
     units, returned = least(rows.numbers("units_52w")), least(rows.numbers("units_returned_52w"))
     return np.column_stack(
         [
-            np.log1p(least(now - rows.days("last_bought"))),
+            np.log1p(least(rows.ages("last_bought"))),
             np.log1p(least(rows.numbers("days_52w"))),
             np.log1p(least(rows.numbers("spend_52w"))),
-            np.log1p(least(now - rows.days("first_bought"))),
+            np.log1p(least(rows.ages("first_bought"))),
             np.log1p(least(rows.numbers("products_ever"))),
             np.minimum(returned / np.maximum(units, 1.0), 1.0),
         ]

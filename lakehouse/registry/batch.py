@@ -6,10 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lakehouse.errors import RegistryAway
+from lakehouse.features import popular
+from lakehouse.features.popular import PopularProduct
 from lakehouse.models.bundle import Answering
 from lakehouse.models.demand import DemandModel, Forecast, window_average
 from lakehouse.models.interface import Rows
-from lakehouse.models.recommendations import Ranked, RecommendationsModel, histories
+from lakehouse.models.items import History, popularity_of
+from lakehouse.models.recommendations import POPULAR_NOW, RecommendationsModel, histories
 from lakehouse.models.segments import SegmentsModel
 from lakehouse.registry import aliases
 from lakehouse.registry.loading import Registered, Registry
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 
 BASELINE, NO_CHAMPION, UNSEGMENTED = "baseline", "no champion", "unsegmented"
 BASELINE_WEEKS = 4
+POPULAR = 1100  # products in the popular list: as many as may be excluded and asked for together
 KEYS = {"forecasts": "demand", "segments": "segments", "recommendations": "recommendations"}
 
 
@@ -122,22 +126,34 @@ def _segments(lake: Lake, who: Answerer) -> pd.DataFrame:
 
 
 def _recommendations(lake: Lake, who: Answerer) -> pd.DataFrame:
-    """One row per customer and rank; none where there is no champion: serving's popular list is made by the model."""
+    """One row per customer and rank. Where there is no champion everybody is told what is popular; that is put beside the online
+    store too, for whoever answers in its place."""
     import pandas as pd
 
     assert lake.run is not None
-    columns = ["customer_key", "rank", "product_code", "score", "reason"]
-    model = who.model
-    if not isinstance(model, RecommendationsModel):
-        return pd.DataFrame(columns=columns)
     asked = recipe("recommendations").ask(lake, lake.run.moment)
     rows = Rows.of_frame(asked)
-    k = lake.settings.models.recommendations.k
-    found = []
-    for key, history, day in zip(asked["customer_key"], histories(rows), rows.moment_days(), strict=True):
-        ranked: list[Ranked] = model.rank(history, float(day), k)
-        found += [(key, rank, model.items.codes[one.place], one.score, one.reason) for rank, one in enumerate(ranked, 1)]
-    return pd.DataFrame(found, columns=columns)
+    known, days, k = histories(rows), rows.moment_days(), lake.settings.models.recommendations.k
+    liked = _popular(lake, known, float(days[0]) if len(days) else 0.0)
+    if not lake.run.back_test:
+        popular.write(lake.home, liked)
+    found: list[tuple[str, int, str, float, str]] = []
+    for key, history, day in zip(asked["customer_key"], known, days, strict=True):
+        if isinstance(who.model, RecommendationsModel):
+            ranked = who.model.rank(history, float(day), k)
+            told = [(who.model.items.codes[one.place], one.score, one.reason) for one in ranked]
+        else:
+            told = [(one.product, one.score, POPULAR_NOW) for one in liked[:k]]
+        found += [(key, rank, *one) for rank, one in enumerate(told, 1)]
+    return pd.DataFrame(found, columns=["customer_key", "rank", "product_code", "score", "reason"])
+
+
+def _popular(lake: Lake, known: list[History], day: float) -> list[PopularProduct]:
+    scores = popularity_of(known, day)
+    best = sorted(scores, key=lambda code: (-scores[code], code))[:POPULAR]
+    rows = lake.read("gold.products").select("product_code", "name").toArrow().to_pylist()
+    names = {row["product_code"]: row["name"] for row in rows}
+    return [PopularProduct(code, names.get(code), scores[code]) for code in best]
 
 
 def _records(frame: pd.DataFrame) -> pd.DataFrame:

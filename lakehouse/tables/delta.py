@@ -128,6 +128,17 @@ def history(path: str, limit: int | None = None) -> list[Commit]:
     return commits
 
 
+def version_at(path: str, when: datetime) -> int:
+    """The newest version that was written by `when`. Raises `StateError` where none was."""
+    commits = history(path)
+    found = next((commit.version for commit in commits if commit.written_at <= when), None)
+    if found is None:
+        raise StateError(
+            f"the table at {path} was first written at {commits[-1].written_at:%Y-%m-%d %H:%M:%S} UTC, after {when:%Y-%m-%d %H:%M:%S}"
+        )
+    return found
+
+
 def restore(path: str, version: int) -> int:
     """Makes the table what it was at `version`, as a new version, which is returned."""
     found = open_table(path)

@@ -11,7 +11,7 @@ import uuid
 import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Self
 from sqlalchemy import Engine
 
 from lakehouse.engine import Endpoint, attach, connect, start
-from lakehouse.errors import LeaseHeld, NothingPublished, StateError
+from lakehouse.errors import InputError, LeaseHeld, NothingPublished, StateError
 from lakehouse.settings import Settings
 from lakehouse.tables import catalog, delta, digests, lease, moments, ops, pins, runs, snapshots, sql
 from lakehouse.tables.catalog import Table
@@ -175,18 +175,26 @@ class Lake:
             raise NothingPublished(f"nothing published yet: {name} has no version to read. Load files, then run: zeromargin run")
         return published.versions[name]
 
-    def read(self, name: str, version: int | None = None, at: str | None = None) -> DataFrame:
-        """A table at its default version, at `version`, or as it was published `at` a day."""
+    def version_at(self, name: str, time: str | datetime) -> int:
+        """The version that was the newest at a time of the wall clock (UTC). Raises `StateError` for a time before the first."""
+        when = moments.parse_day(time) if isinstance(time, str) else time
+        return delta.version_at(self.path(name), when.replace(tzinfo=when.tzinfo or UTC))
+
+    def read(self, name: str, version: int | None = None, at: str | None = None, timestamp: str | datetime | None = None) -> DataFrame:
+        """A table at its default version, at `version`, as it was published `at` a day, or as it was written by a `timestamp` (UTC)."""
+        if sum(way is not None for way in (version, at, timestamp)) > 1:
+            raise InputError("give one of version, at and timestamp: each says by itself which version is read")
         if at is not None:
             return self.at(at).read(name)
-        number = self.version(name) if version is None else version
-        if version is not None:
-            self._check_version(name, version)
+        if timestamp is not None:
+            version = self.version_at(name, timestamp)
+        number = self.version(name) if version is None else self._checked(name, version)
         return self.spark.read.format("delta").option("versionAsOf", number).load(self.path(name))
 
     def sql(self, text: str) -> DataFrame:
-        """One SELECT over the catalog's tables; bare names read their default version, `VERSION AS OF n` that one."""
-        return self.spark.sql(sql.with_versions(text, self.path, self.version))
+        """One SELECT over the catalog's tables; bare names read their default version, `VERSION AS OF` and `TIMESTAMP AS OF` (UTC) that one."""
+        places = sql.Places(self.path, self.version, self._checked, self.version_at)
+        return self.spark.sql(sql.with_versions(text, places))
 
     def digest(self, name: str, version: int | None = None, full: bool = False) -> Digest:
         number = self.version(name) if version is None else version
@@ -223,10 +231,12 @@ class Lake:
     def _repr_html_(self) -> str:
         return f"<p>{html.escape(repr(self))}</p>"
 
-    def _check_version(self, name: str, version: int) -> None:
+    def _checked(self, name: str, version: int) -> int:
+        """The version, if it is there. Raises `StateError` where it is not."""
         newest = self.head(name)
         if not 0 <= version <= newest:
             raise StateError(f"{name} has no version {version}. Versions: 0 to {newest}. See: zeromargin history {name}")
+        return version
 
     # ------------------------------------------------------------------ writing
 
@@ -276,8 +286,7 @@ class Lake:
 
     def pin(self, table: str, version: int, owner: str, reason: str) -> None:
         """Keeps a version from maintenance."""
-        self._check_version(table, version)
-        pins.add(self.ops, table, version, owner, reason)
+        pins.add(self.ops, table, self._checked(table, version), owner, reason)
 
 
 def _versions_of(engine: Engine, run: Run) -> dict[str, int]:

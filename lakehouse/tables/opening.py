@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from datetime import date, datetime, time, timedelta
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
 from lakehouse.errors import InputError, StateError
-from lakehouse.settings import Settings
+from lakehouse.settings import Settings, conf_file
 from lakehouse.tables import delta, runs, snapshots
 from lakehouse.tables.lake import Lake
 from lakehouse.tables.moments import floor_moment, parse_day
@@ -24,15 +25,16 @@ def begin_or_resume(lake: Lake, as_of: str | None, token: str, continue_open: bo
     """The run that goes on now, under the lease `token`.
 
     The newest unfinished run is resumed if as_of, code, settings and the head of bronze.sales are what they were; with `continue_open`
-    (some stages by name) also without an `as_of` to compare. Anything else begins a new run, which first puts every table that stages write
-    back to the newest snapshot. Raises `StateError` where nothing has landed yet.
+    (some stages by name) also without an `as_of` to compare, and with lines that landed after it had published: those are the next run's.
+    Anything else begins a new run, which first puts every table that stages write back to the newest snapshot. Raises `StateError` where
+    nothing has landed yet.
     """
     lake.create_tables()
+    _check_grid(lake)
     terms = _terms(lake, as_of)
-    again = runs.unfinished(lake.ops) if continue_open and as_of is None else runs.unfinished(lake.ops, terms)
+    again = runs.unfinished(lake.ops, terms, by_name=continue_open and as_of is None)
     if again is not None:
         return runs.take_over(lake.ops, again, token)
-    _check_grid(lake)
     run = runs.begin(lake.ops, terms, token)
     if not run.back_test:
         runs.set_restored(lake.ops, run.id, _restore(lake))
@@ -45,7 +47,11 @@ def restore_stage(lake: Lake, run: Run, stage: str) -> dict[str, int]:
     if run.base is not None:
         before |= {name: version for name, version in run.base.versions.items() if name in before}
     before |= {name: version for name, version in run.restored.items() if name in before}
-    return {name: delta.restore(lake.path(name), version) for name, version in before.items()}
+    restored = {}
+    for name, version in before.items():
+        lake.check_lease()
+        restored[name] = delta.restore(lake.path(name), version)
+    return restored
 
 
 def newest_day(days: list[date]) -> date | None:
@@ -92,9 +98,13 @@ def code_digest() -> str:
 
 
 def settings_digest(settings: Settings) -> str:
-    """SHA-256 over the settings that can change what a run computes; no secret is among them."""
-    chosen = settings.model_dump_json(include={"profile", "features", "models", "door"})
-    return hashlib.sha256(chosen.encode()).hexdigest()
+    """SHA-256 over what of the settings can change what a stage computes; no secret is among them. Limits of gates are not: they are
+    judged anew, and one that was raised need not have everything computed again."""
+    chosen = {
+        "settings": settings.model_dump(mode="json", include={"profile": True, "features": True, "models": True, "vault": {"keys"}}),
+        "rows": conf_file("quality.yml", settings.profile).get("rows"),
+    }
+    return hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()
 
 
 def _terms(lake: Lake, as_of: str | None) -> Terms:
@@ -130,5 +140,6 @@ def _restore(lake: Lake) -> dict[str, int]:
         if table.stage is None:
             continue
         version = delta.created_version(table) if published is None else published.versions.get(name, delta.created_version(table))
+        lake.check_lease()
         restored[name] = delta.restore(lake.path(name), version)
     return restored

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from sqlalchemy import (
     JSON,
+    URL,
     Boolean,
     Column,
     DateTime,
@@ -20,6 +21,11 @@ from sqlalchemy import (
     create_engine,
     event,
 )
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+from lakehouse.errors import SettingsError, StateError
 
 META = MetaData()
 
@@ -106,10 +112,27 @@ leases = Table(
 
 
 def connect(url: str) -> Engine:
-    """The database, its tables made where they are missing."""
-    if url.startswith("sqlite:///"):
-        Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(url)
+    """The database, its tables made where they are missing. Raises `StateError` where it can't be opened, `SettingsError` for no URL."""
+    try:
+        where = make_url(url)
+        if where.get_backend_name() == "sqlite" and where.database:
+            Path(where.database).parent.mkdir(parents=True, exist_ok=True)
+        return _opened(where)
+    except OSError as error:
+        raise StateError(
+            f"the home {error.filename} can't be written to: {error.strerror}. Choose another with --home or ZEROMARGIN_HOME, or let this "
+            "user write there"
+        ) from None
+    except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
+        raise SettingsError(f"ops.url is no database that can be used here: {error}. Expected for example sqlite:///ops.db") from None
+    except SQLAlchemyError as error:
+        shown = where.render_as_string(hide_password=True)
+        reason = str(getattr(error, "orig", None) or error)
+        raise StateError(f"the run database {shown} can't be opened: {reason}. Let this user read and write it, or set ops.url") from None
+
+
+def _opened(where: URL) -> Engine:
+    engine = create_engine(where)
     if engine.dialect.name == "sqlite":
 
         @event.listens_for(engine, "connect")
@@ -125,5 +148,10 @@ def connect(url: str) -> Engine:
         def _(connection: object) -> None:
             connection.exec_driver_sql("BEGIN IMMEDIATE")  # type: ignore[attr-defined]
 
-    META.create_all(engine)
+    # Several processes may make the tables at the same moment, and one of them may lose.
+    for attempt in Retrying(
+        retry=retry_if_exception_type(SQLAlchemyError), stop=stop_after_attempt(3), wait=wait_random_exponential(0.05, 1), reraise=True
+    ):
+        with attempt:
+            META.create_all(engine)
     return engine

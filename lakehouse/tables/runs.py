@@ -11,6 +11,7 @@ from sqlalchemy import Engine, Row, insert, select, update
 
 from lakehouse.errors import StateError
 from lakehouse.tables import snapshots
+from lakehouse.tables.moments import Every
 from lakehouse.tables.ops import runs, stages
 from lakehouse.tables.snapshots import Snapshot
 
@@ -28,13 +29,16 @@ class Terms:
     code: str
     settings: str
 
-    def resumes(self, row: Row[tuple[object, ...]]) -> bool:
-        return (self.as_of, self.code, self.settings, self.bronze.get("bronze.sales")) == (
-            row.as_of,
-            row.code,
-            row.settings,
-            row.bronze.get("bronze.sales"),
-        )
+    def resumes(self, row: Row[tuple[object, ...]], by_name: bool, has_published: bool) -> bool:
+        """Whether the open run goes on under these terms. `by_name`: no day was asked for, so the run's own is meant.
+
+        Lines that land count from the moment published last, so a run that has not published its moment yet must not go on without them.
+        """
+        same = (self.code, self.settings) == (row.code, row.settings)
+        same_lines = self.bronze.get("bronze.sales") == row.bronze.get("bronze.sales")
+        if by_name:
+            return same and (same_lines or has_published)
+        return same and same_lines and self.as_of == row.as_of
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,7 @@ class Run:
     id: str
     as_of: datetime
     moment: datetime
-    every: str
+    every: Every
     back_test: bool
     base: Snapshot | None
     bronze_versions: dict[str, int]
@@ -77,13 +81,15 @@ def now() -> datetime:
     return datetime.now(UTC).replace(tzinfo=None)
 
 
-def unfinished(engine: Engine, terms: Terms | None = None) -> str | None:
-    """The newest run's id if it is open and, where `terms` are given, may be resumed under them."""
+def unfinished(engine: Engine, terms: Terms, by_name: bool = False) -> str | None:
+    """The newest run's id if it is open and goes on under `terms`; `by_name`: also where it was told another day."""
     with engine.connect() as connection:
         row = connection.execute(select(runs).order_by(runs.c.number.desc()).limit(1)).first()
-    if row is None or row.state != "open" or (terms is not None and not terms.resumes(row)):
+    if row is None or row.state != "open":
         return None
-    return str(row.id)
+    published = snapshots.newest(engine)
+    has_published = published is not None and published.run == row.id
+    return str(row.id) if terms.resumes(row, by_name, has_published) else None
 
 
 def begin(engine: Engine, terms: Terms, lease: str) -> Run:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import sqlglot
 from sqlglot import exp
@@ -12,11 +13,23 @@ from lakehouse.errors import InputError
 from lakehouse.tables import catalog
 
 
-def with_versions(text: str, path: Callable[[str], str], version: Callable[[str], int]) -> str:
+@dataclass(frozen=True)
+class Places:
+    """Where tables are found: a table's folder, the version that it is read at by default, a version that must be there, and the version
+    that was the newest at a time."""
+
+    path: Callable[[str], str]
+    default: Callable[[str], int]
+    checked: Callable[[str, int], int]
+    at_time: Callable[[str, str], int]
+
+
+def with_versions(text: str, places: Places) -> str:
     """`text` with every table of the catalog replaced by its folder and a version number.
 
-    `… FROM silver.sales VERSION AS OF 3` keeps its number; without one it gets `version(name)`. Names of CTEs are left alone. Raises
-    `InputError` for what is not one SELECT, `UnknownName` for a table that the catalog lacks.
+    `… FROM silver.sales VERSION AS OF 3` keeps its number, `TIMESTAMP AS OF '2026-11-25 08:00'` (UTC) gets that of the version that was the
+    newest then, and a bare name the default one. Names of CTEs are left alone. Raises `InputError` for what is not one SELECT, `UnknownName`
+    for a table that the catalog lacks, `StateError` for a version that is not there.
     """
     try:
         parsed = sqlglot.parse(text, dialect="databricks")
@@ -32,21 +45,30 @@ def with_versions(text: str, path: Callable[[str], str], version: Callable[[str]
         if found.db == "delta" or not found.name:
             continue
         name = catalog.table(f"{found.db}.{found.name}" if found.db else found.name).name
-        asked = found.args.get("version")
-        number = version(name) if asked is None else _number(asked)
-        found.replace(
-            exp.Table(
-                this=exp.to_identifier(path(name), quoted=True),
-                db=exp.to_identifier("delta"),
-                alias=found.args.get("alias") or exp.TableAlias(this=exp.to_identifier(found.name)),
-                version=exp.Version(this="VERSION", kind="AS OF", expression=exp.Literal.number(number)),
-                joins=found.args.get("joins"),
-            )
+        number = _number(name, found.args.get("version"), places)
+        there = exp.Table(
+            this=exp.to_identifier(places.path(name), quoted=True),
+            db=exp.to_identifier("delta"),
+            version=exp.Version(this="VERSION", kind="AS OF", expression=exp.Literal.number(number)),
         )
+        alias = found.args.get("alias") or exp.TableAlias(this=exp.to_identifier(found.name))
+        more = {part: found.args[part] for part in ("joins", "laterals", "sample", "pivots") if found.args.get(part)}
+        if "sample" in more or "pivots" in more:  # these and a version are not taken together
+            found.replace(exp.Subquery(this=exp.select("*").from_(there), alias=alias, **more))
+        else:
+            there.set("alias", alias)
+            for part, value in more.items():
+                there.set(part, value)
+            found.replace(there)
     return query.sql(dialect="databricks")
 
 
-def _number(asked: exp.Version) -> int:
-    if str(asked.this).upper() != "VERSION":
-        raise InputError("write VERSION AS OF a number, or use lake.at(day) for the lake as it was then")
-    return int(asked.expression.name)
+def _number(name: str, asked: exp.Version | None, places: Places) -> int:
+    if asked is None:
+        return places.default(name)
+    said = asked.expression.name
+    if str(asked.this).upper() == "TIMESTAMP":
+        return places.at_time(name, said)
+    if not said.isdigit():
+        raise InputError(f"{name} VERSION AS OF {asked.expression.sql()}: a version is a number. Versions: zeromargin history {name}")
+    return places.checked(name, int(said))

@@ -1,4 +1,4 @@
-"""The one writer of Delta tables. It guards against what the engines would do silently (see ENGINES in DECISIONS.md)."""
+"""The one writer of Delta tables. It guards against what the engines would do silently: drop a column, replace too much, write twice."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from lakehouse.errors import CommitLost, InputError, StateError
 from lakehouse.tables import catalog, delta
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _LOST = ("Failed to commit transaction", "ConcurrentModification", "ConcurrentAppend", "ConcurrentDelete", "ConcurrentWrite")
 GONE = "_gone"
+TRIES = 4
 
 
 class Writer:
@@ -89,7 +90,7 @@ class Writer:
                     writer = rows.write.format("delta").mode("append").option("userMetadata", self._metadata())
                     writer.save(self._path(name))
 
-                return self._commit(name, write, idempotent=False)
+                return self._commit(name, write)
             source = rows.withColumn(GONE, F.lit(False))
             if gone is not None:
                 keys = gone.select(*table.key).distinct()
@@ -160,11 +161,14 @@ class Writer:
     def _metadata(self) -> str:
         return json.dumps({"run": self._stamp})
 
-    def _commit(self, name: str, write: Callable[[], None], idempotent: bool = True) -> int:
-        """Makes one commit under the lease. A lost one is tried again, after a look whether it landed in spite of the error."""
+    def _commit(self, name: str, write: Callable[[], None]) -> int:
+        """Makes one commit under the lease. A lost one is tried again, after a look whether it landed in spite of the error.
+
+        Raises `CommitLost` where it was lost each time, `StateError` where somebody else committed beside it.
+        """
         path = self._path(name)
         for attempt in Retrying(
-            retry=retry_if_exception(_is_lost), stop=stop_after_attempt(4), wait=wait_random_exponential(0.05, 1), reraise=True
+            retry=retry_if_exception_type(CommitLost), stop=stop_after_attempt(TRIES), wait=wait_random_exponential(0.05, 1), reraise=True
         ):
             with attempt:
                 self._check_lease()
@@ -172,11 +176,12 @@ class Writer:
                 try:
                     write()
                 except Exception as error:
-                    after = delta.head(path)
-                    if not (_is_lost(error) and after == before + 1 and self._is_ours(path)):
+                    if not _is_lost(error):
                         raise
+                    if not (delta.head(path) == before + 1 and self._is_ours(path)):
+                        raise CommitLost(f"writing to {name} was overtaken by another commit {TRIES} times. Run again") from error
                 after = delta.head(path)
-                if after > before + 1 and not idempotent:
+                if after > before + 1:
                     raise StateError(f"{name} went from version {before} to {after} in one write: somebody else writes without the lease")
         if after > before:
             self.written.setdefault(name, []).append(after)
@@ -188,7 +193,7 @@ class Writer:
 
 
 def _is_lost(error: BaseException) -> bool:
-    return isinstance(error, CommitLost) or any(mark in str(error) for mark in _LOST)
+    return any(mark in str(error) for mark in _LOST)
 
 
 def _fits(found: str, expected: str) -> bool:

@@ -57,8 +57,8 @@ def test_week_one_begins_at_the_moment_and_each_other_one_a_week_later(served: S
     assert [week["week"] for week in weeks] == [(date(2024, 5, 6) + timedelta(weeks=ahead)).isoformat() for ahead in range(4)]
 
 
-@pytest.mark.parametrize(("asked", "answered"), [({"weeks": 1}, 1), ({"weeks": 3}, 3), ({}, 4), ({"weeks": 8}, 4)])
-def test_as_many_weeks_come_as_were_asked_for_and_the_model_looks_ahead(served: Served, asked: dict[str, int], answered: int) -> None:
+@pytest.mark.parametrize(("asked", "answered"), [({"weeks": 1}, 1), ({"weeks": 3}, 3), ({"weeks": 4}, 4), ({}, 4)])
+def test_as_many_weeks_come_as_were_asked_for_and_four_where_nothing_was_said(served: Served, asked: dict[str, int], answered: int) -> None:
     answer = served.client.post("/v1/forecast", json={"product": served.product, **asked}).json()
     assert len(answer["forecast"]) == answered
 

@@ -24,6 +24,7 @@ WRONG_FORECASTS = {
     "weeks as a truth": {"product": "A", "weeks": True},
     "no weeks": {"product": "A", "weeks": 0},
     "too many weeks": {"product": "A", "weeks": 9},
+    "more weeks than the model looks ahead": {"product": "A", "weeks": 5},
     "a list": [{"product": "A"}],
     "null": None,
 }

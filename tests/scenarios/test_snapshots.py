@@ -10,6 +10,7 @@ from lakehouse import settings as settings_module
 from lakehouse.errors import InputError, LeaseHeld, NothingPublished, StateError
 from lakehouse.medallion import silver
 from lakehouse.tables import Lake, StageLake, opening, runs
+from tests.conftest import SECRET
 from tests.shop import Line, Shop
 
 MONDAY, TUESDAY, WEDNESDAY = "2011-01-03T10:00:00", "2011-01-04T10:00:00", "2011-01-05T10:00:00"
@@ -77,6 +78,52 @@ def test_a_landed_file_makes_a_new_run_of_an_unfinished_one(shop: Shop) -> None:
     with shop.run() as run:
         assert run.id != broken.id
     assert [found.state for found in runs.newest(shop.lake.ops, 2)] == ["done", "abandoned"]
+
+
+def test_stages_by_name_go_on_with_the_open_run_only_while_nothing_has_landed_that_it_does_not_read(shop: Shop) -> None:
+    shop.land(Line("A", MONDAY))
+    with shop.lake.lease("first") as held:
+        first = opening.begin_or_resume(shop.lake, "2011-01-05", held.token)
+    with shop.lake.lease("by name") as held:
+        assert opening.begin_or_resume(shop.lake, None, held.token, continue_open=True).id == first.id
+    shop.land(Line("B", TUESDAY))
+    with shop.lake.lease("by name") as held:
+        assert opening.begin_or_resume(shop.lake, None, held.token, continue_open=True).id != first.id
+
+
+def test_what_lands_after_a_run_has_published_is_the_next_runs_and_stages_by_name_go_on(shop: Shop) -> None:
+    shop.land(Line("A", MONDAY))
+    with shop.lake.lease("first") as held:
+        first = opening.begin_or_resume(shop.lake, "2011-01-05", held.token)
+        with StageLake(shop.lake.settings, "silver", first.id) as stage:
+            silver.build(stage)
+            stage.publish()
+            stage.finish()
+    shop.land(Line("B", TUESDAY))
+    with shop.lake.lease("by name") as held:
+        assert opening.begin_or_resume(shop.lake, None, held.token, continue_open=True).id == first.id
+
+
+@pytest.mark.parametrize("change", [{"features": {"every": "day"}}, {"models": {"seed": 8}}, {"vault": {"keys": "random"}}])
+def test_other_settings_begin_a_new_run_by_name_too(shop: Shop, change: dict[str, object]) -> None:
+    shop.land(Line("A", MONDAY))
+    with shop.lake.lease("first") as held:
+        first = opening.begin_or_resume(shop.lake, "2011-01-05", held.token)
+    told = {"engine": shop.lake.settings.engine, "vault": {"keys": "derived", "secret": SECRET}} | change
+    other = Lake(settings_module.load(shop.lake.home, "test", told, environ={}), endpoint=shop.lake.endpoint)
+    with other, other.lease("by name") as held:
+        assert opening.begin_or_resume(other, None, held.token, continue_open=True).id != first.id
+
+
+def test_a_lost_lease_can_not_publish(shop: Shop) -> None:
+    shop.land(Line("A", MONDAY))
+    with shop.lake.lease("first") as held:
+        run = opening.begin_or_resume(shop.lake, "2011-01-05", held.token)
+        stage = StageLake(shop.lake.settings, "silver", run.id)
+    with shop.lake.lease("another"), pytest.raises(LeaseHeld, match="was lost"):
+        stage.publish()
+    stage.close()
+    assert shop.lake.snapshot() is None
 
 
 def test_a_kernel_left_over_from_before_a_takeover_can_not_commit(shop: Shop) -> None:

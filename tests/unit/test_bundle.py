@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,6 +27,7 @@ NAMES = ("demand", "segments", "recommendations")
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 OTHER = Ed25519PrivateKey.from_private_bytes(bytes(range(1, 33)))
 Edit = Callable[[dict[str, object]], object]
+Week = dict[str, Any]
 
 
 def facts(name: str) -> Facts:
@@ -218,7 +220,7 @@ def test_a_manifest_that_is_written_otherwise_is_refused_though_it_says_the_same
         read_bundle(folder, KEY.public_key())
 
 
-def golden(change: Callable[[dict[str, float]], object]) -> Edit:
+def golden(change: Callable[[Week], object]) -> Edit:
     """An edit of the first week of the second golden answer of a demand model."""
 
     def edit(manifest: dict[str, object]) -> None:

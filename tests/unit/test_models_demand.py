@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 
+import lightgbm as lgb
 import numpy as np
 import pandas as pd
 import pytest
@@ -44,7 +45,8 @@ def question(row: pd.Series) -> dict[str, Json]:
 
 def as_rows(forecast: Forecast) -> list[list[list[float]]]:
     """By row and week: mean, median, low, high."""
-    return np.stack([getattr(forecast, part) for part in PARTS], axis=-1).tolist()
+    found: list[list[list[float]]] = np.stack([getattr(forecast, part) for part in PARTS], axis=-1).tolist()
+    return found
 
 
 def test_an_answer_for_one_product_is_what_is_predicted_for_many(model: DemandModel, frame: pd.DataFrame) -> None:
@@ -79,12 +81,23 @@ def test_a_model_of_other_inputs_is_refused(model: DemandModel) -> None:
 
 @given(features, st.datetimes(datetime(2000, 1, 1), datetime(2040, 1, 1)))
 @settings(max_examples=150, deadline=None)
-def test_quantiles_are_always_in_order_finite_and_not_below_zero(
-    model: DemandModel, values: dict[str, object], moment: datetime
-) -> None:
+def test_quantiles_are_always_in_order_finite_and_not_below_zero(model: DemandModel, values: dict[str, object], moment: datetime) -> None:
     forecast = model.predict(Rows.of_one(values, moment))
-    assert (0 <= forecast.low).all() and (forecast.low <= forecast.median).all() and (forecast.median <= forecast.high).all()
+    assert (forecast.low >= 0).all() and (forecast.low <= forecast.median).all() and (forecast.median <= forecast.high).all()
     assert np.isfinite(forecast.high).all() and np.isfinite(forecast.mean).all() and (forecast.mean >= 0).all()
+
+
+def test_quantiles_of_boosters_that_cross_are_put_in_order(model: DemandModel, frame: pd.DataFrame) -> None:
+    crossed = DemandModel({**model.boosters, "low": model.boosters["high"], "high": model.boosters["low"]}, model.weeks)
+    rows = Rows.of_frame(frame)
+    assert as_rows(crossed.predict(rows)) == as_rows(model.predict(rows))
+
+
+def test_a_booster_that_says_less_than_nothing_is_taken_to_say_nothing(model: DemandModel, frame: pd.DataFrame) -> None:
+    data = lgb.Dataset(np.zeros((50, len(INPUTS))), np.full(50, -5.0), params={"verbose": -1})
+    below = lgb.train({"objective": "l2", "verbose": -1, "num_threads": 1}, data, num_boost_round=1)
+    forecast = DemandModel(dict.fromkeys(PARTS, below), model.weeks).predict(Rows.of_frame(frame))
+    assert np.unique(as_rows(forecast)).tolist() == [0.0]
 
 
 def test_a_product_of_which_nothing_is_known_gets_an_answer(model: DemandModel) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from lakehouse.errors import InputError, UnknownName
-from lakehouse.tables.sql import with_versions
+from lakehouse.tables.sql import Places, with_versions
 
 
 def rewritten(text: str) -> str:
-    return with_versions(text, lambda name: f"/lake/{name}", lambda _: 7)
+    return with_versions(text, Places(lambda name: f"/lake/{name}", lambda _: 7, lambda _, asked: asked, lambda _, time: int(time[:4])))
 
 
 def test_a_bare_name_reads_the_default_version_and_keeps_its_name_as_alias() -> None:
@@ -18,6 +18,23 @@ def test_a_bare_name_reads_the_default_version_and_keeps_its_name_as_alias() -> 
 
 def test_a_version_that_is_asked_for_is_kept() -> None:
     assert rewritten("SELECT 1 FROM silver.sales VERSION AS OF 3 s") == "SELECT 1 FROM delta.`/lake/silver.sales` VERSION AS OF 3 AS s"
+
+
+def test_a_time_that_is_asked_for_becomes_the_version_that_was_the_newest_then() -> None:
+    text = rewritten("SELECT 1 FROM silver.sales TIMESTAMP AS OF '2026-01-01 08:00:00' s")
+    assert text == "SELECT 1 FROM delta.`/lake/silver.sales` VERSION AS OF 2026 AS s"
+
+
+def test_a_version_that_is_no_number_is_refused() -> None:
+    with pytest.raises(InputError, match="a version is a number"):
+        rewritten("SELECT 1 FROM silver.sales VERSION AS OF 'x'")
+
+
+@pytest.mark.parametrize(
+    "part", ["TABLESAMPLE (10 PERCENT)", "PIVOT(SUM(units) FOR store IN ('all'))", "LATERAL VIEW EXPLODE(reasons) AS reason"]
+)
+def test_what_stands_behind_a_table_stays_there(part: str) -> None:
+    assert part in rewritten(f"SELECT * FROM gold.daily_sales {part}")
 
 
 def test_joins_subqueries_and_ctes_are_rewritten_too() -> None:

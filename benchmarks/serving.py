@@ -1,0 +1,182 @@
+"""The HTTP service under load: how soon it is ready, what it holds, how many answers it gives and how long each takes.
+
+    python benchmarks/serving.py [--home HOME]
+
+HOME is a home with three champions; left out, one is made from a sample in a temporary folder, which takes a few minutes. One server
+process answers 8 connections that are kept open, each asking again as soon as it was answered; the client is a process of its own that
+does little more than copy bytes. Targets on 2 cores: ready in 15 s, 700 MB, 250 forecasts/s, a recommendation in 10 ms.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import math
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from processes import Server, rows, serving, zeromargin
+
+CONNECTIONS = 8
+REQUESTS = 4_000  # forecasts; half as many of each other kind
+ALONE = 500  # asked one after the other
+WARM_UP = 200
+MOST_ENTITIES = 2_000
+PATHS = {"forecast": "/v1/forecast", "segment": "/v1/segment", "recommendation": "/v1/recommend"}
+Questions = dict[str, list[dict[str, object]]]
+
+
+@dataclass(frozen=True)
+class Load:
+    """What came of one round of requests. `seconds`: from the first question to the last answer; `latencies`: of each, sorted."""
+
+    seconds: float
+    latencies: Sequence[float]
+    fallbacks: int
+
+    @property
+    def rate(self) -> float:
+        return len(self.latencies) / self.seconds
+
+    def quantile_ms(self, share: float) -> float:
+        return 1_000 * self.latencies[max(0, math.ceil(share * len(self.latencies)) - 1)]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--home", type=Path, help="a home with three champions; left out, one is made from a sample")
+    parser.add_argument("--client", type=int, metavar="PORT", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.client is not None:
+        print(json.dumps(client(options.client, json.load(sys.stdin))))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        if options.home is None:
+            home, numbers = sample_home(Path(folder))
+        else:
+            home, numbers = options.home.expanduser().resolve(), []
+        asked = questions(home, numbers)
+        with serving(home) as server:
+            idle = server.resident_bytes()
+            crowded = {kind: load(server, kind, asked[kind], CONNECTIONS, REQUESTS // (1 if kind == "forecast" else 2)) for kind in PATHS}
+            alone = {kind: load(server, kind, asked[kind], 1, ALONE) for kind in PATHS}
+            loaded = server.resident_bytes()
+    print(f"\n{'':<16}{'per second':>11}{'p50 ms':>8}{'p99 ms':>8}{'  alone:':<8}{'p50 ms':>8}{'p99 ms':>8}{'fallbacks':>11}")
+    for kind, found in crowded.items():
+        one = alone[kind]
+        print(
+            f"{kind:<16}{found.rate:>11,.0f}{found.quantile_ms(0.5):>8.2f}{found.quantile_ms(0.99):>8.2f}{'':<8}"
+            f"{one.quantile_ms(0.5):>8.2f}{one.quantile_ms(0.99):>8.2f}{found.fallbacks + one.fallbacks:>11}"
+        )
+    print(f"\n{'':<34}{'measured':>12}{'target':>12}")
+    judge("ready after", f"{server.ready_s:.1f} s", "<= 15 s", server.ready_s <= 15)
+    judge("resident memory after the load", f"{loaded / 1e6:,.0f} MB", "<= 700 MB", loaded <= 700e6)
+    judge("forecasts", f"{crowded['forecast'].rate:,.0f}/s", ">= 250/s", crowded["forecast"].rate >= 250)
+    median = alone["recommendation"].quantile_ms(0.5)
+    judge("a recommendation alone, median", f"{median:.1f} ms", "< 10 ms", median < 10)
+    print(f"\nresident memory before the load {idle / 1e6:,.0f} MB; {CONNECTIONS} connections, one server process, client beside it")
+    entities = f"{len(asked['forecast']):,} products and {len(asked['segment']):,} customers by {'number' if numbers else 'key'}"
+    print(f"{entities}; {os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}, {platform.system()}")
+
+
+def sample_home(folder: Path) -> tuple[Path, list[str]]:
+    """A home made as a user makes one, and its customers' numbers."""
+    home, raw = folder / "home", folder / "raw"
+    print("making a sample home ...", flush=True)
+    began = time.perf_counter()
+    zeromargin(home, "sample", str(raw))
+    zeromargin(home, "load", str(raw), "--source", "canonical", "--json")
+    zeromargin(home, "run", "--json")
+    print(f"made in {time.perf_counter() - began:.0f} s", flush=True)
+    return home, sorted(json.loads((raw / "truth" / "truth.json").read_text(encoding="utf-8"))["customers"])
+
+
+def questions(home: Path, numbers: Sequence[str]) -> Questions:
+    """One question of each kind per product or customer. Without `numbers`, customers are asked about by key."""
+    products = rows(home, "SELECT DISTINCT store, product_code FROM predictions.forecasts ORDER BY store, product_code", MOST_ENTITIES)
+    customers: list[dict[str, object]] = [{"customer": number} for number in numbers[:MOST_ENTITIES]]
+    if not customers:
+        keys = rows(home, "SELECT DISTINCT customer_key FROM predictions.segments ORDER BY customer_key", MOST_ENTITIES)
+        customers = [{"customer_key": row["customer_key"]} for row in keys]
+    if not products or not customers:
+        raise SystemExit(f"{home} has published no predictions. Load files and run first: zeromargin load, zeromargin run")
+    return {
+        "forecast": [{"product": row["product_code"], "store": row["store"], "weeks": 4} for row in products],
+        "segment": customers,
+        "recommendation": [{**customer, "k": 20} for customer in customers],
+    }
+
+
+def load(server: Server, kind: str, bodies: Sequence[dict[str, object]], connections: int, requests: int) -> Load:
+    """One round of questions of a kind, from a process of its own, after a warm-up."""
+    order = {"path": PATHS[kind], "bodies": bodies, "connections": connections, "requests": requests}
+    told = subprocess.run(
+        [sys.executable, __file__, "--client", str(server.port)], input=json.dumps(order), check=True, stdout=subprocess.PIPE, text=True
+    )
+    return Load(**json.loads(told.stdout))
+
+
+def judge(what: str, measured: str, target: str, is_met: bool) -> None:
+    print(f"{what:<34}{measured:>12}{target:>12}  {'met' if is_met else 'missed'}")
+
+
+# ------------------------------------------------------------------ the client's process
+
+
+def client(port: int, order: dict[str, object]) -> dict[str, object]:
+    """Carries out what `load` ordered. Raw streams, since a client of comforts would be slower than the service."""
+    import uvloop
+
+    bodies, connections, requests = order["bodies"], order["connections"], order["requests"]
+    assert isinstance(bodies, list) and isinstance(connections, int) and isinstance(requests, int)
+    messages = [_message(port, str(order["path"]), body) for body in bodies]
+
+    async def rounds() -> dict[str, object]:
+        await _round(port, messages, connections, WARM_UP)
+        return await _round(port, messages, connections, requests)
+
+    return uvloop.run(rounds())
+
+
+async def _round(port: int, messages: Sequence[bytes], connections: int, requests: int) -> dict[str, object]:
+    latencies: list[float] = []
+    fallbacks = 0
+    left: Iterator[int] = iter(range(requests))
+
+    async def ask() -> None:
+        nonlocal fallbacks
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for number in left:
+            began = time.perf_counter()
+            writer.write(messages[number % len(messages)])
+            head = await reader.readuntil(b"\r\n\r\n")
+            size = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
+            body = await reader.readexactly(size)
+            latencies.append(time.perf_counter() - began)
+            if b" 200 " not in head[:16]:
+                raise SystemExit(f"expected 200, found {head.splitlines()[0].decode()}: {body[:300].decode()}")
+            fallbacks += b'"fallback":null' not in body
+        writer.close()
+        await writer.wait_closed()
+
+    began = time.perf_counter()
+    await asyncio.gather(*(ask() for _ in range(connections)))
+    return {"seconds": time.perf_counter() - began, "latencies": sorted(latencies), "fallbacks": fallbacks}
+
+
+def _message(port: int, path: str, body: object) -> bytes:
+    content = json.dumps(body).encode()
+    head = f"POST {path} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\ncontent-type: application/json\r\ncontent-length: {len(content)}\r\n\r\n"
+    return head.encode() + content
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,173 @@
+"""The batch predictions that a run published: who is asked about, how often, and who answers where nobody may."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from lakehouse.errors import TamperedModel
+from lakehouse.registry import aliases, batch, tracking, training
+from lakehouse.registry.batch import BatchReport
+from lakehouse.registry.loading import Registry
+from lakehouse.settings import Settings
+from lakehouse.tables import Lake, catalog, delta
+from tests.retrained import MODELS, stage
+from tests.trained import Trained
+
+Row = dict[str, object]
+TABLES = ("forecasts", "segments", "recommendations")
+ACTIVE = timedelta(weeks=26)
+
+
+def rows(settings: Settings, name: str) -> list[Row]:
+    """All rows at the head of a table, without an engine."""
+    found: list[Row] = delta.open_table(str(settings.home / "tables" / Path(*name.split(".")))).to_pyarrow_table().to_pylist()
+    return found
+
+
+def known_lines(settings: Settings, moment: datetime) -> list[Row]:
+    """The lines of silver that features at a moment may use."""
+    lines = rows(settings, "silver.sales")
+    return [line for line in lines if _naive(line["sold_at"]) < moment and _naive(line["_known_at"]) < moment]
+
+
+def _naive(value: object) -> datetime:
+    assert isinstance(value, datetime)
+    return value.replace(tzinfo=None)
+
+
+@pytest.fixture(scope="module")
+def moment(trained: Trained) -> datetime:
+    return trained.report.moment
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_there_is_one_row_per_key_of_the_catalog(trained: Trained, table: str) -> None:
+    key = catalog.table(f"predictions.{table}").key
+    counted = Counter(tuple(row[column] for column in key) for row in rows(trained.settings, f"predictions.{table}"))
+    assert counted
+    assert [one for one, count in counted.items() if count > 1] == []
+
+
+def test_every_product_sold_in_the_half_year_before_is_forecast_for_four_weeks_and_no_other(trained: Trained, moment: datetime) -> None:
+    lines = known_lines(trained.settings, moment)
+    active = {
+        (line["store"], line["product_code"]) for line in lines if line["kind"] == "sale" and _naive(line["sold_at"]) >= moment - ACTIVE
+    }
+    found = [(row["store"], row["product_code"], row["week"]) for row in rows(trained.settings, "predictions.forecasts")]
+    assert sorted(found) == sorted((store, product, week) for store, product in active for week in (1, 2, 3, 4))
+
+
+def test_the_weeks_begin_at_the_moment_one_after_another(trained: Trained, moment: datetime) -> None:
+    begins = {row["week"]: row["week_start"] for row in rows(trained.settings, "predictions.forecasts")}
+    assert begins == {week: date(2024, 5, 6) + timedelta(weeks=week - 1) for week in (1, 2, 3, 4)}
+    assert moment == datetime(2024, 5, 6)
+
+
+def test_quantiles_are_in_order_and_nothing_is_below_zero(trained: Trained) -> None:
+    for row in rows(trained.settings, "predictions.forecasts"):
+        low, median, high, mean = (row[part] for part in ("low", "median", "high", "mean"))
+        assert 0 <= low <= median <= high and mean >= 0  # type: ignore[operator]
+
+
+def test_every_customer_known_by_the_moment_has_one_segment(trained: Trained, moment: datetime) -> None:
+    known = {line["customer_key"] for line in known_lines(trained.settings, moment) if line["customer_key"] and line["kind"] != "charge"}
+    found = [row["customer_key"] for row in rows(trained.settings, "predictions.segments")]
+    assert sorted(map(str, found)) == sorted(map(str, known))
+
+
+def test_segments_bear_the_names_of_the_champion(trained: Trained) -> None:
+    with Lake(trained.settings) as lake:
+        model = training.champion(lake, "segments")
+    names = {one.name for one in model.segments} | {model.lapsed.name}  # type: ignore[union-attr]
+    assert {row["segment"] for row in rows(trained.settings, "predictions.segments")} <= names
+
+
+def test_every_customer_is_recommended_twenty_products_each_once_the_best_first(trained: Trained) -> None:
+    lists: dict[object, list[Row]] = {}
+    for row in sorted(rows(trained.settings, "predictions.recommendations"), key=lambda row: (str(row["customer_key"]), row["rank"])):
+        lists.setdefault(row["customer_key"], []).append(row)
+    assert set(lists) == {row["customer_key"] for row in rows(trained.settings, "predictions.segments")}
+    for found in lists.values():
+        assert [row["rank"] for row in found] == list(range(1, 21))
+        assert len({row["product_code"] for row in found}) == 20
+        assert [row["score"] for row in found] == sorted((row["score"] for row in found), reverse=True)  # type: ignore[type-var]
+
+
+@pytest.mark.parametrize(("table", "name"), list(zip(TABLES, MODELS, strict=True)))
+def test_each_row_says_which_version_answered(trained: Trained, table: str, name: str) -> None:
+    champion = Registry(trained.settings).by_alias(name, "champion")
+    assert champion is not None
+    told = {(row["version"], row["digest"], row["fallback"]) for row in rows(trained.settings, f"predictions.{table}")}
+    assert told == {("1", champion.digest, None)}
+
+
+@dataclass(frozen=True)
+class Leaderless:
+    """A copy of the home whose models lost their aliases, and which was asked again, twice."""
+
+    settings: Settings
+    report: BatchReport
+
+    def answered(self, table: str) -> list[Row]:
+        return [row for row in rows(self.settings, f"predictions.{table}") if row["version"] == "baseline"]
+
+
+@pytest.fixture(scope="module")
+def leaderless(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Leaderless:
+    settings = trained.copy(tmp_path_factory.mktemp("leaderless") / "home")
+    for name in MODELS:
+        aliases.withdraw(tracking.connect(settings), name, "champion")
+    with stage(settings, "predictions") as lake:
+        batch.predict(lake)
+        report = batch.predict(lake)
+        lake.publish()
+    return Leaderless(settings, report)
+
+
+def test_without_a_champion_the_baseline_answers_and_is_marked(leaderless: Leaderless) -> None:
+    assert leaderless.report.versions == dict.fromkeys(MODELS, "baseline")
+    for table in ("forecasts", "segments"):
+        assert {(row["digest"], row["fallback"]) for row in leaderless.answered(table)} == {(None, "no champion")}
+
+
+def test_the_baseline_of_demand_is_the_mean_of_the_last_four_weeks(leaderless: Leaderless, moment: datetime) -> None:
+    sold: Counter[object] = Counter()
+    for line in known_lines(leaderless.settings, moment):
+        if line["kind"] in ("sale", "return") and _naive(line["sold_at"]) >= moment - timedelta(weeks=4):
+            sold[line["product_code"]] += line["quantity"]  # type: ignore[operator]
+    for row in leaderless.answered("forecasts"):
+        expected = max(float(sold[row["product_code"]]) / 4, 0.0)
+        assert [row[part] for part in ("mean", "median", "low", "high")] == [pytest.approx(expected)] * 4
+
+
+def test_without_a_champion_nobody_has_a_segment(leaderless: Leaderless, trained: Trained) -> None:
+    assert {row["segment"] for row in leaderless.answered("segments")} == {"unsegmented"}
+    assert len(leaderless.answered("segments")) == len(rows(trained.settings, "predictions.segments"))
+
+
+def test_without_a_champion_nothing_is_recommended_in_batch(leaderless: Leaderless) -> None:
+    assert leaderless.report.rows["predictions.recommendations"] == 0
+    assert leaderless.answered("recommendations") == []
+
+
+def test_predicting_twice_replaces_what_the_same_version_had_said_of_the_moment(leaderless: Leaderless) -> None:
+    assert len(leaderless.answered("forecasts")) == leaderless.report.rows["predictions.forecasts"]
+
+
+def test_what_another_version_had_said_of_the_moment_is_kept(leaderless: Leaderless, trained: Trained) -> None:
+    kept = [row for row in rows(leaderless.settings, "predictions.forecasts") if row["version"] == "1"]
+    assert len(kept) == len(rows(trained.settings, "predictions.forecasts"))
+
+
+def test_a_champion_that_was_tampered_with_answers_nothing_and_the_stage_says_so(trained: Trained, tmp_path: Path) -> None:
+    settings = trained.copy(tmp_path / "home")
+    champion = Registry(settings).by_alias("demand", "champion")
+    assert champion is not None
+    (champion.folder / "mean.txt").write_bytes(b"another model")
+    with stage(settings, "predictions") as lake, pytest.raises(TamperedModel, match=r"mean.txt has SHA-256"):
+        batch.predict(lake)
