@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from lakehouse.errors import SettingsError, UnknownName
 
 PREFIX = "ZEROMARGIN_"
-RESERVED = {"HOME", "PROFILE", "RESULT", "TEST_ALL", "RUN"}
+RESERVED = {"HOME", "PROFILE", "RESULT", "TEST_ALL"}
 CONF = Path(__file__).resolve().parent.parent / "conf"
 
 Tree = dict[str, object]
@@ -29,7 +29,7 @@ class Endpoint(Section):
     memory_gb: float = Field(gt=0)
     cores: int = Field(ge=1)
     start_timeout_s: float = Field(gt=0)
-    query_timeout_s: float = Field(gt=0)
+    spark_options: str
 
 
 class Ops(Section):

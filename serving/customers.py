@@ -22,18 +22,23 @@ class Customers:
     def __init__(self, settings: Settings, pool: Pool) -> None:
         self._settings, self._pool = settings, pool
         self._vault: Vault | None = None
+        self._opened: object = None
+        self._failed = False
         self._identities: list[str] = []
         self.problem: str | None = "not opened yet"
 
     def refresh(self) -> None:
         """Opens the vault and learns its spaces of customer numbers. Never raises."""
         try:
-            if self._vault is None:
-                url = make_url(self._settings.vault_url)
-                if url.get_backend_name() == "sqlite" and not Path(str(url.database)).exists():
-                    self.problem = "there is no vault yet: nothing was loaded"
+            there = self._there()
+            if self._vault is None or there != self._opened or self._failed:
+                if there is None:
+                    self._drop()
+                    self.problem = "there is no vault: nothing was loaded, or its file is away"
                     return
-                self._vault = open_vault(self._settings)
+                opened = open_vault(self._settings)
+                self._drop()
+                self._vault, self._opened, self._failed = opened, self._there(), False
             self._identities = self._vault.identities()
             self.problem = None
         except Exception as error:
@@ -48,10 +53,36 @@ class Customers:
         vault, identities = self._vault, self._identities
         if vault is None:
             raise TryAgain(self.problem or "the vault is not open")
-        found = await self._pool.run(lambda: {key for identity in identities if (key := vault.look_up(identity, number)) is not None})
+        found = await self._pool.run(lambda: self._keys(vault, identities, number))
         if len(found) > 1:
             raise AmbiguousCustomer()
         return next(iter(found), None)
+
+    def _keys(self, vault: Vault, identities: list[str], number: str) -> set[str]:
+        """Raises `TryAgain` for whatever is wrong with the vault: an answer can do without it."""
+        if self._there() is None:
+            raise TryAgain("the vault's file is away")  # else the next connection would make an empty one in its place
+        try:
+            return {key for identity in identities if (key := vault.look_up(identity, number)) is not None}
+        except Exception as error:
+            self._failed = True
+            raise TryAgain(f"the vault does not answer: {type(error).__name__}") from error
+
+    def _there(self) -> object:
+        """What tells this vault from another one in the same place; None where there is none."""
+        url = make_url(self._settings.vault_url)
+        if url.get_backend_name() != "sqlite":
+            return str(url)
+        try:
+            found = Path(str(url.database)).stat()
+        except FileNotFoundError:
+            return None
+        return found.st_dev, found.st_ino
+
+    def _drop(self) -> None:
+        before, self._vault = self._vault, None
+        if before is not None:
+            before.close()
 
     def close(self) -> None:
         if self._vault is not None:

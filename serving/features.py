@@ -106,6 +106,7 @@ class Features:
         self._home, self._pool, self._metrics = home, pool, metrics
         self._store: OnlineFeatures | None = None
         self._opened: tuple[object, ...] = ()
+        self._failed = False
         self._known = LastKnown()
         self.group_mean = 0.0
         self.popular: list[PopularProduct] = []
@@ -122,10 +123,10 @@ class Features:
         """Opens the store where it is new or was replaced. Never raises; takes seconds the first time."""
         try:
             there = self._there()
-            if there != self._opened:
+            if there != self._opened or self._failed:  # a connection that met damage holds on to it
                 store = OnlineFeatures(self._home)
                 store.product("", "")  # what is imported and connected on first use is not left to an answer
-                self._store, self._opened = store, there
+                self._store, self._opened, self._failed = store, there, False
                 log.info("the online store is open, published up to %s", self.marker)
             self.problem = None
         except NothingPublished as error:
@@ -161,7 +162,9 @@ class Features:
         try:
             if online is None:
                 raise TryAgain(self.problem or "the online store is not open")
-            values = await self._pool.run(lambda: read(online))
+            values = await self._pool.run(lambda: self._read(online, read))
+            if values is None and online.marker is None:
+                raise TryAgain("the online store is being filled: who is missing may come")
             values = None if values is None else _finite(values)
             self._known.note(entity, values)
             result: Result = "missing" if values is None else "stale" if values.is_stale(newest.moment, newest.step) else "hit"
@@ -171,6 +174,13 @@ class Features:
         self._metrics.stage_duration.labels(service.rsplit("_", 1)[0], "features").observe(time.perf_counter() - began)
         self._metrics.lookups.labels(service, result).inc()
         return Found(result, values)
+
+    def _read(self, online: OnlineFeatures, read: Callable[[OnlineFeatures], FeatureValues | None]) -> FeatureValues | None:
+        try:
+            return read(online)
+        except Exception:
+            self._failed = True
+            raise
 
     def _there(self) -> tuple[object, ...]:
         """What tells this store from another one in the same place."""

@@ -14,6 +14,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import uuid
 from collections.abc import Mapping
 
@@ -24,6 +25,9 @@ from starlette.responses import JSONResponse, Response
 
 MEDIA_TYPE = "application/problem+json"
 KINDS = str(__doc__).split("\n\n", 1)[1]
+
+NOT_JSON = ("The body is not JSON", "Send a JSON object with content-type application/json.")
+_WORD = re.compile(r"[A-Za-z_]{1,40}")
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +90,7 @@ class NothingPublishedYet(Problem):
 def document(
     request: Request, status: int, kind: str, title: str, detail: str, headers: Mapping[str, str] | None = None, **extra: object
 ) -> Response:
-    body = {"type": f"/docs#{kind}", "title": title, "status": status, "detail": detail, "instance": request.url.path, **extra}
+    body = {"type": f"/docs#{kind}", "title": title, "status": status, "detail": detail, "instance": _place(request), **extra}
     return JSONResponse(body, status_code=status, media_type=MEDIA_TYPE, headers=dict(headers or {}))
 
 
@@ -101,17 +105,18 @@ def install(app: FastAPI) -> None:
     async def invalid(request: Request, error: RequestValidationError) -> Response:
         found = error.errors()
         if any(item["type"] == "json_invalid" for item in found):
-            expected = "Send a JSON object with content-type application/json."
-            return document(request, 422, "invalid-request", "The body is not JSON", expected)
+            return document(request, 422, "invalid-request", *NOT_JSON)
         # Without the values: a customer number must not come back, nor land in anybody's log of errors.
-        errors = [{"field": ".".join(map(str, item["loc"][1:])) or "body", "reason": str(item["msg"])} for item in found]
+        errors = [{"field": _field(item["loc"][1:]), "reason": str(item["msg"])} for item in found]
         detail = "; ".join(f"{item['field']}: {item['reason']}" for item in errors)
         return document(request, 422, "invalid-request", "The request is not valid", detail, errors=errors)
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> Response:
+        if error.status_code == 400:  # the framework's word for a body that can't be parsed: no UTF-8, too deep, endless digits
+            return document(request, 422, "invalid-request", *NOT_JSON)
         kind = {404: "not-found", 405: "method-not-allowed", 413: "content-too-large"}.get(error.status_code, "http")
-        detail = f"{request.method} {request.url.path}: {error.detail}. What there is: /docs"
+        detail = f"{request.method} {_place(request)}: {error.detail}. What there is: /docs"
         return document(request, error.status_code, kind, str(error.detail), detail, error.headers)
 
     @app.exception_handler(Exception)
@@ -119,3 +124,14 @@ def install(app: FastAPI) -> None:
         number = uuid.uuid4().hex
         log.error("request %s failed: %s", number, type(error).__name__, exc_info=error)
         return document(request, 500, "internal", "Something went wrong here", f"It is in the log as {number}.", request_id=number)
+
+
+def _place(request: Request) -> str:
+    """The path, where it is one of ours; of another one what is no number: people put the customer's there."""
+    return request.url.path if "route" in request.scope else re.sub(r"\d{3,}", "…", request.url.path)
+
+
+def _field(place: tuple[int | str, ...]) -> str:
+    """Where in the body; a name that is no word is not repeated, since it could be what must not come back."""
+    parts = [str(part) if isinstance(part, int) or _WORD.fullmatch(part) else "(a field)" for part in place]
+    return ".".join(parts) or "body"

@@ -33,6 +33,7 @@ class Publications:
     def __init__(self, settings: Settings) -> None:
         url = make_url(settings.ops_url)
         self._file: Path | None = None
+        self._was_there = False
         options: dict[str, object] = {}
         if url.get_backend_name() == "sqlite":
             self._file = Path(str(url.database))
@@ -43,7 +44,10 @@ class Publications:
     def newest(self) -> Publication | None:
         """None where nothing is published yet. Raises `TryAgain` when the database does not answer."""
         if self._file is not None and not self._file.exists():
+            if self._was_there:
+                raise TryAgain(f"the run database {self._file} is away. It is looked for again")
             return None
+        self._was_there = True
         query = select(_snapshots).where(~_snapshots.c.undone).order_by(_snapshots.c.id.desc()).limit(1)
         try:
             with self._engine.connect() as connection:

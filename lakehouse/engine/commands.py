@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import sys
 from dataclasses import dataclass
@@ -85,5 +86,6 @@ def spark(settings: Settings, port: int, scratch: Path) -> Command:
     ]
     for key, value in settings_of_spark.items():
         words += ["--conf", f"{key}={value}"]
+    words += shlex.split(settings.endpoint.spark_options)
     environment = {"SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_PYTHON": sys.executable, "TZ": "UTC"}
     return Command(words, environment)

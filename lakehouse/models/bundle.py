@@ -21,7 +21,7 @@ from typing import Protocol
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from lakehouse.errors import TamperedModel
+from lakehouse.errors import StateError, TamperedModel
 from lakehouse.models.interface import Json
 
 MANIFEST, SIGNATURE = "manifest.json", "manifest.sig"
@@ -65,8 +65,10 @@ class Bundle:
 
 
 def write_bundle(folder: Path, model: Answering, facts: Facts, questions: Sequence[dict[str, Json]], key: Ed25519PrivateKey) -> str:
-    """Writes the directory and returns its digest. The folder must not be there yet or be empty."""
+    """Writes the directory and returns its digest. Raises `StateError` for a folder that is there and not empty."""
     folder.mkdir(parents=True, exist_ok=True)
+    if any(folder.iterdir()):
+        raise StateError(f"{folder} is not empty: a signed model is written into a folder of its own")
     files = model.save()
     manifest = asdict(facts) | {
         "files": {name: {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)} for name, content in files.items()},

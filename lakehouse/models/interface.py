@@ -52,7 +52,10 @@ class Rows:
         moment, features = question.get("moment"), question.get("features")
         if not isinstance(moment, str) or not isinstance(features, dict):
             raise InputError('a question needs "moment" (ISO text) and "features" (an object of values)')
-        return cls.of_one(features, datetime.fromisoformat(moment))
+        try:
+            return cls.of_one(features, datetime.fromisoformat(moment))
+        except ValueError:
+            raise InputError(f'the question\'s "moment" is {moment!r}, expected ISO text such as 2011-11-07T00:00:00') from None
 
     @classmethod
     def of_one(cls, features: Mapping[str, object], moment: datetime) -> Self:

@@ -16,8 +16,7 @@ if TYPE_CHECKING:
 SERVICE = "recommendations_v1"
 PRODUCTS = "demand_v1"  # the service of the products' own sales
 ACTIVE_WEEKS = 52  # a product sold within so many weeks may be recommended: what comes back every year must be among them
-TRAINED_ON = 3  # label windows, one after another
-EVALUATED_ON = 2
+WINDOWS = 5  # closed label windows, one after another: all of them train, and for judging all but the newest
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ def training_frame(lake: Lake) -> Purchases:
     """Customers and products at the lake's moment and at the moments one, two, … label windows before it."""
     until, days = labels.known_until(lake), lake.settings.models.recommendations.label_days
     first = floor_moment(until, "week")
-    moments = [first - timedelta(days=days * back) for back in range(TRAINED_ON + EVALUATED_ON + 1)]
+    moments = [first - timedelta(days=days * back) for back in range(WINDOWS + 1)]
     rows = store.historical(lake, SERVICE, store.customers_at(lake, *moments))
     bought = labels.purchases(lake, moments[1:], days)
     joined = rows.merge(bought.rename(columns={"products": "bought"}), on=["customer_key", "event_timestamp"], how="left")

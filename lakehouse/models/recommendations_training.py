@@ -16,7 +16,7 @@ from lakehouse.models.evaluation import Evaluation
 from lakehouse.models.interface import EPOCH, Json, Rows
 from lakehouse.models.items import History, Items, items_of, own_weight
 from lakehouse.models.recommendations import RecommendationsModel, histories
-from lakehouse.models.recommendations_frame import EVALUATED_ON, Purchases
+from lakehouse.models.recommendations_frame import Purchases
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -76,12 +76,12 @@ class RecommendationsTrainer:
     def evaluate(self, frame: Purchases) -> Evaluation:
         """A model whose newest label window ends where the one that it is judged on begins, for the customers who bought in that."""
         closed = [one for one in self._moments(frame) if self._is_closed(one)]
-        if len(closed) <= EVALUATED_ON:
+        if len(closed) < 2:
             raise NotEnoughData(
                 f"there are {len(closed)} label windows of {self.settings.label_days} days in which somebody bought, too few to train on one and "
                 "be judged on the next: load more history"
             )
-        held_out, older = closed[0], closed[EVALUATED_ON:]
+        held_out, older = closed[0], closed[1:]
         model = RecommendationsModel(held_out.items, self._ranker(older))
         found = {name: self._judge(held_out, ranking) for name, ranking in self._rankings(model).items()}
         buyers = sum(1 for history, bought in zip(held_out.histories, held_out.bought, strict=True) if bought and history.products)

@@ -93,7 +93,7 @@ def _answerer(lake: Lake, name: str) -> Answerer:
         if (lake.home / "mlflow.db").exists():
             raise
         found = None
-    return Answerer(found, None if found is None else open_model(lake, found))
+    return Answerer(found, None if found is None else open_model(lake, found).model)
 
 
 def _forecasts(lake: Lake, who: Answerer) -> pd.DataFrame:

@@ -6,11 +6,14 @@ import logging
 import os
 from typing import TYPE_CHECKING
 
+from sqlalchemy import column, create_engine, table, update
+
 from lakehouse.settings import Settings
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+_experiments = table("experiments", column("experiment_id"), column("artifact_location"))
 _QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
@@ -37,7 +40,16 @@ def connect(settings: Settings) -> MlflowClient:
 
 def experiment(client: MlflowClient, settings: Settings, name: str) -> str:
     """The id of a model's experiment, made on first use."""
+    place = (settings.home / "mlartifacts").as_uri()
     found = client.get_experiment_by_name(name)
-    if found is not None:
-        return str(found.experiment_id)
-    return str(client.create_experiment(name, artifact_location=(settings.home / "mlartifacts").as_uri()))
+    if found is None:
+        return str(client.create_experiment(name, artifact_location=place))
+    if found.artifact_location != place:
+        # The home was moved. MLflow has no call for that, and would write the next model where the home was.
+        engine = create_engine(settings.mlflow_url)
+        with engine.begin() as connection:
+            connection.execute(
+                update(_experiments).where(_experiments.c.experiment_id == int(found.experiment_id)).values(artifact_location=place)
+            )
+        engine.dispose()
+    return str(found.experiment_id)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from lakehouse.errors import NotEnoughData, NothingPublished, RegistryAway, TamperedModel
 from lakehouse.features.repository import feature_types
-from lakehouse.models.bundle import Answering, Facts, read_bundle, write_bundle
+from lakehouse.models.bundle import Bundle, Facts, read_bundle, write_bundle
 from lakehouse.models.evaluation import Evaluation
 from lakehouse.privacy.secrets import signing_key, verify_key
 from lakehouse.registry import aliases, tracking
@@ -121,8 +121,8 @@ def versions_read(lake: Lake) -> dict[str, int]:
     return found
 
 
-def champion(lake: Lake, name: str) -> Answering | None:
-    """The present champion's model; None where there is none that can be opened."""
+def champion(lake: Lake, name: str) -> Bundle | None:
+    """The present champion, verified; None where there is none that can be opened."""
     try:
         found = Registry(lake.settings).by_alias(name, aliases.CHAMPION)
         return None if found is None else open_model(lake, found)
@@ -130,9 +130,9 @@ def champion(lake: Lake, name: str) -> Answering | None:
         return None
 
 
-def open_model(lake: Lake, registered: Registered) -> Answering:
+def open_model(lake: Lake, registered: Registered) -> Bundle:
     """A registered version's model, verified. Raises `TamperedModel`."""
-    return read_bundle(registered.folder, verify_key(lake.settings)).model
+    return read_bundle(registered.folder, verify_key(lake.settings))
 
 
 def _facts(lake: Lake, name: str, service: str, trained: Trained) -> Facts:
@@ -175,8 +175,10 @@ def _register(lake: Lake, name: str, folder: Path, facts: Facts, decision: Decis
 
 
 def _promote(lake: Lake, name: str, version: str, decision: Decision) -> bool:
+    """Makes an approved version champion. One that is older than the champion stays what it is: it was made again, not made better."""
     client = tracking.connect(lake.settings)
-    if decision.approved:
+    present = aliases.version_of(client, name, aliases.CHAMPION)
+    if decision.approved and (present is None or int(present) <= int(version)):
         aliases.promote(client, name, version)
     return aliases.version_of(client, name, aliases.CHAMPION) == version
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from lakehouse.errors import TamperedModel
+from lakehouse.models.segments import SegmentsModel
 from lakehouse.registry import aliases, batch, tracking, training
 from lakehouse.registry.batch import BatchReport
 from lakehouse.registry.loading import Registry
@@ -82,8 +83,9 @@ def test_every_customer_known_by_the_moment_has_one_segment(trained: Trained, mo
 
 def test_segments_bear_the_names_of_the_champion(trained: Trained) -> None:
     with Lake(trained.settings) as lake:
-        model = training.champion(lake, "segments")
-    names = {one.name for one in model.segments} | {model.lapsed.name}  # type: ignore[union-attr]
+        champion = training.champion(lake, "segments")
+    assert champion is not None and isinstance(champion.model, SegmentsModel)
+    names = {one.name for one in champion.model.segments} | {champion.model.lapsed.name}
     assert {row["segment"] for row in rows(trained.settings, "predictions.segments")} <= names
 
 
@@ -131,7 +133,7 @@ def leaderless(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Le
 
 def test_without_a_champion_the_baseline_answers_and_is_marked(leaderless: Leaderless) -> None:
     assert leaderless.report.versions == dict.fromkeys(MODELS, "baseline")
-    for table in ("forecasts", "segments"):
+    for table in TABLES:
         assert {(row["digest"], row["fallback"]) for row in leaderless.answered(table)} == {(None, "no champion")}
 
 
@@ -150,9 +152,21 @@ def test_without_a_champion_nobody_has_a_segment(leaderless: Leaderless, trained
     assert len(leaderless.answered("segments")) == len(rows(trained.settings, "predictions.segments"))
 
 
-def test_without_a_champion_nothing_is_recommended_in_batch(leaderless: Leaderless) -> None:
-    assert leaderless.report.rows["predictions.recommendations"] == 0
-    assert leaderless.answered("recommendations") == []
+def test_without_a_champion_everybody_is_recommended_what_most_bought_of_late(leaderless: Leaderless, moment: datetime) -> None:
+    last: dict[tuple[object, object], datetime] = {}
+    for line in known_lines(leaderless.settings, moment):
+        if line["kind"] == "sale" and line["customer_key"]:
+            bought = (line["customer_key"], line["product_code"])
+            last[bought] = max(last.get(bought, datetime.min), _naive(line["sold_at"]))
+    scores: Counter[str] = Counter()
+    for (_, product), day in last.items():
+        scores[str(product)] += 0.5 ** ((moment.date() - day.date()).days / 14)
+    popular = sorted(scores, key=lambda product: (-scores[product], product))[:20]
+    lists: dict[object, list[object]] = {}
+    for row in sorted(leaderless.answered("recommendations"), key=lambda row: row["rank"]):  # type: ignore[arg-type, return-value]
+        lists.setdefault(row["customer_key"], []).append(row["product_code"])
+    assert set(lists) == {row["customer_key"] for row in leaderless.answered("segments")}
+    assert {tuple(found) for found in lists.values()} == {tuple(popular)}
 
 
 def test_predicting_twice_replaces_what_the_same_version_had_said_of_the_moment(leaderless: Leaderless) -> None:

@@ -200,7 +200,7 @@ def test_a_champion_that_was_trained_after_a_move_is_found_and_verified(moved: M
     found = Registry(moved.settings).by_alias("recommendations", "champion")
     assert found is not None and found.version == moved.version
     with Lake(moved.settings) as lake:
-        assert isinstance(training.open_model(lake, found), RecommendationsModel)
+        assert isinstance(training.open_model(lake, found).model, RecommendationsModel)
 
 
 def test_the_champion_before_is_kept_as_previous(moved: Moved) -> None:

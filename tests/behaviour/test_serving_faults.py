@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 
 from lakehouse.registry.loading import Registry
 from lakehouse.settings import Settings
-from tests.served import PROBLEM, SOON, another_version, champion, look_again, process, promote, published, serving, tamper, until
+from tests.served import PROBLEM, SOON, UNKNOWN, another_version, champion, look_again, process, promote, published, serving, tamper, until
 from tests.trained import Trained, settings_of
 
 QUESTIONS = {"forecast": {"product": "A"}, "segment": {"customer": "17850"}, "recommend": {"customer": "17850"}}
@@ -160,6 +160,17 @@ def test_without_a_champion_the_baseline_answers_and_is_marked(settings: Setting
         assert (answer["fallback"], answer["model"]) == ("no champion", {"name": "demand", "version": "baseline", "digest": None})
         assert len(answer["forecast"]) == 4
         assert reasons(client) == ["no champion of demand"]
+
+
+def test_without_a_champion_of_recommendations_what_is_popular_is_told_and_marked(settings: Settings) -> None:
+    tamper(champion(settings, "recommendations").folder)
+    with serving(settings) as client:
+        first = client.post("/v1/recommend", json={"customer": UNKNOWN, "k": 3}).json()
+        codes = [item["product"] for item in first["items"]]
+        without = client.post("/v1/recommend", json={"customer": UNKNOWN, "k": 2, "exclude": codes[:1]}).json()
+    assert [item["reason"] for item in first["items"]] == ["popular now"] * 3
+    assert first["model"] == {"name": "recommendations", "version": "baseline", "digest": None}
+    assert [item["product"] for item in without["items"]] == codes[1:]
 
 
 @pytest.mark.timeout(180)

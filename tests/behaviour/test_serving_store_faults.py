@@ -26,7 +26,12 @@ GARBAGE = b"\xa5"
 
 @pytest.fixture
 def settings(trained: Trained, tmp_path: Path) -> Settings:
-    return trained.copy(tmp_path / "home")
+    """Of a copy whose databases are whole in their main files: what made the home may still hold part of them in a log beside."""
+    settings = trained.copy(tmp_path / "home")
+    for path in (repository.folder(settings.home) / ONLINE, settings.home / "vault.db"):
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return settings
 
 
 @pytest.fixture

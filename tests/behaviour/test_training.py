@@ -109,9 +109,9 @@ def test_a_manifest_names_the_features_of_its_service_that_the_model_needs(train
     features = told["features"]
     assert isinstance(features, dict)
     with Lake(trained.settings) as lake:
-        model = training.champion(lake, name)
-    assert model is not None
-    assert set(model.needs) <= set(features)  # type: ignore[attr-defined]
+        champion = training.champion(lake, name)
+    assert champion is not None
+    assert set(champion.model.needs) <= set(features)  # type: ignore[attr-defined]
 
 
 def test_what_is_registered_holds_no_pickle(trained: Trained) -> None:

@@ -53,6 +53,18 @@ def test_a_missing_list_is_empty(value: object) -> None:
     assert one(value).lists("x") == [[]]
 
 
+def test_an_age_is_counted_to_the_moment_with_its_part_of_a_day() -> None:
+    assert Rows.of_one({"x": date(2024, 6, 1)}, datetime(2024, 6, 3, 12)).ages("x").tolist() == [2.5]
+
+
+def test_a_day_after_the_moment_counts_as_today() -> None:
+    assert one(date(2024, 6, 9)).ages("x").tolist() == [0.0]
+
+
+def test_the_age_of_a_missing_day_is_not_a_number() -> None:
+    assert math.isnan(one(None).ages("x")[0])
+
+
 @given(st.datetimes(datetime(1970, 1, 1), datetime(2100, 1, 1)).map(lambda when: when.replace(microsecond=0)))
 def test_a_moment_is_always_the_days_since_1970_with_its_part_of_a_day(moment: datetime) -> None:
     expected = (moment - datetime(1970, 1, 1)).total_seconds() / 86_400
