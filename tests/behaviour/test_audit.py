@@ -1,0 +1,119 @@
+"""An auditor's questions of a day, asked of a lake that has learnt more since."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from jobs.runner import run as run_stages
+from lakehouse.ingest import load
+from lakehouse.registry.audit import Audit
+from lakehouse.settings import Settings
+from lakehouse.tables import Lake, delta
+from tests.trained import Trained
+
+LATE = Decimal("36.00")
+
+
+@pytest.fixture(scope="module")
+def later(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """The trained home after one more file: two late sales of the weeks before, one of the week after, one that can't be read."""
+    folder = tmp_path_factory.mktemp("later")
+    settings = trained.copy(folder / "home")
+    columns = (trained.raw / trained.truth.files[0].name).read_text(encoding="utf-8").splitlines()[0].split(",")
+    told = {
+        "store": "all",
+        "promotion": "false",
+        "product_code": "11111A",
+        "description": "A LATE CUP",
+        "unit_price": "3.00",
+        "price": "3.00",
+        "country": "United Kingdom",
+    }
+    lines = [
+        {"invoice": "L1", "quantity": "4", "sold_at": "2024-04-10T10:00:00"},
+        {"invoice": "L2", "quantity": "8", "sold_at": "2024-04-11T10:00:00"},
+        {"invoice": "L3", "quantity": "1", "sold_at": "2024-05-07T10:00:00"},
+        {"invoice": "L4", "quantity": "many", "sold_at": "2024-05-07T10:00:00"},
+    ]
+    text = "\n".join([",".join(columns), *(",".join((told | line).get(column, "") for column in columns) for line in lines)])
+    (folder / "late.csv").write_text(text + "\n", encoding="utf-8")
+    with Lake(settings) as lake:
+        load(lake, folder / "late.csv", "canonical")
+    run_stages(settings, ["features"], as_of="2024-05-13")
+    return settings
+
+
+@pytest.fixture
+def asked(later: Settings) -> Iterator[Audit]:
+    """The day of the first run."""
+    with Lake(later) as lake:
+        yield Audit(lake, "2024-05-06")
+
+
+def test_what_was_held_is_what_the_snapshot_published(asked: Audit, trained: Trained) -> None:
+    with Lake(trained.settings) as then:
+        for one in asked.held:
+            assert (one.version, one.digest) == (then.version(one.table), then.digest(one.table).digest)
+
+
+def test_what_has_changed_is_counted_by_key(asked: Audit) -> None:
+    changes = {one.table: (one.added, one.changed, one.gone) for one in asked.changes}
+    assert changes["silver.sales"] == (3, 0, 0)
+    assert changes["gold.daily_sales"] == (3, 0, 0)
+    assert changes["gold.products"] == (1, 0, 0)
+    assert changes["quarantine.sales"] == (1, 0, 0)
+
+
+def test_the_file_that_changed_it_is_named_with_what_of_it_was_of_the_past(asked: Audit) -> None:
+    (file,) = asked.landed_since
+    assert (file.source, file.lines, file.in_silver, file.in_quarantine) == ("canonical", 4, 3, 1)
+    assert (file.of_the_past, file.amount_of_the_past) == (2, LATE)
+
+
+def test_the_months_that_are_told_otherwise_and_by_how_much(asked: Audit) -> None:
+    assert [(one.month, one.difference, one.products) for one in asked.restated] == [("2024-04", LATE, 1)]
+
+
+def test_each_champion_is_shown_with_what_it_was_trained_on(asked: Audit) -> None:
+    assert {one.model: (one.signed, one.pinned) for one in asked.champions} == dict.fromkeys(
+        ("demand", "recommendations", "segments"), (True, True)
+    )
+    snapshot = asked.snapshot
+    assert snapshot is not None
+    for one in asked.champions:
+        assert one.tables["silver.sales"] == snapshot.versions["silver.sales"]
+
+
+def test_every_champion_says_again_what_it_said(asked: Audit) -> None:
+    assert {one.model for one in asked.said} == {"demand", "segments", "recommendations"}
+    for one in asked.said:
+        assert one.asked > 0
+        assert one.same == one.asked, one
+
+
+def test_every_version_that_is_relied_on_is_whole(asked: Audit) -> None:
+    assert [one for one in asked.whole if not one.whole] == []
+    assert len(asked.whole) > len(asked.held)
+
+
+def test_a_version_that_lost_a_file_is_named(later: Settings, tmp_path: Path) -> None:
+    shutil.copytree(later.home, tmp_path / "home")
+    settings = later.model_copy(update={"home": tmp_path / "home"})
+    with Lake(settings) as lake:
+        version = lake.version("gold.stores")
+        for uri in delta.open_table(lake.path("gold.stores"), version).file_uris():
+            Path(uri.removeprefix("file://")).unlink()
+        broken = [(one.table, one.version) for one in Audit(lake).whole if not one.whole]
+    assert ("gold.stores", version) in broken
+
+
+def test_before_the_first_publication_there_is_nothing_and_it_says_so(later: Settings) -> None:
+    with Lake(later) as lake:
+        asked = Audit(lake, "2020-01-01")
+        assert "first snapshot is of 2024-05-06" in str(asked)
+        assert list(asked.held) == list(asked.changes) == list(asked.champions) == []

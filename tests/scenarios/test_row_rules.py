@@ -1,0 +1,77 @@
+"""Each row rule refuses the line that it is there for, by name, and no other."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+
+from lakehouse.quality import config
+from lakehouse.quality.quarantine import split_rows
+from lakehouse.tables import Lake, catalog
+
+GOOD: dict[str, object] = {
+    "file_digest": "f",
+    "line_number": 1,
+    "source": "test",
+    "line_id": "id",
+    "store": "all",
+    "invoice": "1",
+    "product_code": "A",
+    "description": "a thing",
+    "quantity": Decimal("2.000"),
+    "unit_price": Decimal("2.5000"),
+    "amount": Decimal("5.0000"),
+    "sold_at": datetime(2011, 1, 3, 10),
+    "covers": "day",
+    "customer_key": "c",
+    "country": "France",
+    "is_product": True,
+    "is_cancellation": False,
+    "promotion": None,
+    "reasons": [],
+    "_known_at": datetime(2011, 1, 3, 10),
+}
+RETURN = {"quantity": Decimal("-2.000"), "amount": Decimal("-5.0000"), "is_cancellation": True}
+BREAKS: dict[str, dict[str, object]] = {
+    "line_id_present": {"line_id": None},
+    "store_present": {"store": " "},
+    "product_code_present": {"product_code": ""},
+    "sold_at_present": {"sold_at": None},
+    "known_after_sold": {"_known_at": datetime(2011, 1, 3, 9)},
+    "covers_known": {"covers": "month"},
+    "kind_known": {"is_product": None},
+    "quantity_not_zero": {"quantity": Decimal(0), "amount": Decimal(0)},
+    "quantity_plausible": {"quantity": Decimal(1_000_001)},
+    "negative_quantity_needs_cancellation": RETURN | {"is_cancellation": False},
+    "cancellation_is_negative": {"is_cancellation": True},
+    "price_positive": {"unit_price": Decimal(0), "amount": Decimal(0)},
+    "amount_has_the_sign_of_the_quantity": {"amount": Decimal(-5)},
+    "amount_present": {"amount": None},
+    "amount_plausible": {"amount": Decimal(100_000_001)},
+}
+# A line without what another rule needs breaks that one too.
+ALSO = {"sold_at_present": {"known_after_sold"}, "amount_present": {"amount_has_the_sign_of_the_quantity", "amount_plausible"}}
+
+
+def test_each_rule_refuses_its_line_by_name_and_no_other(lake: Lake) -> None:
+    rules = config.load("test").row_rules
+    lines = [GOOD, GOOD | RETURN, *(GOOD | change for change in BREAKS.values())]
+    schema = ", ".join(f"`{column.name}` {column.type}" for column in catalog.table("bronze.sales").columns)
+    columns = catalog.table("bronze.sales").column_names
+    numbered = [line | {"line_number": number} for number, line in enumerate(lines)]
+    frame = lake.spark.createDataFrame([tuple(line[name] for name in columns) for line in numbered], schema)
+
+    good, refused = split_rows(frame, rules)
+
+    assert {rule.name for rule in rules} == set(BREAKS)
+    assert sorted(good.toArrow().column("line_number").to_pylist()) == [0, 1]
+    found = {row["line_number"]: set(row["reasons"]) for row in refused.toArrow().to_pylist()}
+    assert found == {number: {name} | ALSO.get(name, set()) for number, name in enumerate(BREAKS, 2)}
+
+
+def test_a_line_that_the_door_refused_keeps_the_doors_reasons(lake: Lake) -> None:
+    schema = ", ".join(f"`{column.name}` {column.type}" for column in catalog.table("bronze.sales").columns)
+    line = GOOD | {"reasons": ["ragged_line"], "quantity": None, "amount": None}
+    frame = lake.spark.createDataFrame([tuple(line[name] for name in catalog.table("bronze.sales").column_names)], schema)
+    row = split_rows(frame, config.load("test").row_rules)[1].toArrow().to_pylist()[0]
+    assert (row["stage"], row["reasons"]) == ("door", ["ragged_line"])
