@@ -38,7 +38,7 @@ runs = Table(
     Column("moment", DateTime, nullable=False),
     Column("every", String, nullable=False),  # the grid of moments: week or day
     Column("back_test", Boolean, nullable=False, default=False),
-    Column("state", String, nullable=False),  # open, done, failed (open still: it is resumed), abandoned
+    Column("state", String, nullable=False),  # open (a stage that failed leaves it open: it is resumed), done, abandoned
     Column("base", Integer, ForeignKey("snapshots.id", use_alter=True)),
     Column("restored", JSON, nullable=False, default=dict),  # table -> version after it was put back to the base
     Column("bronze", JSON, nullable=False),  # bronze and log tables -> version resolved at the start
