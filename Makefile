@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 PYTHON ?= python3.11
 BIN := .venv/bin
-HOME_DIR ?= .demo
+HOME_DIR ?= .demo$(if $(SOURCE),-$(SOURCE))
 export PYTHONDONTWRITEBYTECODE := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 export GX_ANALYTICS_ENABLED := false
@@ -56,4 +56,4 @@ lock: ## resolve the locks anew from pyproject.toml
 	@echo 'uv==0.13.9' | $(BIN)/uv pip compile -q - --generate-hashes --no-emit-index-url --no-header --python-version 3.11 -o tools.lock
 
 clean: ## remove the environment, the demo's home and caches
-	rm -rf .venv .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info build
+	rm -rf .venv .demo .demo-* .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info build

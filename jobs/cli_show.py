@@ -51,7 +51,7 @@ def show(
     if version is not None and at is not None:
         raise typer.BadParameter("give --version or --at, not both")
     with session(context).lake() as lake:
-        _rows(name, lake.read(name, version=version, at=at).limit(limit), as_json)
+        _rows(name, lake.read(name, version=version, at=at), limit, as_json)
 
 
 def sql(
@@ -67,7 +67,7 @@ def sql(
 
     with session(context).lake() as lake:
         try:
-            _rows("", lake.sql(query).limit(limit), as_json)
+            _rows("", lake.sql(query), limit, as_json)
         except (AnalysisException, ParseException) as error:
             found = str(error).strip().splitlines()[0]
             raise InputError(f"the engine does not understand this query: {found}. Columns: zeromargin show TABLE --limit 1") from None
@@ -108,10 +108,11 @@ def models(
     """Every registered model version, who answers, and how good it is."""
     from lakehouse.errors import UnknownName
     from lakehouse.registry.loading import versions
+    from lakehouse.registry.recipes import NAMES
 
     found = versions(session(context).settings())
     if name is not None:
-        known = {model.name for model in found}
+        known = {*NAMES, *(model.name for model in found)}
         if name not in known:
             raise UnknownName("model", name, known)
         found = [model for model in found if model.name == name]
@@ -204,8 +205,11 @@ def _metrics(model: Registered) -> str:
     return ", ".join(f"{name} {value:.4g}" for name, value in sorted(model.metrics.items())[:6])
 
 
-def _rows(title: str, frame: DataFrame, as_json: bool) -> None:
-    rows = frame.toArrow().to_pylist()
+def _rows(title: str, frame: DataFrame, limit: int, as_json: bool) -> None:
+    rows = frame.limit(limit + 1).toArrow().to_pylist()
+    if len(rows) > limit:
+        say(f"There are more than {limit:,} rows; the rest is not shown. Ask for more with --limit")
+        rows = rows[:limit]
     if as_json:
         answer(rows)
     elif len(frame.columns) > MOST_COLUMNS:

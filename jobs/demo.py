@@ -122,8 +122,9 @@ def _answers(url: str, asked: Asked) -> list[str]:
     fallbacks = []
     for name, body in questions:
         text = json.dumps(body)
-        console.print(f"\n[bold]$ curl {url}/v1/{name} --json '{text}'[/bold]", soft_wrap=True)
-        request = urllib.request.Request(f"{url}/v1/{name}", text.encode(), {"content-type": "application/json"})
+        header = "content-type: application/json"
+        console.print(f"\n[bold]$ curl {url}/v1/{name} -H '{header}' -d '{text}'[/bold]", soft_wrap=True)
+        request = urllib.request.Request(f"{url}/v1/{name}", text.encode(), dict([header.split(": ")]))
         with urllib.request.urlopen(request, timeout=10) as reply:
             answer = json.load(reply)
         console.print_json(data=answer)

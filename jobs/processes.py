@@ -37,11 +37,11 @@ def start(arguments: list[str], environment: Mapping[str, str], log: Path) -> su
 
 def end(process: subprocess.Popen[bytes], mark: Path) -> None:
     """Ends the process, its group, its descendants, and whatever else carries `mark`; waits until they are gone."""
-    doomed = {process.pid: psutil.Process(process.pid)} if process.poll() is None else {}
-    with contextlib.suppress(psutil.NoSuchProcess):
-        doomed |= {child.pid: child for child in psutil.Process(process.pid).children(recursive=True)}
-    if process.poll() is None:
-        with contextlib.suppress(ProcessLookupError):
+    doomed: dict[int, psutil.Process] = {}
+    if process.poll() is None:  # else its number may be another process's by now
+        with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
+            own = psutil.Process(process.pid)
+            doomed = {one.pid: one for one in (own, *own.children(recursive=True))}
             os.killpg(process.pid, signal.SIGKILL)
     doomed |= {other.pid: other for other in marked(mark)}
     _kill(list(doomed.values()))

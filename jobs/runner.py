@@ -6,6 +6,7 @@ newest snapshot as it was. Running again goes on with the first stage that is no
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from jobs.outcome import Failure, error_class
 from jobs.parameters import checked
 from jobs.pipeline import Stage
 from jobs.progress import Event, Progress, silent
-from lakehouse.errors import StageFailed, StateError, TryAgain, UnknownName, ZeromarginError
+from lakehouse.errors import InputError, StageFailed, StateError, TryAgain, UnknownName, ZeromarginError
 from lakehouse.registry import publishing
 from lakehouse.settings import Settings
 from lakehouse.tables import Lake, runs
@@ -78,7 +79,15 @@ def run(
     with Lake(settings) as lake, lake.lease(purpose) as lease:
         # Whoever held the lease before us is gone; what it started may not be.
         processes.end_marked(settings.home / "runs")
+        lake.sweep()
         record = begin_or_resume(lake, as_of, lease.token, continue_open=bool(named))
+        if record.back_test and named and not wanted[-1].looks_back:
+            runs.end(lake.ops, record.id, "abandoned")
+            back = ", ".join(stage.name for stage in pipeline.STAGES if stage.looks_back)
+            raise InputError(
+                f"a run as of {record.as_of:%Y-%m-%d} looks back to before the newest snapshot and writes no table, so stage {wanted[-1].name} "
+                f"has no part in it. Stages that do: {back}"
+            )
         return _Going(lake, lease, record, progress).through(wanted[-1], again=frozenset(named))
 
 
@@ -171,9 +180,10 @@ class _Going:
 
     def _revive_endpoint(self) -> None:
         """Has another endpoint started where ours has died; one that was given to us is not ours to start."""
-        process = self.lake.endpoint.process
-        if process is not None and process.poll() is not None:
-            self.lake.close()
+        with contextlib.suppress(TryAgain):  # one that can't be started is told of by the next attempt
+            process = self.lake.endpoint.process
+            if process is not None and process.poll() is not None:
+                self.lake.close()
 
     def _place(self, stage: Stage) -> Place:
         return Place(self.folder, stage.name)

@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 problem documents: what was found, what was expected, what to do. Never a stack trace, never what was sent.
+"""Errors as RFC 9457 problem documents: what was found, what was expected, what to do. Never a stack trace, and never a customer number.
 
 404 unknown-product      nothing was ever sold or learnt under that product and store
 404 unknown-model        no such model

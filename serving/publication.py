@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from urllib.parse import quote
 
 from sqlalchemy import column, create_engine, select, table
 from sqlalchemy.engine import make_url
@@ -37,7 +38,7 @@ class Publications:
         options: dict[str, object] = {}
         if url.get_backend_name() == "sqlite":
             self._file = Path(str(url.database))
-            url = url.set(database=f"file:{self._file}", query={"mode": "ro", "uri": "true"})
+            url = url.set(database=f"file:{quote(str(self._file))}", query={"mode": "ro", "uri": "true"})
             options = {"timeout": 2}
         self._engine = create_engine(url, poolclass=NullPool, connect_args=options)
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 
-from lakehouse.errors import TamperedModel, TryAgain
-from lakehouse.models.bundle import Bundle, read_bundle
-from lakehouse.privacy.secrets import verify_key
-from lakehouse.registry.loading import Registered, Registry
+from lakehouse.errors import TryAgain
+from lakehouse.models.bundle import Bundle
+from lakehouse.registry.loading import Registered, Registry, open_registered
 from lakehouse.settings import Settings
 from serving.answer_log import AnswerLog
 from serving.champions import Champion
@@ -85,11 +84,11 @@ class Service:
         return found
 
     def _open_model(self, registered: Registered) -> Bundle:
-        bundle = read_bundle(registered.folder, verify_key(self.settings))
-        if bundle.digest != registered.digest or bundle.manifest["name"] != registered.name:
-            raise TamperedModel(f"{registered.folder} holds another model than {registered.name} version {registered.version}")
-        return bundle
+        return open_registered(self.settings, registered)
 
     def _refresh_until_ending(self) -> None:
         while not self._ending.wait(self.settings.serving.refresh_s):
-            self.refresh()
+            try:
+                self.refresh()
+            except Exception:  # whatever it is, the next look may do better, and without looks a new champion is never seen
+                log.exception("looking for what is new failed")

@@ -36,7 +36,7 @@ class FeaturedShop(Shop):
                 stage.finish()
             with StageLake(self.lake.settings, "features", run.id) as stage:
                 report = build.build(stage)
-                stage.publish()
+                stage.publish(after=())
                 stage.finish()
         return report
 

@@ -72,7 +72,7 @@ class Shop:
                 stage.finish()
             with StageLake(self.lake.settings, "gold", run.id) as stage:
                 refined = gold.build(stage)
-                stage.publish()
+                stage.publish(after=())
                 stage.finish()
         return made, refined
 

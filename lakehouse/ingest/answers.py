@@ -1,4 +1,4 @@
-"""What serving answered comes back as one more bronze source: each closed segment of its log becomes one commit of `bronze.answers`.
+"""What serving answered comes back as one more bronze source: the closed segments of its log become a commit of `bronze.answers`.
 
 A segment is known by the SHA-256 in its name, which is also its batch in the table: landed twice, after a crash between the commit and
 the removal of the file, it is there once. Damaged lines are counted and left out; their file is kept in `answers/damaged` for a person
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 TABLE = "bronze.answers"
 DAMAGED = "damaged"
+MOST_BYTES = 64 * 1024 * 1024  # of segments in one commit
 
 log = logging.getLogger(__name__)
 
@@ -34,12 +35,14 @@ _REQUIRED = ("request_id", "answered_at")
 
 
 @dataclass(frozen=True)
-class Landed:
-    """One segment's way into the table: answers landed, and lines that were damaged and are not in it."""
+class Segment:
+    """A closed segment as it was read: its rows of the table, and how many lines were damaged and are not among them."""
 
-    segment: str
-    answers: int
+    path: Path
+    digest: str
+    rows: list[dict[str, object]]
     damaged: int
+    is_whole: bool
 
 
 def land_answers(lake: Lake) -> int:
@@ -51,32 +54,47 @@ def land_answers(lake: Lake) -> int:
     recovery = journal.recover(folder, datetime.now(UTC).replace(tzinfo=None))
     if recovery.torn:
         log.warning("%d answers were lost half-written when serving was killed", recovery.torn)
-    return sum(land_segment(lake, path).answers for path in journal.closed(folder))
+    landed, waiting = 0, list(journal.closed(folder))
+    while waiting:
+        read = [_read(path) for path in _take(waiting)]
+        land_segments(lake, read)
+        landed += sum(len(one.rows) for one in read)
+    return landed
 
 
-def land_segment(lake: Lake, path: Path) -> Landed:
-    """Lands one closed segment in one commit, then takes its file out of the log."""
-    segment = journal.read(path)
-    rows, unfit = [], 0
-    for record in segment.records:
-        row = _row(record, segment.digest)
-        if row is None:
-            unfit += 1
-        else:
-            rows.append(row)
-    damaged = segment.damaged + unfit
+def land_segments(lake: Lake, segments: Sequence[Segment]) -> None:
+    """Lands closed segments in one commit, then takes their files out of the log."""
+    rows = [row for one in segments for row in one.rows]
     if rows:
-        lake.writer.append(TABLE, _frame(lake, rows), batch={"segment": segment.digest})
-    if damaged or not segment.intact:
+        digests = ", ".join(f"'{one.digest}'" for one in segments if one.rows)
+        lake.writer.replace(TABLE, _frame(lake, rows), where=f"segment IN ({digests})")
+    for one in segments:
+        if one.is_whole:
+            one.path.unlink()
+            continue
         log.error(
             "answer segment %s is damaged: %d of its lines are left out, %d landed. It is kept in %s",
-            *(path.name, damaged, len(rows), path.parent / DAMAGED),
+            *(one.path.name, one.damaged, len(one.rows), one.path.parent / DAMAGED),
         )
-        (path.parent / DAMAGED).mkdir(exist_ok=True)
-        path.rename(path.parent / DAMAGED / path.name)
-    else:
-        path.unlink()
-    return Landed(segment.digest, len(rows), damaged)
+        (one.path.parent / DAMAGED).mkdir(exist_ok=True)
+        one.path.rename(one.path.parent / DAMAGED / one.path.name)
+
+
+def _take(waiting: list[Path]) -> Iterator[Path]:
+    """The next files, out of the list: as many as one commit takes, and at least one."""
+    size = 0
+    while waiting and size < MOST_BYTES:
+        path = waiting.pop(0)
+        size += path.stat().st_size
+        yield path
+
+
+def _read(path: Path) -> Segment:
+    segment = journal.read(path)
+    rows = [_row(record, segment.digest) for record in segment.records]
+    sound = [row for row in rows if row is not None]
+    damaged = segment.damaged + len(rows) - len(sound)
+    return Segment(path, segment.digest, sound, damaged, segment.intact and not damaged)
 
 
 def _row(record: Mapping[str, object], segment: str) -> dict[str, object] | None:

@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from lakehouse.errors import InputError, SettingsError, StateError
+from lakehouse.errors import InputError, SettingsError, StateError, VaultError
 from lakehouse.ingest import door, readers
 from lakehouse.ingest.door import FACTS, WALL, Judged, Limits
 from lakehouse.ingest.identity import line_ids
@@ -88,7 +88,8 @@ def load(lake: Lake, path: Path, source: str, progress: Progress | None = None) 
     _check_home(lake.home)
     with lake.lease(f"load of source {described.name}"), open_vault(lake.settings) as vault:
         lake.create_tables()
-        _sweep(lake.home / "staging")
+        lake.sweep()
+        _check_vault(lake, vault)
         return [_land(lake, vault, file, described, progress or _silent) for file in files]
 
 
@@ -227,11 +228,13 @@ def _staging(folder: Path, digest: str) -> Iterator[Path]:
         shutil.rmtree(staged, ignore_errors=True)
 
 
-def _sweep(folder: Path) -> None:
-    """Removes what loads that were killed left behind. The lease is held, so no other is under way."""
-    for pattern in ("load-*", "write-*"):
-        for left in folder.glob(pattern):
-            shutil.rmtree(left, ignore_errors=True)
+def _check_vault(lake: Lake, vault: Vault) -> None:
+    """Raises `VaultError` where the vault knows nobody though customers have landed: every one of them would get a second key."""
+    if vault.is_empty() and not lake.read(BRONZE).where("customer_key IS NOT NULL").isEmpty():
+        raise VaultError(
+            f"customers have landed in this lake, but its vault ({lake.settings.vault_url.rpartition('@')[2]}) knows nobody: it was lost or is another "
+            "one. Put it back before anything is loaded; without it nobody is recognised"
+        )
 
 
 def _opened(file: Path) -> BufferedReader:

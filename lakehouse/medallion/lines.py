@@ -24,6 +24,8 @@ VALUES = (
     "promotion",
 )
 CONFLICT = "conflicting_copy"
+# Spelt out: what the engines take for a space differs.
+SPACES = "[ \\t\\n\\x0B\\f\\r\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+"
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ def typed(lines: DataFrame) -> DataFrame:
         "store",
         "invoice",
         F.upper("product_code").alias("product_code"),
-        F.regexp_replace("description", r"\s+", " ").alias("description"),
+        F.regexp_replace("description", SPACES, " ").alias("description"),
         "quantity",
         "unit_price",
         "amount",

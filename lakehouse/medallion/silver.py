@@ -45,7 +45,8 @@ def build(lake: StageLake) -> SilverReport:
     quarantined = lake.staged(refused.unionByName(lines.as_quarantined(conflicts)))
     lake.writer.merge(SALES, kept)
     lake.writer.merge(QUARANTINE, quarantined)
-    cancelled = _link(lake, kept)
+    # A copy that took the place of another may have taken a sale or a return from the group that the other was in.
+    cancelled = _link(lake, kept.unionByName(conflicts))
     total, written, clashes = new.count(), kept.count(), conflicts.count()
     reasons = quarantined.select(F.explode("reasons").alias("reason")).groupBy("reason").count().orderBy("reason").toArrow().to_pylist()
     return SilverReport(

@@ -123,6 +123,11 @@ class Vault:
         with self._reading() as engine, engine.connect() as connection:
             return list(connection.execute(select(customers.c.identity).distinct().order_by(customers.c.identity)).scalars())
 
+    def is_empty(self) -> bool:
+        """Whether it knows nobody and never forgot anybody."""
+        with self._reading() as engine, engine.connect() as connection:
+            return all(connection.execute(select(table.c.identity).limit(1)).first() is None for table in (customers, tombstones))
+
     def close(self) -> None:
         self._engine.dispose()
 

@@ -14,12 +14,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from lakehouse.errors import NothingPublished, TamperedModel
-from lakehouse.models.bundle import Bundle, read_bundle
 from lakehouse.models.interface import Json
-from lakehouse.privacy.secrets import verify_key
 from lakehouse.registry import loading
 from lakehouse.registry.gate import APPROVED
-from lakehouse.registry.loading import Registered
+from lakehouse.registry.loading import Registered, open_registered
 from lakehouse.registry.recipes import NAMES, recipe
 from lakehouse.tables import Lake, audit, pins
 from lakehouse.tables.audit import Change, Checked, Held, LandedFile, Restated
@@ -162,7 +160,7 @@ def _let_through(lake: Lake, until: datetime) -> list[Registered]:
 def _champion(lake: Lake, one: Registered) -> Champion:
     facts = (one.name, one.version, one.digest, one.moment, one.aliases)
     try:
-        manifest = _bundle(lake, one).manifest
+        manifest = open_registered(lake.settings, one).manifest
     except TamperedModel as error:
         return Champion(*facts, None, {}, False, "", False, str(error))
     tables, snapshot = manifest["tables"], manifest["snapshot"]
@@ -171,14 +169,6 @@ def _champion(lake: Lake, one: Registered) -> Champion:
     kept = {(pin.table, pin.version) for pin in pins.every(lake.ops)}
     pinned = all(key in kept for key in versions.items())
     return Champion(*facts, snapshot, versions, pinned, str(manifest["code"])[:12], True, "as signed")
-
-
-def _bundle(lake: Lake, one: Registered) -> Bundle:
-    """The signed folder, verified, and the very one that was registered. Raises `TamperedModel`."""
-    found = read_bundle(one.folder, verify_key(lake.settings))
-    if found.digest != one.digest:
-        raise TamperedModel(f"{one.folder} holds {found.digest[:12]}, registered was {one.digest[:12]}")
-    return found
 
 
 def _said(then: Lake, name: str) -> list[Said]:
@@ -196,7 +186,7 @@ def _said_by(then: Lake, name: str, version: str, published: pd.DataFrame) -> Sa
     if version not in known:
         return Said(name, version, len(published), 0, 0, None, "no model answered" if version == "baseline" else "it is not registered")
     try:
-        model = _bundle(then, known[version]).model
+        model = open_registered(then.settings, known[version]).model
     except TamperedModel as error:
         return Said(name, version, len(published), 0, 0, None, str(error))
     snapshot = then.snapshot()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lakehouse.errors import RegistryAway
 from lakehouse.features import popular
 from lakehouse.features.popular import PopularProduct
 from lakehouse.models.bundle import Answering
@@ -15,9 +14,8 @@ from lakehouse.models.items import History, popularity_of
 from lakehouse.models.recommendations import POPULAR_NOW, RecommendationsModel, histories
 from lakehouse.models.segments import SegmentsModel
 from lakehouse.registry import aliases
-from lakehouse.registry.loading import Registered, Registry
+from lakehouse.registry.loading import Registered, open_registered, versions
 from lakehouse.registry.recipes import recipe
-from lakehouse.registry.training import open_model
 from lakehouse.tables import Lake
 
 if TYPE_CHECKING:
@@ -74,6 +72,7 @@ def predict(lake: Lake) -> BatchReport:
         frame = rows.assign(version=who.version, digest=who.digest, fallback=who.fallback, as_of=lake.run.moment)
         if lake.run.back_test:
             place = lake.home / "runs" / lake.run.id / f"{name}.parquet"
+            place.parent.mkdir(parents=True, exist_ok=True)
             frame.to_parquet(place, index=False)
         elif len(frame):
             columns = [column for column in lake.catalog[name].columns if column.name != "_run"]
@@ -87,13 +86,8 @@ def predict(lake: Lake) -> BatchReport:
 
 
 def _answerer(lake: Lake, name: str) -> Answerer:
-    try:
-        found = Registry(lake.settings).by_alias(name, aliases.CHAMPION)
-    except RegistryAway:
-        if (lake.home / "mlflow.db").exists():
-            raise
-        found = None
-    return Answerer(found, None if found is None else open_model(lake, found).model)
+    found = next((one for one in versions(lake.settings, name) if aliases.CHAMPION in one.aliases), None)
+    return Answerer(found, None if found is None else open_registered(lake.settings, found).model)
 
 
 def _forecasts(lake: Lake, who: Answerer) -> pd.DataFrame:

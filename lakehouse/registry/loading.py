@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from urllib.parse import unquote, urlparse
+from urllib.parse import quote, unquote, urlparse
 
 from sqlalchemy import Connection, column, create_engine, select, table
 from sqlalchemy.engine import make_url
@@ -20,6 +20,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from lakehouse.errors import RegistryAway, TamperedModel, UnknownName
+from lakehouse.models.bundle import Bundle, read_bundle
+from lakehouse.privacy.secrets import verify_key
 from lakehouse.settings import Settings
 
 DIGEST, MOMENT, DECISION, REASONS = "digest", "moment", "decision", "reasons"
@@ -55,7 +57,7 @@ class Registry:
         options: dict[str, object] = {}
         if url.get_backend_name() == "sqlite":
             self._file = Path(str(url.database))
-            url = url.set(database=f"file:{self._file}", query={"mode": "ro", "uri": "true"})
+            url = url.set(database=f"file:{quote(str(self._file))}", query={"mode": "ro", "uri": "true"})
             options = {"timeout": 2}
         # No pool: a database that was put away and back is found again at the next look.
         self._engine = create_engine(url, poolclass=NullPool, connect_args=options)
@@ -94,6 +96,16 @@ class Registry:
                 yield connection
         except SQLAlchemyError as error:
             raise RegistryAway(f"the model registry does not answer: {error.__class__.__name__}. It is tried again") from error
+
+
+def open_registered(settings: Settings, registered: Registered) -> Bundle:
+    """A registered version's model: its folder verified, and the very one that was registered. Raises `TamperedModel`."""
+    found = read_bundle(registered.folder, verify_key(settings))
+    if found.digest != registered.digest or found.manifest["name"] != registered.name:
+        raise TamperedModel(
+            f"{registered.folder} holds {found.manifest['name']} {found.digest[:12]}, registered was {registered.name} {registered.digest[:12]}"
+        )
+    return found
 
 
 def versions(settings: Settings, name: str | None = None) -> list[Registered]:

@@ -17,12 +17,12 @@ from pathlib import Path
 
 from lakehouse.errors import NotEnoughData, NothingPublished, RegistryAway, TamperedModel
 from lakehouse.features.repository import feature_types
-from lakehouse.models.bundle import Bundle, Facts, read_bundle, write_bundle
+from lakehouse.models.bundle import Bundle, Facts, write_bundle
 from lakehouse.models.evaluation import Evaluation
-from lakehouse.privacy.secrets import signing_key, verify_key
+from lakehouse.privacy.secrets import signing_key
 from lakehouse.registry import aliases, tracking
-from lakehouse.registry.gate import Decision, decide
-from lakehouse.registry.loading import DECISION, REASONS, Registered, Registry
+from lakehouse.registry.gate import APPROVED, Decision, decide
+from lakehouse.registry.loading import DECISION, REASONS, Registry, open_registered, versions
 from lakehouse.registry.publishing import Registration, Source, register
 from lakehouse.registry.recipes import Trained, recipe
 from lakehouse.tables import Lake
@@ -66,12 +66,7 @@ class TrainingReport:
 def is_due(lake: Lake, name: str) -> Due:
     """A model is trained when it has no champion, or its last training is `models.retrain_every` moments old or older."""
     assert lake.run is not None
-    try:
-        known = Registry(lake.settings).versions(name)
-    except RegistryAway:
-        if (lake.home / "mlflow.db").exists():
-            raise
-        known = []
+    known = versions(lake.settings, name)
     if not any(aliases.CHAMPION in version.aliases for version in known):
         return Due(True, "there is no champion")
     last = max(version.moment for version in known if version.moment is not None)
@@ -90,7 +85,7 @@ def train(lake: Lake, name: str, force: bool = False) -> TrainingReport:
     assert lake.run is not None
     due = is_due(lake, name)
     if not due.due and not force and not lake.run.back_test:
-        return TrainingReport(name, False, due.reason)
+        return TrainingReport(name, False, due.reason, champion=_promote_left_over(lake, name))
     began, made = time.monotonic(), recipe(name)
     before = None if lake.run.back_test else champion(lake, name)
     try:
@@ -125,14 +120,9 @@ def champion(lake: Lake, name: str) -> Bundle | None:
     """The present champion, verified; None where there is none that can be opened."""
     try:
         found = Registry(lake.settings).by_alias(name, aliases.CHAMPION)
-        return None if found is None else open_model(lake, found)
+        return None if found is None else open_registered(lake.settings, found)
     except (RegistryAway, TamperedModel):
         return None
-
-
-def open_model(lake: Lake, registered: Registered) -> Bundle:
-    """A registered version's model, verified. Raises `TamperedModel`."""
-    return read_bundle(registered.folder, verify_key(lake.settings))
 
 
 def _facts(lake: Lake, name: str, service: str, trained: Trained) -> Facts:
@@ -172,6 +162,13 @@ def _register(lake: Lake, name: str, folder: Path, facts: Facts, decision: Decis
         tags={DECISION: decision.word, REASONS: "\n".join(decision.reasons), "run": lake.run.id},
     )
     return register(lake.settings, registration)
+
+
+def _promote_left_over(lake: Lake, name: str) -> bool:
+    """Makes a version champion that the gate approved at this moment in a run that was killed before it could."""
+    assert lake.run is not None
+    approved = [one.version for one in versions(lake.settings, name) if one.decision == APPROVED and one.moment == lake.run.moment]
+    return bool(approved) and _promote(lake, name, max(approved, key=int), Decision(True, ()))
 
 
 def _promote(lake: Lake, name: str, version: str, decision: Decision) -> bool:

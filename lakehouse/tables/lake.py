@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import html
 import os
@@ -28,22 +27,11 @@ from lakehouse.tables.lease import Lease
 from lakehouse.tables.listing import Listing
 from lakehouse.tables.runs import Run
 from lakehouse.tables.snapshots import Snapshot
-from lakehouse.tables.states import TableState, Version
+from lakehouse.tables.states import TableState, Version, versions_read
 from lakehouse.tables.writer import Writer
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
-
-
-# A process that exits with live Connect sessions can hang, so whatever was left open is closed at exit.
-_OPEN: weakref.WeakSet[Lake] = weakref.WeakSet()
-
-
-@atexit.register
-def close_all() -> None:
-    """Closes every lake of this process."""
-    for lake in list(_OPEN):
-        lake.close()
 
 
 class Lake:
@@ -68,13 +56,12 @@ class Lake:
         self._lease: Lease | None = None
         self._done: dict[str, int] = {}
         self._staged: list[Path] = []
-        _OPEN.add(self)
         if run is not None:
             self._bind(run)
 
     def _bind(self, run: Run) -> None:
         self.run = run
-        self._done = _versions_of(self.ops, run)
+        self._done = versions_read(self.ops, run)
 
     # ------------------------------------------------------------------ places
 
@@ -105,14 +92,19 @@ class Lake:
         if self._endpoint is None:
             remote = os.environ.get("SPARK_REMOTE") or self.settings.endpoint.remote
             self._endpoint = attach(remote) if remote else start(self.settings, self.home / "endpoint")
+            # Of a lake that a notebook's cell opens once more, nobody closes the first one.
+            weakref.finalize(self, self._endpoint.stop)
             if self._lease is not None and self._endpoint.process is not None:
                 self._lease.add_group(self._endpoint.process.pid)
         return self._endpoint
 
     @cached_property
     def spark(self) -> SparkSession:
-        # One session for today and for all days of the past, so that they can be compared in one query.
-        return connect(self.endpoint.url) if self._now is None else self._now.spark
+        if self._now is not None:  # one session for all days, so that they can be compared in one query
+            return self._now.spark
+        session = connect(self.endpoint.url)
+        weakref.finalize(self, _end_session, session)
+        return session
 
     def close(self) -> None:
         """Ends the session, and the endpoint if this lake started it."""
@@ -122,8 +114,7 @@ class Lake:
         if self._now is not None:
             return
         if session is not None:
-            with contextlib.suppress(Exception):  # the endpoint may be gone, which is no reason not to close
-                session.stop()
+            _end_session(session)
         if self._owns_endpoint and self._endpoint is not None:
             self._endpoint.stop()
             self._endpoint = None
@@ -272,6 +263,12 @@ class Lake:
         frame.write.parquet(str(folder))
         return self.spark.read.schema(frame.schema).parquet(str(folder))
 
+    def sweep(self) -> None:
+        """Removes what killed processes left in the staging folder. The lease is held, so nobody else is writing there."""
+        self.check_lease()
+        for left in (self.home / "staging").glob("*-*"):
+            shutil.rmtree(left, ignore_errors=True)
+
     def check_lease(self) -> None:
         """Raises `LeaseHeld` unless this lake, or the run that it is bound to, holds the lease."""
         if self._fixed is not None:
@@ -289,13 +286,6 @@ class Lake:
         pins.add(self.ops, table, self._checked(table, version), owner, reason)
 
 
-def _versions_of(engine: Engine, run: Run) -> dict[str, int]:
-    """What a run reads by default: what its stages wrote, else what was published when it began, else the empty tables."""
-    found: dict[str, int] = {name: delta.created_version(table) for name, table in catalog.load().items()}
-    if run.base is not None:
-        found |= run.base.versions
-    found |= run.restored | run.bronze_versions
-    for stage in runs.stage_runs(engine, run.id):
-        if stage.state == "done":
-            found |= {name: versions[-1] for name, versions in stage.versions.items()}
-    return found
+def _end_session(session: SparkSession) -> None:
+    with contextlib.suppress(Exception):  # the endpoint may be gone, or the session have ended, which is no reason not to close
+        session.stop()

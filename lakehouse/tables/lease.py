@@ -93,6 +93,8 @@ def _acquire(engine: Engine, purpose: str, lease_s: float, wait_s: float) -> Lea
                 )
                 return Lease(token, purpose, engine)
         if time.monotonic() >= deadline:
+            if row.host == socket.gethostname() and row.pid == os.getpid():
+                raise LeaseHeld(f"this very process is writing to this lake already: {_holder(row)}. Close that lake first: lake.close()")
             raise LeaseHeld(f"{_holder(row)} is writing to this lake. Wait until it is done, or set ops.wait_s to have it waited for")
         time.sleep(min(0.2, max(0.01, deadline - time.monotonic())))
 

@@ -88,13 +88,20 @@ def resolve_as_of(lake: Lake) -> datetime:
 
 @cache
 def code_digest() -> str:
-    """SHA-256 over the code that runs, notebooks included, by path and content."""
+    """SHA-256 over the code that runs, by path and content; of notebooks over their code cells, since looking at one in Jupyter saves it."""
     found = hashlib.sha256()
     for folder in _CODE:
         for path in sorted((_ROOT / folder).rglob("*")):
             if path.suffix in {".py", ".yml", ".ipynb"} and ".ipynb_checkpoints" not in path.parts:
-                found.update(str(path.relative_to(_ROOT)).encode() + b"\0" + path.read_bytes() + b"\0")
+                found.update(str(path.relative_to(_ROOT)).encode() + b"\0" + _code(path) + b"\0")
     return found.hexdigest()
+
+
+def _code(path: Path) -> bytes:
+    if path.suffix != ".ipynb":
+        return path.read_bytes()
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    return json.dumps(["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]).encode()
 
 
 def settings_digest(settings: Settings) -> str:

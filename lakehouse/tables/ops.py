@@ -57,6 +57,7 @@ stages = Table(
     Column("name", String, primary_key=True),
     Column("state", String, nullable=False),  # started, done, failed
     Column("versions", JSON, nullable=False, default=dict),  # table -> [versions it wrote]
+    Column("earlier", JSON, nullable=False, default=list),  # the same of each attempt before
     Column("result", JSON, nullable=False, default=dict),
     Column("error", String),
     Column("notebook", String),

@@ -147,10 +147,15 @@ def end(engine: Engine, run: str, state: str = "done") -> None:
 
 
 def start_stage(engine: Engine, run: str, name: str) -> None:
-    """Records that a stage begins; what an earlier attempt left in the record is dropped."""
+    """Records that a stage begins. Of an earlier attempt only the versions that it wrote are kept: one of them may have been published."""
+    same = (stages.c.run == run) & (stages.c.name == name)
     with engine.begin() as connection:
-        connection.execute(stages.delete().where((stages.c.run == run) & (stages.c.name == name)))
-        connection.execute(insert(stages).values(run=run, name=name, state="started", versions={}, result={}, started_at=now()))
+        before = connection.execute(select(stages.c.versions, stages.c.earlier).where(same)).first()
+        earlier = [] if before is None else [*before.earlier, before.versions]
+        connection.execute(stages.delete().where(same))
+        connection.execute(
+            insert(stages).values(run=run, name=name, state="started", versions={}, earlier=earlier, result={}, started_at=now())
+        )
 
 
 def finish_stage(engine: Engine, run: str, name: str, versions: Mapping[str, list[int]], result: Mapping[str, object]) -> None:
@@ -185,8 +190,14 @@ def stage_runs(engine: Engine, run: str) -> list[StageRun]:
 def writers(engine: Engine) -> dict[tuple[str, int], tuple[str, str]]:
     """Who wrote a version: (table, version) → (run, stage). MERGE can't carry a stamp, so this is kept here."""
     with engine.connect() as connection:
-        rows = connection.execute(select(stages.c.run, stages.c.name, stages.c.versions)).all()
-    return {(table, version): (row.run, row.name) for row in rows for table, versions in row.versions.items() for version in versions}
+        rows = connection.execute(select(stages.c.run, stages.c.name, stages.c.versions, stages.c.earlier)).all()
+    return {
+        (table, version): (row.run, row.name)
+        for row in rows
+        for attempt in (*row.earlier, row.versions)
+        for table, versions in attempt.items()
+        for version in versions
+    }
 
 
 @dataclass(frozen=True)

@@ -127,7 +127,7 @@ def leaderless(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Le
     with stage(settings, "predictions") as lake:
         batch.predict(lake)
         report = batch.predict(lake)
-        lake.publish()
+        lake.publish(after=())
     return Leaderless(settings, report)
 
 

@@ -107,7 +107,7 @@ def refined(shop: Shop, look: Callable[[StageLake], Found]) -> Found:
                     build(stage)
                     if name == "gold":
                         found = look(stage)
-                        stage.publish()
+                        stage.publish(after=())
                     stage.finish()
         finally:
             runs.end(shop.lake.ops, run.id)

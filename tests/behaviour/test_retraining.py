@@ -12,7 +12,7 @@ from lakehouse.models.bundle import read_bundle
 from lakehouse.models.recommendations import RecommendationsModel
 from lakehouse.privacy.secrets import verify_key
 from lakehouse.registry import aliases, batch, tracking, training
-from lakehouse.registry.loading import Registry
+from lakehouse.registry.loading import Registry, open_registered
 from lakehouse.registry.recipes import Recipe, recipe
 from lakehouse.registry.recipes import Trained as TrainedModel
 from lakehouse.registry.training import TrainingReport
@@ -200,7 +200,7 @@ def test_a_champion_that_was_trained_after_a_move_is_found_and_verified(moved: M
     found = Registry(moved.settings).by_alias("recommendations", "champion")
     assert found is not None and found.version == moved.version
     with Lake(moved.settings) as lake:
-        assert isinstance(training.open_model(lake, found).model, RecommendationsModel)
+        assert isinstance(open_registered(lake.settings, found).model, RecommendationsModel)
 
 
 def test_the_champion_before_is_kept_as_previous(moved: Moved) -> None:

@@ -105,7 +105,7 @@ def test_a_back_test_reads_the_rows_published_up_to_its_moment_and_publishes_not
         with StageLake(shop.lake.settings, "features", run.id) as stage:
             assert set(build.build(stage).written.values()) == {0}
             assert store.historical(stage, "demand_v1", asked)["units_4w"].tolist() == [17.0]
-            assert stage.publish() is None
+            assert stage.publish(after=()) is None
             stage.finish()
     assert shop.lake.snapshots() == snapshots
     assert {name: shop.lake.head(name) for name in shop.lake.catalog} == heads

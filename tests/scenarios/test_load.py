@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lakehouse.errors import InputError, UnknownName
+from lakehouse.errors import InputError, UnknownName, VaultError
 from lakehouse.ingest import load
 from lakehouse.tables import Lake
 
@@ -76,6 +76,16 @@ def test_a_file_that_is_wrong_as_a_whole_changes_nothing(lake: Lake, tmp_path: P
     for path, found in ((empty, "empty"), (half, "not a whole Parquet file"), (other, "product_code"), (tmp_path / "none.csv", "no file")):
         with pytest.raises(InputError, match=found):
             load(lake, path, "canonical")
+    assert lake.head("bronze.sales") == before
+
+
+def test_a_lost_vault_is_named_before_anybody_gets_a_second_key(lake: Lake, tmp_path: Path) -> None:
+    load(lake, written(tmp_path, "a.csv", "1,A,thing,2,2011-01-03T10:00:00,2.50,17850,France"), "canonical")
+    before = lake.head("bronze.sales")
+    for part in lake.home.glob("vault.db*"):
+        part.unlink()
+    with pytest.raises(VaultError, match="knows nobody: it was lost"):
+        load(lake, written(tmp_path, "b.csv", "2,A,thing,2,2011-01-04T10:00:00,2.50,17850,France"), "canonical")
     assert lake.head("bronze.sales") == before
 
 

@@ -104,6 +104,12 @@ def test_a_sale_that_lands_late_is_found_by_a_cancellation_that_was_there_before
     assert rows(shop.lake, "silver.cancellations", "sold_quantity", "match") == [(Decimal(4), "larger quantity")]
 
 
+def test_spaces_of_any_kind_within_a_description_are_one_plain_one(shop: Shop) -> None:
+    shop.land(Line("A", MONDAY, description="RED\u00a0\u2003 CUP\tOF TIN"))
+    shop.refine()
+    assert rows(shop.lake, "silver.sales", "description") == [("RED CUP OF TIN",)]
+
+
 def test_codes_are_upper_case_and_inner_spaces_single(shop: Shop) -> None:
     shop.land(Line("85123a", MONDAY, description="white  hanging   heart"))
     shop.refine()

@@ -65,7 +65,7 @@ def test_an_unfinished_run_is_resumed_when_nothing_has_changed_and_its_stage_sta
         with StageLake(shop.lake.settings, "silver", run.id) as stage:
             assert stage.read("silver.sales").count() == 0
             assert silver.build(stage).written == 1
-            stage.publish()
+            stage.publish(after=())
             stage.finish()
     assert products(shop.lake) == ["A"]
 
@@ -97,7 +97,7 @@ def test_what_lands_after_a_run_has_published_is_the_next_runs_and_stages_by_nam
         first = opening.begin_or_resume(shop.lake, "2011-01-05", held.token)
         with StageLake(shop.lake.settings, "silver", first.id) as stage:
             silver.build(stage)
-            stage.publish()
+            stage.publish(after=())
             stage.finish()
     shop.land(Line("B", TUESDAY))
     with shop.lake.lease("by name") as held:
@@ -115,13 +115,38 @@ def test_other_settings_begin_a_new_run_by_name_too(shop: Shop, change: dict[str
         assert opening.begin_or_resume(other, None, held.token, continue_open=True).id != first.id
 
 
+def test_what_the_gate_has_not_judged_in_this_run_is_not_published(shop: Shop) -> None:
+    shop.land(Line("A", MONDAY))
+    with shop.run("2011-01-05") as run:
+        for name in ("silver", "gold", "features"):
+            with StageLake(shop.lake.settings, name, run.id) as stage:
+                if name == "features":
+                    with pytest.raises(StateError, match="has not done quality"):
+                        stage.publish()
+                stage.finish()
+    assert shop.lake.snapshot() is None
+
+
+def test_a_stage_that_runs_again_after_it_was_published_is_still_known_to_have_written_what_was(shop: Shop) -> None:
+    shop.land(Line("A", MONDAY))
+    with shop.run("2011-01-05") as run:
+        for _ in range(2):
+            with StageLake(shop.lake.settings, "silver", run.id) as stage:
+                silver.build(stage)
+                stage.publish(after=())
+                stage.finish()
+    first = shop.lake.snapshots()[0].versions["silver.sales"]
+    version = next(one for one in shop.lake.history("silver.sales") if one.version == first)
+    assert (version.run, version.stage) == (run.id, "silver")
+
+
 def test_a_lost_lease_can_not_publish(shop: Shop) -> None:
     shop.land(Line("A", MONDAY))
     with shop.lake.lease("first") as held:
         run = opening.begin_or_resume(shop.lake, "2011-01-05", held.token)
         stage = StageLake(shop.lake.settings, "silver", run.id)
     with shop.lake.lease("another"), pytest.raises(LeaseHeld, match="was lost"):
-        stage.publish()
+        stage.publish(after=())
     stage.close()
     assert shop.lake.snapshot() is None
 
@@ -168,10 +193,10 @@ def test_left_out_the_day_of_a_run_is_the_one_after_the_newest_line_and_never_go
         assert (run.as_of, run.moment) == (datetime(2011, 1, 6), datetime(2011, 1, 3))
         with StageLake(shop.lake.settings, "silver", run.id) as stage:
             silver.build(stage)
-            stage.publish()
+            stage.publish(after=())
             stage.finish()
     with shop.run(as_of="2011-02-01"), StageLake(shop.lake.settings, "gold", runs.newest(shop.lake.ops)[0].id) as stage:
-        stage.publish()
+        stage.publish(after=())
         stage.finish()
     with shop.run() as run:
         assert run.as_of == datetime(2011, 2, 1)
@@ -185,7 +210,7 @@ def test_a_day_before_the_newest_snapshots_moment_is_a_back_test_that_writes_no_
         with StageLake(shop.lake.settings, "silver", run.id) as stage:
             with pytest.raises(StateError, match="looks back"):
                 stage.writer.delete("silver.sales", stage.read("silver.sales").select("line_id"))
-            assert stage.publish() is None
+            assert stage.publish(after=()) is None
     assert products(shop.lake) == ["A", "B"]
 
 

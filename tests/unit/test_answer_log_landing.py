@@ -76,7 +76,7 @@ def test_a_segment_that_lands_twice_is_there_once(lake: Lake) -> None:
         before = lake.head("bronze.answers")
         assert answers.land_answers(lake) == 3
     assert landed(lake) == ["r1", "r2", "r3"]
-    assert lake.head("bronze.answers") == before + 2
+    assert lake.head("bronze.answers") == before + 1, "what waits lands in one commit"
 
 
 @pytest.mark.timeout(120)
@@ -84,7 +84,7 @@ def test_damaged_lines_are_left_out_and_their_file_is_kept_for_a_person(lake: La
     path = closed_segment(lake, "r1", "r2", "r3")
     path.write_bytes(path.read_bytes().replace(b'"r2"', b'"r9"'))
     with lake.lease("answers"):
-        assert answers.land_segment(lake, path) == answers.Landed(path.stem.split("-")[1], answers=2, damaged=1)
+        assert answers.land_answers(lake) == 2
     assert landed(lake) == ["r1", "r3"]
     assert (path.parent / "damaged" / path.name).exists()
     assert "1 of its lines are left out, 2 landed" in caplog.text
