@@ -76,6 +76,14 @@ class Shop:
                 stage.finish()
         return made, refined
 
+    def clean(self, as_of: str | None = None) -> SilverReport:
+        """Silver alone, and its publication: for what gold has no part in, at half the time."""
+        with self.run(as_of) as run, StageLake(self.lake.settings, "silver", run.id) as stage:
+            made = silver.build(stage)
+            stage.publish(after=())
+            stage.finish()
+        return made
+
     @staticmethod
     def _row(digest: str, number: int, line: Line, moment: str | None) -> tuple[object, ...]:
         sold = datetime.fromisoformat(line.sold_at)

@@ -60,7 +60,7 @@ def _planted(example: Path) -> str:
     place = {name: number for number, name in enumerate(columns)}
     bought = [cells for cells in (line.split(",") for line in lines[::4]) if len(cells) == len(columns) and cells[place["quantity"]] == "1"]
     told = []
-    for month in range(1, 17):
+    for month in range(1, 16):
         for number, cells in enumerate(bought[:3]):
             sold = f"{2023 + month // 12}-{1 + month % 12:02d}-{10 + number}T10:00:00"
             own = {"invoice": f"99{month:02d}", "sold_at": sold, "customer": PLANTED}

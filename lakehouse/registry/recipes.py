@@ -31,7 +31,7 @@ class Trained:
 
 @dataclass(frozen=True)
 class Recipe:
-    """`train`: on what the lake reads, beside the champion so far; raises `NotEnoughData`. `ask`: every entity's features at a moment."""
+    """`train`: on what the lake reads, after the version approved before; raises `NotEnoughData`. `ask`: every entity's features at a moment."""
 
     service: str
     train: Callable[[Lake, Bundle | None], Trained]
@@ -53,7 +53,7 @@ def _demand() -> Recipe:
     from lakehouse.models import demand_frame
     from lakehouse.models.demand_training import DemandParameters, DemandTrainer
 
-    def train(lake: Lake, champion: Bundle | None) -> Trained:
+    def train(lake: Lake, before: Bundle | None) -> Trained:
         trainer, frame = DemandTrainer(DemandParameters.of(lake.settings.models)), demand_frame.training_frame(lake)
         return Trained(trainer.fit(frame), trainer.evaluate(frame), trainer.golden(frame), trainer.parameters)
 
@@ -65,11 +65,11 @@ def _segments() -> Recipe:
     from lakehouse.models.segments import SegmentsModel
     from lakehouse.models.segments_training import SegmentsParameters, SegmentsTrainer
 
-    def train(lake: Lake, champion: Bundle | None) -> Trained:
-        previous = champion.model if champion is not None and isinstance(champion.model, SegmentsModel) else None
+    def train(lake: Lake, before: Bundle | None) -> Trained:
+        previous = before.model if before is not None and isinstance(before.model, SegmentsModel) else None
         trainer, frame = SegmentsTrainer(SegmentsParameters.of(lake.settings.models), previous), segments_frame.training_frame(lake)
         # Names are handed on, so training again needs the model that they came from.
-        parameters = trainer.parameters | {"names_from": None if champion is None else champion.digest}
+        parameters = trainer.parameters | {"names_from": None if before is None else before.digest}
         return Trained(trainer.fit(frame), trainer.evaluate(frame), trainer.golden(frame), parameters)
 
     return Recipe(segments_frame.SERVICE, train, segments_frame.asking_frame)
@@ -79,7 +79,7 @@ def _recommendations() -> Recipe:
     from lakehouse.models import recommendations_frame
     from lakehouse.models.recommendations_training import RecommendationsParameters, RecommendationsTrainer
 
-    def train(lake: Lake, champion: Bundle | None) -> Trained:
+    def train(lake: Lake, before: Bundle | None) -> Trained:
         trainer = RecommendationsTrainer(RecommendationsParameters.of(lake.settings.models))
         frame = recommendations_frame.training_frame(lake)
         return Trained(trainer.fit(frame), trainer.evaluate(frame), trainer.golden(frame), trainer.parameters)

@@ -87,9 +87,8 @@ def train(lake: Lake, name: str, force: bool = False) -> TrainingReport:
     if not due.due and not force and not lake.run.back_test:
         return TrainingReport(name, False, due.reason, champion=_promote_left_over(lake, name))
     began, made = time.monotonic(), recipe(name)
-    before = None if lake.run.back_test else champion(lake, name)
     try:
-        trained = made.train(lake, before)
+        trained = made.train(lake, _predecessor(lake, name))
     except NotEnoughData as error:
         return TrainingReport(name, False, str(error))
     decision = decide(trained.evaluation)
@@ -114,6 +113,16 @@ def versions_read(lake: Lake) -> dict[str, int]:
         except NothingPublished:
             continue
     return found
+
+
+def _predecessor(lake: Lake, name: str) -> Bundle | None:
+    """The newest version that the gate approved at an earlier moment: the same whenever this moment is trained again."""
+    assert lake.run is not None
+    approved = [one for one in versions(lake.settings, name) if one.decision == APPROVED and one.moment and one.moment < lake.run.moment]
+    try:
+        return open_registered(lake.settings, max(approved, key=lambda one: (one.moment, int(one.version)))) if approved else None
+    except TamperedModel:
+        return None
 
 
 def champion(lake: Lake, name: str) -> Bundle | None:

@@ -27,7 +27,7 @@ def rows(lake: Lake, name: str, *columns: str) -> list[tuple[object, ...]]:
 def test_a_line_that_stands_in_two_files_is_counted_once(shop: Shop) -> None:
     shop.land(Line("A", MONDAY), Line("B", MONDAY))
     shop.land(Line("B", MONDAY), Line("B", TUESDAY))
-    report, _ = shop.refine()
+    report = shop.clean()
     assert (report.lines, report.written, report.repeats) == (4, 3, 1)
     assert rows(shop.lake, "silver.sales", "product_code", "day") == [
         ("A", shop.lake.read("silver.sales").where("product_code = 'A'").toArrow().column("day")[0].as_py()),
@@ -48,9 +48,9 @@ def test_a_copy_that_lands_a_run_later_changes_nothing(shop: Shop) -> None:
 
 def test_of_two_lines_with_one_identity_the_first_known_stays_and_the_other_is_quarantined(shop: Shop) -> None:
     shop.land(Line("A", MONDAY, quantity="5", identity="one"), Line("Z", TUESDAY))
-    shop.refine()
+    shop.clean()
     shop.land(Line("A", MONDAY, quantity="7", identity="one"), moment="2011-01-03")
-    shop.refine()
+    shop.clean()
     assert rows(shop.lake, "silver.sales", "product_code", "quantity") == [("A", Decimal(5)), ("Z", Decimal(1))]
     assert rows(shop.lake, "quarantine.sales", "quantity", "reasons") == [(Decimal(7), ["conflicting_copy"])]
 
@@ -72,7 +72,7 @@ def test_a_line_goes_to_silver_or_to_quarantine_with_all_its_reasons(shop: Shop)
         Line("C", MONDAY, price="0"),
         Line("D", MONDAY, reasons=("bad_time",)),
     )
-    report, _ = shop.refine()
+    report = shop.clean()
     assert rows(shop.lake, "silver.sales", "product_code") == [("A",)]
     assert rows(shop.lake, "quarantine.sales", "product_code", "stage", "reasons") == [
         ("B", "silver", ["negative_quantity_needs_cancellation"]),
@@ -89,7 +89,7 @@ def test_a_cancellation_finds_the_sale_of_its_own_quantity_before_a_later_one(sh
         Line("A", WEDNESDAY, quantity="-3", invoice="C3"),
         Line("A", WEDNESDAY, quantity="-3", invoice="C4", customer="c2"),
     )
-    report, _ = shop.refine()
+    report = shop.clean()
     assert rows(shop.lake, "silver.cancellations", "sold_quantity", "match") == [(Decimal(3), "same quantity")]
     assert (report.cancelled, report.linked) == (2, 1)
 
@@ -97,22 +97,22 @@ def test_a_cancellation_finds_the_sale_of_its_own_quantity_before_a_later_one(sh
 def test_a_sale_that_lands_late_is_found_by_a_cancellation_that_was_there_before(shop: Shop) -> None:
     shop.land(Line("A", WEDNESDAY, quantity="-3", invoice="C3"))
     shop.land(Line("B", WEDNESDAY))
-    shop.refine()
+    shop.clean()
     assert rows(shop.lake, "silver.cancellations", "match") == []
     shop.land(Line("A", MONDAY, quantity="4"), moment="2011-01-03")
-    shop.refine()
+    shop.clean()
     assert rows(shop.lake, "silver.cancellations", "sold_quantity", "match") == [(Decimal(4), "larger quantity")]
 
 
 def test_spaces_of_any_kind_within_a_description_are_one_plain_one(shop: Shop) -> None:
     shop.land(Line("A", MONDAY, description="RED\u00a0\u2003 CUP\tOF TIN"))
-    shop.refine()
+    shop.clean()
     assert rows(shop.lake, "silver.sales", "description") == [("RED CUP OF TIN",)]
 
 
 def test_codes_are_upper_case_and_inner_spaces_single(shop: Shop) -> None:
     shop.land(Line("85123a", MONDAY, description="white  hanging   heart"))
-    shop.refine()
+    shop.clean()
     assert rows(shop.lake, "silver.sales", "product_code", "description") == [("85123A", "white hanging heart")]
 
 

@@ -39,7 +39,7 @@ def test_a_run_in_an_empty_lake_says_what_to_load(shop: Shop) -> None:
 
 def test_a_run_that_breaks_off_publishes_nothing_and_the_next_begins_from_the_snapshot(shop: Shop) -> None:
     shop.land(Line("A", MONDAY))
-    shop.refine()
+    shop.clean()
     before = shop.lake.digest("silver.sales", full=True)
     shop.land(Line("B", TUESDAY), moment="2011-01-03")
     with shop.lake.lease("breaks off") as held:
@@ -49,7 +49,7 @@ def test_a_run_that_breaks_off_publishes_nothing_and_the_next_begins_from_the_sn
     assert products(shop.lake) == ["A"]
     assert shop.lake.digest("silver.sales", full=True).digest == before.digest
     shop.land(Line("C", TUESDAY), moment="2011-01-03")
-    report, _ = shop.refine()
+    report = shop.clean()
     assert report.written == 2
     assert products(shop.lake) == ["A", "B", "C"]
 
@@ -165,9 +165,9 @@ def test_a_kernel_left_over_from_before_a_takeover_can_not_commit(shop: Shop) ->
 
 def test_the_lake_at_a_day_is_the_last_publication_up_to_it(shop: Shop) -> None:
     shop.land(Line("A", MONDAY))
-    shop.refine(as_of="2011-01-05")
+    shop.clean(as_of="2011-01-05")
     shop.land(Line("B", TUESDAY))
-    shop.refine(as_of="2011-01-12")
+    shop.clean(as_of="2011-01-12")
     assert products(shop.lake.at("2011-01-11")) == ["A"]
     assert products(shop.lake.at("2011-01-12")) == ["A", "B"]
     with pytest.raises(NothingPublished, match="first snapshot is of 2011-01-05"):
@@ -176,12 +176,12 @@ def test_the_lake_at_a_day_is_the_last_publication_up_to_it(shop: Shop) -> None:
 
 def test_a_day_of_the_past_and_today_are_compared_in_one_query_and_closing_the_one_leaves_the_other(shop: Shop) -> None:
     shop.land(Line("A", MONDAY))
-    shop.refine(as_of="2011-01-05")
+    shop.clean(as_of="2011-01-05")
     shop.land(Line("B", TUESDAY))
-    shop.refine(as_of="2011-01-12")
+    shop.clean(as_of="2011-01-12")
     today = Lake(shop.lake.settings)
     with today.at("2011-01-05") as then:
-        came = today.read("gold.products").join(then.read("gold.products"), "product_code", "left_anti")
+        came = today.read("silver.sales").join(then.read("silver.sales"), "product_code", "left_anti")
         assert [row.product_code for row in came.collect()] == ["B"]
     assert products(today) == ["A", "B"]
     today.close()
@@ -204,7 +204,7 @@ def test_left_out_the_day_of_a_run_is_the_one_after_the_newest_line_and_never_go
 
 def test_a_day_before_the_newest_snapshots_moment_is_a_back_test_that_writes_no_table(shop: Shop) -> None:
     shop.land(Line("A", MONDAY), Line("B", WEDNESDAY))
-    shop.refine(as_of="2011-01-20")
+    shop.clean(as_of="2011-01-20")
     with shop.run(as_of="2011-01-04") as run:
         assert run.back_test
         with StageLake(shop.lake.settings, "silver", run.id) as stage:
@@ -216,7 +216,7 @@ def test_a_day_before_the_newest_snapshots_moment_is_a_back_test_that_writes_no_
 
 def test_another_grid_than_the_first_snapshots_is_refused(shop: Shop) -> None:
     shop.land(Line("A", MONDAY))
-    shop.refine()
+    shop.clean()
     daily = settings_module.load(home=shop.lake.home, profile="test", overrides={"features": {"every": "day"}})
     other = Shop(Lake(daily, endpoint=shop.lake.endpoint))
     with pytest.raises(InputError, match="first snapshot fixed a grid of every week"), other.run():
@@ -226,14 +226,14 @@ def test_another_grid_than_the_first_snapshots_is_refused(shop: Shop) -> None:
 
 def test_history_names_the_run_and_the_stage_of_each_version(shop: Shop) -> None:
     shop.land(Line("A", MONDAY))
-    shop.refine()
+    shop.clean()
     newest = shop.lake.history("silver.sales")[0]
     assert (newest.run, newest.stage, newest.published) == (runs.newest(shop.lake.ops)[0].id, "silver", True)
 
 
 def test_bare_names_in_sql_read_the_snapshot_not_the_head(shop: Shop) -> None:
     shop.land(Line("A", MONDAY))
-    shop.refine()
+    shop.clean()
     shop.land(Line("B", TUESDAY), moment="2011-01-03")
     with shop.run() as run, StageLake(shop.lake.settings, "silver", run.id) as stage:
         silver.build(stage)
