@@ -134,13 +134,13 @@ def test_a_back_test_writes_into_its_run_folder_and_the_record_of_runs_alone(loo
 
 def test_a_model_that_is_worse_than_a_naive_answer_is_registered_refused_and_the_champion_stays(trained: Trained, tmp_path: Path) -> None:
     settings = trained.copy(tmp_path / "home")
-    # Ranked for a list of one, on 90 products, a customer's own favourite is hard to beat.
-    with stage(with_models(settings, recommendations={"k": 1}), "recommendations") as lake:
-        report = training.train(lake, "recommendations", force=True)
+    # One tree says little more than the mean of all products.
+    with stage(with_models(settings, demand={"rounds": 1}), "demand") as lake:
+        report = training.train(lake, "demand", force=True)
     assert (report.version, report.champion) == ("2", False)
-    assert [reason.rsplit(" ", 1)[-1] for reason in report.reasons] == ["own_purchases"]
+    assert {reason.rsplit(" ", 1)[-1] for reason in report.reasons} >= {"window_4w"}
     assert holders(settings) == CHAMPIONS
-    first, second = versions(settings, "recommendations")
+    first, second = versions(settings, "demand")
     assert (first.decision, second.decision, second.reasons) == ("approved", "refused", report.reasons)
 
 
