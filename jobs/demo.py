@@ -72,8 +72,9 @@ def _zeromargin(home: Path, *words: str) -> None:
 
 def _asked(lake: Lake) -> Asked:
     best = lake.sql(
-        "SELECT store, product_code FROM gold.daily_sales WHERE day > (SELECT max(day) FROM gold.daily_sales) - INTERVAL 60 DAYS "
-        "GROUP BY store, product_code ORDER BY sum(units) DESC, product_code LIMIT 1"
+        "SELECT store, product_code, sum(units) AS sold FROM gold.daily_sales "
+        "WHERE day > (SELECT max(day) FROM gold.daily_sales) - INTERVAL 60 DAYS "
+        "GROUP BY store, product_code ORDER BY sold DESC, product_code LIMIT 1"
     ).toArrow()
     customer = lake.sql("SELECT customer_key FROM gold.customers ORDER BY days DESC, customer_key LIMIT 1").toArrow()
     key = customer.column("customer_key")[0].as_py() if customer.num_rows else None
