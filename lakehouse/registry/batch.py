@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lakehouse.errors import RegistryAway
 from lakehouse.features import popular
 from lakehouse.features.popular import PopularProduct
 from lakehouse.models.bundle import Answering
@@ -14,7 +15,7 @@ from lakehouse.models.items import History, popularity_of
 from lakehouse.models.recommendations import POPULAR_NOW, RecommendationsModel, histories
 from lakehouse.models.segments import SegmentsModel
 from lakehouse.registry import aliases
-from lakehouse.registry.loading import Registered, open_registered, versions
+from lakehouse.registry.loading import Registered, Registry, open_registered
 from lakehouse.registry.recipes import recipe
 from lakehouse.tables import Lake
 
@@ -86,7 +87,12 @@ def predict(lake: Lake) -> BatchReport:
 
 
 def _answerer(lake: Lake, name: str) -> Answerer:
-    found = next((one for one in versions(lake.settings, name) if aliases.CHAMPION in one.aliases), None)
+    try:
+        found = Registry(lake.settings).by_alias(name, aliases.CHAMPION)
+    except RegistryAway:
+        if (lake.home / "mlflow.db").exists():
+            raise
+        found = None
     return Answerer(found, None if found is None else open_registered(lake.settings, found).model)
 
 
