@@ -17,12 +17,14 @@ from lakehouse.tables import Lake, StageLake
 from tests.shop import Line, Shop
 
 PRODUCTS, CUSTOMERS = build.TABLES
-_MADE: dict[tuple[str, str], Path] = {}
+_MADE: dict[tuple[str, str], tuple[Path, object]] = {}
 
 
 @dataclass
 class FeaturedShop(Shop):
     """Lines landed now are known from the newest snapshot's moment on, as the door says it."""
+
+    made: object = None  # what the function said that prepared it
 
     def land_now(self, *lines: Line) -> str:
         published = self.lake.snapshot()
@@ -54,12 +56,13 @@ def prepared(lake: Lake, factory: pytest.TempPathFactory, make: Callable[[Featur
     if key not in _MADE:
         first = Lake(lake.settings.model_copy(update={"home": factory.mktemp("made") / "home"}), endpoint=lake.endpoint)
         first.create_tables()
-        make(FeaturedShop(first))
+        said = make(FeaturedShop(first))
         first.close()
-        _MADE[key] = first.home
+        _MADE[key] = first.home, said
+    home, said = _MADE[key]
     shutil.rmtree(lake.home)
-    shutil.copytree(_MADE[key], lake.home)
-    return FeaturedShop(lake)
+    shutil.copytree(home, lake.home)
+    return FeaturedShop(lake, made=said)
 
 
 def rows(lake: Lake, name: str, columns: Sequence[str]) -> list[tuple[object, ...]]:

@@ -47,7 +47,9 @@ def build(lake: StageLake) -> SilverReport:
     lake.writer.merge(QUARANTINE, quarantined)
     # A copy that took the place of another may have taken a sale or a return from the group that the other was in.
     cancelled = _link(lake, kept.unionByName(conflicts))
-    total, written, clashes = new.count(), kept.count(), conflicts.count()
+    # The other way round, a copy that was there already and lost its place is a conflict, but no line of these files.
+    clashes = conflicts.where(F.col("_file").isin(*sorted(files))).count()
+    total, written = new.count(), kept.count()
     reasons = quarantined.select(F.explode("reasons").alias("reason")).groupBy("reason").count().orderBy("reason").toArrow().to_pylist()
     return SilverReport(
         files=len(files),

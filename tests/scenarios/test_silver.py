@@ -1,12 +1,19 @@
-"""Silver: copies settled, lines quarantined, cancellations linked, whatever the order in which files land."""
+"""Silver: copies settled, lines quarantined, cancellations linked, whatever the order in which files land.
+
+What one run shows stands in one shop, and what a second run changes in another: each is made once per engine, since a run on Spark takes
+its seconds whatever the lines are.
+"""
 
 from __future__ import annotations
 
+from datetime import date, datetime
 from decimal import Decimal
 
 import pytest
 
+from lakehouse.medallion.silver import SilverReport
 from lakehouse.tables import Lake
+from tests.featured import FeaturedShop, opened, prepared
 from tests.shop import Line, Shop
 
 MONDAY = "2011-01-03T10:00:00"
@@ -14,126 +21,146 @@ TUESDAY = "2011-01-04T10:00:00"
 WEDNESDAY = "2011-01-05T10:00:00"
 
 
+FIRST_LANDING = (
+    Line("COPIED", MONDAY),
+    Line("FIRST", MONDAY, quantity="5", identity="published"),
+    Line("WORSE", MONDAY, quantity="5", identity="not yet of a moment", known_at=WEDNESDAY),
+    Line("LATE", WEDNESDAY, quantity="-3", invoice="C3"),
+    Line("B", TUESDAY),
+)
+SECOND_LANDING = (
+    Line("COPIED", MONDAY),
+    Line("FIRST", MONDAY, quantity="7", identity="published"),
+    Line("LATE", MONDAY, quantity="4"),
+)
+THIRD_LANDING = (Line("BETTER", TUESDAY, quantity="7", identity="not yet of a moment"),)
+
+
+def one_run(shop: Shop) -> SilverReport:
+    """Each case has products of its own."""
+    shop.land(Line("REPEATED", MONDAY), Line("B", MONDAY), Line("B", TUESDAY))
+    shop.land(
+        Line("REPEATED", MONDAY),
+        Line("NEGATIVE", MONDAY, quantity="-3"),
+        Line("FREE", MONDAY, price="0"),
+        Line("TIMELESS", MONDAY, reasons=("bad_time",)),
+        Line("RETURNED", MONDAY, quantity="3", invoice="1"),
+        Line("RETURNED", TUESDAY, quantity="10", invoice="2"),
+        Line("RETURNED", WEDNESDAY, quantity="-3", invoice="C3"),
+        Line("RETURNED", WEDNESDAY, quantity="-3", invoice="C4", customer="c2"),
+        Line("SPACED", MONDAY, description="RED\u00a0\u2003 CUP\tOF TIN"),
+        Line("85123a", MONDAY, description="white  hanging   heart"),
+    )
+    return shop.clean()
+
+
+def two_runs(shop: Shop) -> SilverReport:
+    """A copy, two conflicts and a sale that was cancelled before land after the first run is published."""
+    shop.land(*FIRST_LANDING)
+    shop.refine()
+    shop.land(*SECOND_LANDING, moment="2011-01-03")
+    shop.land(*THIRD_LANDING)
+    return shop.refine()[0]
+
+
 @pytest.fixture
-def shop(lake: Lake) -> Shop:
-    return Shop(lake)
+def once(lake: Lake, tmp_path_factory: pytest.TempPathFactory) -> FeaturedShop:
+    return prepared(lake, tmp_path_factory, one_run)
 
 
-def rows(lake: Lake, name: str, *columns: str) -> list[tuple[object, ...]]:
-    found = lake.read(name).select(*columns).toArrow().to_pylist()
-    return sorted((tuple(row[column] for column in columns) for row in found), key=repr)
+@pytest.fixture
+def twice(lake: Lake, tmp_path_factory: pytest.TempPathFactory) -> FeaturedShop:
+    return prepared(lake, tmp_path_factory, two_runs)
 
 
-def test_a_line_that_stands_in_two_files_is_counted_once(shop: Shop) -> None:
-    shop.land(Line("A", MONDAY), Line("B", MONDAY))
-    shop.land(Line("B", MONDAY), Line("B", TUESDAY))
-    report = shop.clean()
-    assert (report.lines, report.written, report.repeats) == (4, 3, 1)
-    assert rows(shop.lake, "silver.sales", "product_code", "day") == [
-        ("A", shop.lake.read("silver.sales").where("product_code = 'A'").toArrow().column("day")[0].as_py()),
-        *[("B", day) for day in sorted(shop.lake.read("silver.sales").where("product_code = 'B'").toArrow().column("day").to_pylist())],
+def rows(lake: Lake, name: str, *columns: str, of: tuple[str, ...] = ()) -> list[tuple[object, ...]]:
+    """The columns of a table's rows, of these products alone where some are named."""
+    found = lake.read(name).select("product_code", *columns).toArrow().to_pylist()
+    return sorted((tuple(row[column] for column in columns) for row in found if not of or row["product_code"] in of), key=repr)
+
+
+def day(text: str) -> date:
+    return datetime.fromisoformat(text).date()
+
+
+def test_a_line_that_stands_in_two_files_is_counted_once(once: FeaturedShop) -> None:
+    assert once.made == SilverReport(
+        files=2,
+        lines=13,
+        written=9,
+        repeats=1,
+        refused={"bad_time": 1, "negative_quantity_needs_cancellation": 1, "price_positive": 1},
+        cancelled=2,
+        linked=1,
+    )
+    assert rows(once.lake, "silver.sales", "product_code", "day", of=("REPEATED", "B")) == [
+        ("B", day(MONDAY)),
+        ("B", day(TUESDAY)),
+        ("REPEATED", day(MONDAY)),
     ]
 
 
-def test_a_copy_that_lands_a_run_later_changes_nothing(shop: Shop) -> None:
-    shop.land(Line("A", MONDAY), Line("B", TUESDAY))
-    shop.refine()
-    before = shop.lake.digest("silver.sales", full=True)
-    shop.land(Line("A", MONDAY), moment="2011-01-03")
-    report, refined = shop.refine()
-    assert (report.written, report.repeats) == (0, 1)
+def test_a_line_goes_to_silver_or_to_quarantine_with_all_its_reasons(once: FeaturedShop) -> None:
+    assert rows(once.lake, "silver.sales", "product_code", of=("NEGATIVE", "FREE", "TIMELESS")) == []
+    assert rows(once.lake, "quarantine.sales", "product_code", "stage", "reasons") == [
+        ("FREE", "silver", ["price_positive"]),
+        ("NEGATIVE", "silver", ["negative_quantity_needs_cancellation"]),
+        ("TIMELESS", "door", ["bad_time"]),
+    ]
+
+
+def test_a_cancellation_finds_the_sale_of_its_own_quantity_before_a_later_one(once: FeaturedShop) -> None:
+    assert rows(once.lake, "silver.cancellations", "sold_quantity", "match") == [(Decimal(3), "same quantity")]
+
+
+def test_spaces_of_any_kind_within_a_description_are_one_plain_one(once: FeaturedShop) -> None:
+    assert rows(once.lake, "silver.sales", "description", of=("SPACED",)) == [("RED CUP OF TIN",)]
+
+
+def test_codes_are_upper_case_and_inner_spaces_single(once: FeaturedShop) -> None:
+    assert rows(once.lake, "silver.sales", "description", of=("85123A",)) == [("white hanging heart",)]
+
+
+def test_a_copy_that_lands_a_run_later_changes_nothing(twice: FeaturedShop) -> None:
+    before = twice.lake.digest("silver.sales", full=True)
+    twice.land(Line("COPIED", MONDAY), Line("B", TUESDAY), moment="2011-01-03")
+    report, refined = twice.refine()
+    assert (report.written, report.repeats) == (0, 2)
     assert set(refined.touched.values()) == {0}
-    assert shop.lake.digest("silver.sales", full=True).digest == before.digest
+    assert twice.lake.digest("silver.sales", full=True).digest == before.digest
 
 
-def test_of_two_lines_with_one_identity_the_first_known_stays_and_the_other_is_quarantined(shop: Shop) -> None:
-    shop.land(Line("A", MONDAY, quantity="5", identity="one"), Line("Z", TUESDAY))
-    shop.clean()
-    shop.land(Line("A", MONDAY, quantity="7", identity="one"), moment="2011-01-03")
-    shop.clean()
-    assert rows(shop.lake, "silver.sales", "product_code", "quantity") == [("A", Decimal(5)), ("Z", Decimal(1))]
-    assert rows(shop.lake, "quarantine.sales", "quantity", "reasons") == [(Decimal(7), ["conflicting_copy"])]
+def test_what_was_published_is_not_written_again_where_a_copy_of_it_lands(twice: FeaturedShop) -> None:
+    assert isinstance(twice.made, SilverReport)
+    assert (twice.made.lines, twice.made.written, twice.made.repeats) == (4, 2, 1)
+    first = twice.lake.snapshots()[0].run
+    assert rows(twice.lake, "silver.sales", "product_code", "_run", of=("COPIED", "FIRST")) == [("COPIED", first), ("FIRST", first)]
+    assert rows(twice.lake, "gold.daily_sales", "product_code", "_run", of=("COPIED", "FIRST")) == [("COPIED", first), ("FIRST", first)]
 
 
-def test_a_better_known_copy_takes_the_place_of_an_unpublished_one_and_gold_follows(shop: Shop) -> None:
-    shop.land(Line("A", MONDAY, quantity="5", identity="one", known_at=WEDNESDAY), Line("B", TUESDAY))
-    shop.refine()
-    shop.land(Line("C", TUESDAY, quantity="7", identity="one"))
-    shop.refine()
-    assert rows(shop.lake, "silver.sales", "product_code") == [("B",), ("C",)]
-    assert rows(shop.lake, "gold.daily_sales", "product_code", "units") == [("B", Decimal(1)), ("C", Decimal(7))]
-    assert rows(shop.lake, "quarantine.sales", "product_code", "reasons") == [("A", ["conflicting_copy"])]
+def test_of_two_lines_with_one_identity_the_published_one_stays_and_the_other_is_quarantined(twice: FeaturedShop) -> None:
+    assert rows(twice.lake, "silver.sales", "quantity", of=("FIRST",)) == [(Decimal(5),)]
+    assert rows(twice.lake, "quarantine.sales", "quantity", "reasons", of=("FIRST",)) == [(Decimal(7), ["conflicting_copy"])]
 
 
-def test_a_line_goes_to_silver_or_to_quarantine_with_all_its_reasons(shop: Shop) -> None:
-    shop.land(
-        Line("A", MONDAY),
-        Line("B", MONDAY, quantity="-3"),
-        Line("C", MONDAY, price="0"),
-        Line("D", MONDAY, reasons=("bad_time",)),
-    )
-    report = shop.clean()
-    assert rows(shop.lake, "silver.sales", "product_code") == [("A",)]
-    assert rows(shop.lake, "quarantine.sales", "product_code", "stage", "reasons") == [
-        ("B", "silver", ["negative_quantity_needs_cancellation"]),
-        ("C", "silver", ["price_positive"]),
-        ("D", "door", ["bad_time"]),
-    ]
-    assert report.refused == {"bad_time": 1, "negative_quantity_needs_cancellation": 1, "price_positive": 1}
+def test_a_better_known_copy_takes_the_place_of_an_unpublished_one_and_gold_follows(twice: FeaturedShop) -> None:
+    assert rows(twice.lake, "silver.sales", "product_code", of=("WORSE", "BETTER")) == [("BETTER",)]
+    assert rows(twice.lake, "gold.daily_sales", "product_code", "units", of=("WORSE", "BETTER")) == [("BETTER", Decimal(7))]
+    assert rows(twice.lake, "quarantine.sales", "product_code", "reasons", of=("WORSE", "BETTER")) == [("WORSE", ["conflicting_copy"])]
 
 
-def test_a_cancellation_finds_the_sale_of_its_own_quantity_before_a_later_one(shop: Shop) -> None:
-    shop.land(
-        Line("A", MONDAY, quantity="3", invoice="1"),
-        Line("A", TUESDAY, quantity="10", invoice="2"),
-        Line("A", WEDNESDAY, quantity="-3", invoice="C3"),
-        Line("A", WEDNESDAY, quantity="-3", invoice="C4", customer="c2"),
-    )
-    report = shop.clean()
-    assert rows(shop.lake, "silver.cancellations", "sold_quantity", "match") == [(Decimal(3), "same quantity")]
-    assert (report.cancelled, report.linked) == (2, 1)
+def test_a_sale_that_lands_late_is_found_by_a_cancellation_that_was_there_before(twice: FeaturedShop) -> None:
+    first = twice.lake.snapshots()[0].versions["silver.cancellations"]
+    assert twice.lake.read("silver.cancellations", version=first).count() == 0
+    assert rows(twice.lake, "silver.cancellations", "sold_quantity", "match") == [(Decimal(4), "larger quantity")]
 
 
-def test_a_sale_that_lands_late_is_found_by_a_cancellation_that_was_there_before(shop: Shop) -> None:
-    shop.land(Line("A", WEDNESDAY, quantity="-3", invoice="C3"))
-    shop.land(Line("B", WEDNESDAY))
-    shop.clean()
-    assert rows(shop.lake, "silver.cancellations", "match") == []
-    shop.land(Line("A", MONDAY, quantity="4"), moment="2011-01-03")
-    shop.clean()
-    assert rows(shop.lake, "silver.cancellations", "sold_quantity", "match") == [(Decimal(4), "larger quantity")]
-
-
-def test_spaces_of_any_kind_within_a_description_are_one_plain_one(shop: Shop) -> None:
-    shop.land(Line("A", MONDAY, description="RED\u00a0\u2003 CUP\tOF TIN"))
-    shop.clean()
-    assert rows(shop.lake, "silver.sales", "description") == [("RED CUP OF TIN",)]
-
-
-def test_codes_are_upper_case_and_inner_spaces_single(shop: Shop) -> None:
-    shop.land(Line("85123a", MONDAY, description="white  hanging   heart"))
-    shop.clean()
-    assert rows(shop.lake, "silver.sales", "product_code", "description") == [("85123A", "white hanging heart")]
-
-
-def test_files_in_another_order_give_the_same_content(shop: Shop) -> None:
-    lines = [Line("A", MONDAY), Line("B", TUESDAY, quantity="-1", invoice="C1"), Line("B", MONDAY), Line("B", MONDAY)]
-    shop.land(*lines[:2])
-    shop.refine(as_of="2011-01-10")
-    shop.land(*lines[2:])
-    shop.refine(as_of="2011-01-10")
-    first = {name: shop.lake.digest(name) for name, table in shop.lake.catalog.items() if table.layer in ("silver", "gold")}
-    other = Shop(_other_home(shop.lake))
-    other.land(*reversed(lines))
-    other.refine(as_of="2011-01-10")
-    assert {name: (other.lake.digest(name).rows, other.lake.digest(name).digest) for name in first} == {
-        name: (found.rows, found.digest) for name, found in first.items()
-    }
+def test_the_same_lines_in_one_file_and_in_another_order_give_the_same_content(twice: FeaturedShop) -> None:
+    other = opened(twice.lake, "other")
+    other.land(*reversed([*FIRST_LANDING, *SECOND_LANDING, *THIRD_LANDING]))
+    other.refine()
+    for name in (name for name, table in twice.lake.catalog.items() if table.layer in ("silver", "gold")):
+        found, expected = other.lake.digest(name), twice.lake.digest(name)
+        assert (found.rows, found.digest) == (expected.rows, expected.digest), name
+        assert found.rows > 0, name
     other.lake.close()
-
-
-def _other_home(lake: Lake) -> Lake:
-    settings = lake.settings.model_copy(update={"home": lake.home.with_name("other")})
-    found = Lake(settings, endpoint=lake.endpoint)
-    found.create_tables()
-    return found
