@@ -35,7 +35,7 @@ demo: install ## a shop's sales from files to served answers, in minutes; DATA=p
 	@DATA="$(DATA)" SOURCE="$(SOURCE)" $(BIN)/python -m jobs.demo --home $(HOME_DIR)
 
 test: install ## every test that this machine can run; what is skipped is named
-	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 check: install ## ruff, mypy, import-linter and the notebook contract
 	@$(BIN)/ruff check .

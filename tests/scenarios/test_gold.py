@@ -7,6 +7,8 @@ from decimal import Decimal
 
 import pytest
 
+from lakehouse.tables import Lake
+from tests.featured import FeaturedShop, prepared
 from tests.shop import Line, Shop
 
 LINES = [
@@ -28,12 +30,14 @@ def _plain(value: object) -> object:
     return float(value) if isinstance(value, Decimal) else value
 
 
+def refined(shop: Shop) -> None:
+    shop.land(*LINES)
+    shop.refine("2011-02-14")
+
+
 @pytest.fixture
-def shop(lake: object) -> Shop:
-    found = Shop(lake)  # type: ignore[arg-type]
-    found.land(*LINES)
-    found.refine("2011-02-14")
-    return found
+def shop(lake: Lake, tmp_path_factory: pytest.TempPathFactory) -> FeaturedShop:
+    return prepared(lake, tmp_path_factory, refined)
 
 
 def test_every_table_holds_what_the_lines_say(shop: Shop) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -11,14 +10,7 @@ from pyspark.sql import DataFrame
 
 from lakehouse.errors import CommitLost, InputError, StateError
 from lakehouse.tables import Lake, delta, pins
-
-STORES = "gold.stores"
-
-
-def stores(lake: Lake, **units: int) -> DataFrame:
-    rows = [(store, date(2011, 1, 3), date(2011, 1, 4), 1, Decimal(number), Decimal(number)) for store, number in units.items()]
-    names = "store string, first_sold date, last_sold date, products bigint, units decimal(18,3), revenue decimal(18,4)"
-    return lake.spark.createDataFrame(rows, names)
+from tests.shop import STORES, stores
 
 
 @pytest.fixture

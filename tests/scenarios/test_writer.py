@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import date
 from decimal import Decimal
 
 import pytest
-from pyspark.sql import DataFrame
 
 from lakehouse.errors import InputError, LeaseHeld, UnknownName
 from lakehouse.tables import Lake, catalog, delta
-
-STORES = "gold.stores"
-
-
-def stores(lake: Lake, **units: int) -> DataFrame:
-    rows = [(store, date(2011, 1, 3), date(2011, 1, 4), 1, Decimal(number), Decimal(number)) for store, number in units.items()]
-    names = "store string, first_sold date, last_sold date, products bigint, units decimal(18,3), revenue decimal(18,4)"
-    return lake.spark.createDataFrame(rows, names)
+from tests.shop import STORES, stores
 
 
 def units(lake: Lake, version: int | None = None) -> dict[str, int]:
