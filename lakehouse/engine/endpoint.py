@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import psutil
+
 from lakehouse.engine import commands
 from lakehouse.errors import EndpointDown
 from lakehouse.settings import Settings
@@ -114,10 +116,18 @@ def _free_port() -> int:
 def _listens(port: int, process: subprocess.Popen[bytes], timeout_s: float) -> bool:
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline and process.poll() is None:
-        with contextlib.suppress(OSError):
-            socket.create_connection(("127.0.0.1", port), 0.2).close()
-            # The one that listens may be somebody else's, and ours about to end because of it.
-            time.sleep(0.05)
-            return process.poll() is None
+        # Whoever answers there may be somebody else, who took the port first: ours ends because of it, but only when it comes to bind it.
+        if port in _ports_of(process.pid):
+            return True
         time.sleep(0.05)
     return False
+
+
+def _ports_of(pid: int) -> set[int]:
+    """Where the process and those that it started listen."""
+    found: set[int] = set()
+    with contextlib.suppress(psutil.Error):
+        me = psutil.Process(pid)
+        for one in (me, *me.children(recursive=True)):
+            found |= {link.laddr.port for link in one.net_connections("tcp") if link.status == psutil.CONN_LISTEN}
+    return found

@@ -25,7 +25,7 @@ import pyarrow.compute as pc
 
 from lakehouse.ingest import amounts, times
 from lakehouse.ingest.amounts import MONEY_SCALE, QUANTITY_SCALE, Scaled
-from lakehouse.ingest.readers import RawBatch
+from lakehouse.ingest.raw import RawBatch
 from lakehouse.ingest.sources import TEXTS, Cancellation, Format, Products, Source
 from lakehouse.ingest.times import Ints, Mask, Parsed
 from lakehouse.privacy.numbers import DamagedNumber, canonical

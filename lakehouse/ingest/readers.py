@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import BinaryIO
 
 import numpy as np
@@ -19,8 +18,10 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from lakehouse.errors import InputError
+from lakehouse.ingest import sheets
 from lakehouse.ingest.columns import match_columns, no_lines
 from lakehouse.ingest.lines import MAX_LINE, UNREADABLE, Ints, Splitter
+from lakehouse.ingest.raw import RawBatch
 from lakehouse.ingest.sources import TEXTS, Format, Source
 from lakehouse.privacy.numbers import EXACT_FLOAT
 
@@ -35,24 +36,12 @@ _SIGNATURES = {
 }
 
 
-@dataclass(frozen=True)
-class RawBatch:
-    """Lines as read: `numbers` (the first data line is 1) and `columns` (ours: values) of the lines that could be read, and for the
-    others (`refused`) their number and the reason."""
-
-    numbers: Ints
-    columns: Mapping[str, pa.Array]
-    refused: tuple[tuple[int, str], ...]
-
-
 def format_of(ending: str, source: Source, file: str) -> Format:
     """The format of files with that ending. Raises `InputError` for one that the source does not have."""
     found = source.formats.get(ending)
     if found is None:
         endings = ", ".join(f".{known}" for known in sorted(source.formats))
         raise InputError(f'{file} ends in ".{ending}", which source "{source.name}" does not read. Endings: {endings}')
-    if found.kind == "xlsx":
-        raise InputError(f"{file} is a sheet. Sheets need openpyxl, which is not installed here: save it as CSV (UTF-8) and load that")
     return found
 
 
@@ -64,6 +53,8 @@ def read(file: BinaryIO, name: str, source: Source, form: Format, batch_rows: in
     file.seek(0)
     if form.kind == "parquet":
         yield from _parquet(file, name, source, form, batch_rows)
+    elif form.kind == "xlsx":
+        yield from sheets.read(file, name, source, form, batch_rows)
     else:
         yield from _delimited(file, name, source, form, batch_rows)
 

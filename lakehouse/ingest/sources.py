@@ -32,6 +32,7 @@ class Format(Section):
     decimal: Literal[".", ","] = "."
     thousands: str | None = Field(default=None, pattern=r"^[^0-9+\-]$")
     header: tuple[str, ...] | None = None
+    sheets: tuple[str, ...] | None = None
 
     @field_validator("encoding", mode="before")
     @classmethod

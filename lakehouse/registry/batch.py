@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lakehouse.errors import RegistryAway
 from lakehouse.features import popular
 from lakehouse.features.popular import PopularProduct
 from lakehouse.models.bundle import Answering
@@ -87,12 +86,8 @@ def predict(lake: Lake) -> BatchReport:
 
 
 def _answerer(lake: Lake, name: str) -> Answerer:
-    try:
-        found = Registry(lake.settings).by_alias(name, aliases.CHAMPION)
-    except RegistryAway:
-        if (lake.home / "mlflow.db").exists():
-            raise
-        found = None
+    registry = Registry(lake.settings)
+    found = registry.by_alias(name, aliases.CHAMPION) if registry.is_there else None
     return Answerer(found, None if found is None else open_registered(lake.settings, found).model)
 
 

@@ -62,6 +62,11 @@ class Registry:
         # No pool: a database that was put away and back is found again at the next look.
         self._engine = create_engine(url, poolclass=NullPool, connect_args=options)
 
+    @property
+    def is_there(self) -> bool:
+        """False before anything was registered in this home. That a server holds none is found out by asking it."""
+        return self._file is None or self._file.exists()
+
     def by_alias(self, name: str, alias: str) -> Registered | None:
         """The version of a model that has the alias; None where nobody has. Raises `RegistryAway`, `TamperedModel`."""
         with self._connect() as connection:
@@ -89,7 +94,7 @@ class Registry:
 
     @contextmanager
     def _connect(self) -> Iterator[Connection]:
-        if self._file is not None and not self._file.exists():
+        if not self.is_there:
             raise RegistryAway(f"there is no model registry at {self._file}. Train models first: zeromargin run")
         try:
             with self._engine.connect() as connection:
@@ -110,12 +115,8 @@ def open_registered(settings: Settings, registered: Registered) -> Bundle:
 
 def versions(settings: Settings, name: str | None = None) -> list[Registered]:
     """Every registered version of a home, of one model or of all; none where nothing was registered yet."""
-    try:
-        return Registry(settings).versions(name)
-    except RegistryAway:
-        if (settings.home / "mlflow.db").exists():
-            raise
-        return []
+    registry = Registry(settings)
+    return registry.versions(name) if registry.is_there else []
 
 
 def _read(connection: Connection, artifacts: Path, name: str | None = None, version: int | None = None) -> Iterable[Registered]:

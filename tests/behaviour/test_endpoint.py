@@ -12,8 +12,10 @@ import psutil
 import pytest
 
 from lakehouse.engine import attach, connect, explain, start
+from lakehouse.engine import endpoint as endpoint_module
 from lakehouse.errors import EndpointDown, StateError
 from lakehouse.settings import Settings
+from tests.conftest import can_run_spark, skip_or_fail
 
 STARTER = """
 import sys, time
@@ -64,6 +66,47 @@ def test_an_endpoint_killed_in_the_middle_is_named_within_seconds(settings: Sett
     assert isinstance(explain(caught.value), EndpointDown)
     session.stop()
     assert time.monotonic() - begun < 20
+
+
+@pytest.mark.parametrize("engine", ["sail", "spark"])
+def test_a_port_that_somebody_else_took_first_is_left_to_them(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: str
+) -> None:
+    if engine == "spark" and not can_run_spark():
+        skip_or_fail("Spark needs Java and the jars of deploy/spark (make jars)")
+    choose = endpoint_module._free_port
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        taken = other.getsockname()[1]
+        ports = iter([taken])
+        monkeypatch.setattr(endpoint_module, "_free_port", lambda: next(ports, None) or choose())
+        endpoint = start(settings.model_copy(update={"engine": engine}), tmp_path)
+        try:
+            assert endpoint.url != f"sc://127.0.0.1:{taken}"
+            session = connect(endpoint.url)
+            assert session.sql("SELECT 41 + 1 AS n").collect()[0].n == 42
+            session.stop()
+        finally:
+            endpoint.stop()
+
+
+def test_the_memory_of_the_settings_is_what_sail_keeps_to(settings: Settings, tmp_path: Path) -> None:
+    joined = "SELECT count(*) AS n FROM range(2000000) a JOIN range(2000000) b ON a.id = b.id"
+    for memory_gb, enough in ((0.02, False), (1.0, True)):
+        small = settings.model_copy(update={"endpoint": settings.endpoint.model_copy(update={"memory_gb": memory_gb})})
+        endpoint = start(small, tmp_path)
+        session = connect(endpoint.url)
+        try:
+            if enough:
+                assert session.sql(joined).collect()[0].n == 2_000_000
+            else:
+                with pytest.raises(Exception, match=".") as caught:
+                    session.sql(joined).collect()
+                assert "endpoint.memory_gb" in str(explain(caught.value))
+        finally:
+            session.stop()
+            endpoint.stop()
 
 
 def test_an_endpoint_that_does_not_come_up_shows_the_end_of_its_log(

@@ -13,7 +13,7 @@ from lakehouse.errors import TamperedModel
 from lakehouse.models.segments import SegmentsModel
 from lakehouse.registry import aliases, batch, tracking, training
 from lakehouse.registry.batch import BatchReport
-from lakehouse.registry.loading import Registry
+from lakehouse.registry.loading import DIGEST, Registry
 from lakehouse.settings import Settings
 from lakehouse.tables import Lake, catalog, delta
 from tests.retrained import MODELS, stage
@@ -184,4 +184,11 @@ def test_a_champion_that_was_tampered_with_answers_nothing_and_the_stage_says_so
     assert champion is not None
     (champion.folder / "mean.txt").write_bytes(b"another model")
     with stage(settings, "predictions") as lake, pytest.raises(TamperedModel, match=r"mean.txt has SHA-256"):
+        batch.predict(lake)
+
+
+def test_a_champion_that_somebody_registered_by_hand_answers_nothing_and_the_stage_says_so(trained: Trained, tmp_path: Path) -> None:
+    settings = trained.copy(tmp_path / "home")
+    tracking.connect(settings).delete_model_version_tag("demand", "1", DIGEST)
+    with stage(settings, "predictions") as lake, pytest.raises(TamperedModel, match="not registered by zeromargin"):
         batch.predict(lake)

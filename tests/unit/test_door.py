@@ -12,7 +12,7 @@ import pytest
 
 from lakehouse.ingest import door, sources
 from lakehouse.ingest.door import Judged, Limits
-from lakehouse.ingest.readers import RawBatch
+from lakehouse.ingest.raw import RawBatch
 
 LIMITS = Limits(oldest=datetime(1990, 1, 1), now=datetime(2012, 1, 1, 12), moment=datetime(2011, 6, 6))
 GOOD: Mapping[str, str | None] = {

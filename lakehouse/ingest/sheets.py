@@ -1,0 +1,178 @@
+"""Sheets (.xlsx): the rows of every sheet as lines, counted through from the first sheet to the last.
+
+Cells hold values, not texts, and a column may hold several kinds: codes that are numbers among codes that are not, times that were typed in as
+text among real ones. Codes become the text that people see. Lines whose time is text and lines whose time is one are batches of their own.
+"""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from datetime import date, datetime, time
+from typing import TYPE_CHECKING, BinaryIO
+from xml.etree.ElementTree import ParseError
+from zipfile import BadZipFile
+
+import numpy as np
+import pyarrow as pa
+from openpyxl.cell.cell import ERROR_CODES
+from openpyxl.reader.excel import ExcelReader
+from openpyxl.utils.exceptions import InvalidFileException
+
+from lakehouse.errors import InputError
+from lakehouse.ingest.columns import match_columns, no_lines
+from lakehouse.ingest.lines import RAGGED, UNREADABLE
+from lakehouse.ingest.raw import RawBatch
+from lakehouse.ingest.sources import Format, Source
+from lakehouse.privacy.numbers import EXACT_FLOAT
+
+if TYPE_CHECKING:
+    from openpyxl import Workbook
+
+Row = tuple[object, ...]
+Line = tuple[int, dict[str, object]]  # its number, and its values by our names
+
+_NUMBERS = ("quantity", "unit_price", "amount")
+# What the parsers below openpyxl raise for an archive or a document that is not whole.
+_DAMAGED = (BadZipFile, ParseError, KeyError, ValueError, TypeError, IndexError, EOFError, OSError, zlib.error)
+
+
+def read(file: BinaryIO, name: str, source: Source, form: Format, batch_rows: int) -> Iterator[RawBatch]:
+    """The lines of the workbook's sheets (`form.sheets`, by default all that have a cell). Raises `InputError` for a file that is no
+    workbook, a sheet that is missing, and one whose first row is not the source's columns."""
+    with closing(_opened(file, name)) as workbook:
+        titles, before = _titles(workbook, name, form), 0
+        for title in titles:
+            label = f'{name}, sheet "{title}"'
+            rows = _rows(workbook, title, label)
+            header = _header(rows)
+            if not header:
+                continue
+            try:
+                matched = match_columns(label, header, source)
+            except InputError as error:
+                hint = (
+                    ". If that sheet holds no sales, name those that do in sources.yml (formats, xlsx, sheets)" if len(titles) > 1 else ""
+                )
+                raise InputError(f"{error}{hint}") from None
+            places = {ours: header.index(theirs) for ours, theirs in matched.items()}
+            while block := list(itertools.islice(rows, batch_rows)):
+                yield from _batches(block, before, places, len(header), form)
+                before += len(block)
+        if not before:
+            raise no_lines(name)
+
+
+def _opened(file: BinaryIO, name: str) -> Workbook:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about styles and extensions, of which nothing is read
+            reader = ExcelReader(file, read_only=True, data_only=True, keep_links=False)
+            reader.read()
+    except (*_DAMAGED, InvalidFileException):
+        raise InputError(
+            f"{name} is not a whole workbook (.xlsx). Was it cut off, or is it another kind of file? Nothing was loaded"
+        ) from None
+    # openpyxl passes over a sheet that the workbook lists and the archive lacks.
+    lost = [sheet.name for sheet in reader.parser.sheets if sheet.name not in reader.wb.sheetnames]
+    if lost:
+        raise InputError(f'{name} is damaged: its sheet "{lost[0]}" is not in it. Nothing was loaded')
+    return reader.wb
+
+
+def _titles(workbook: Workbook, name: str, form: Format) -> list[str]:
+    found = [sheet.title for sheet in workbook.worksheets]
+    missing = [title for title in form.sheets or () if title not in found]
+    if missing:
+        listed = ", ".join(f'"{title}"' for title in found)
+        raise InputError(f'{name} has no sheet "{missing[0]}", which sources.yml names. Sheets found: {listed}. Nothing was loaded')
+    return list(form.sheets or found)
+
+
+def _rows(workbook: Workbook, title: str, label: str) -> Iterator[Row]:
+    sheet = workbook[title]
+    sheet.reset_dimensions()  # what the file says about its size may be wrong
+    rows = sheet.iter_rows(values_only=True)
+    while True:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                row = next(rows, None)
+        except _DAMAGED:
+            raise InputError(f"{label} is damaged: a part of it can't be read. Nothing was loaded") from None
+        if row is None:
+            return
+        yield row
+
+
+def _header(rows: Iterator[Row]) -> list[str]:
+    """The first row that has a cell, as names; none where the sheet is empty."""
+    first = next((cells for row in rows if (cells := _trimmed(row))), ())
+    return [(_text(cell) or "").strip() for cell in first]
+
+
+def _batches(block: Sequence[Row], before: int, places: Mapping[str, int], width: int, form: Format) -> Iterator[RawBatch]:
+    """The block's rows: those with a time in one batch, those with a text in its place in another. Blank rows count but are nothing."""
+    timed: list[Line] = []
+    others: list[Line] = []
+    refused: list[tuple[int, str]] = []
+    for number, row in enumerate(block, before + 1):
+        cells = _trimmed(row)
+        if not cells:
+            continue
+        line = {ours: cells[place] if place < len(cells) else None for ours, place in places.items()}
+        if len(cells) > width:
+            refused.append((number, RAGGED))
+        elif any(isinstance(value, str) and value in ERROR_CODES for value in line.values()):
+            refused.append((number, UNREADABLE))
+        else:
+            (timed if isinstance(line["sold_at"], date) else others).append((number, line))
+    yield _batch(timed, tuple(refused), places, form)
+    if others:
+        yield _batch(others, (), places, form)
+
+
+def _batch(lines: Sequence[Line], refused: tuple[tuple[int, str], ...], places: Iterable[str], form: Format) -> RawBatch:
+    numbers = np.array([number for number, _ in lines], dtype=np.int64)
+    return RawBatch(numbers, {ours: _array(ours, [line[ours] for _, line in lines], form) for ours in places}, refused)
+
+
+def _array(ours: str, values: Sequence[object], form: Format) -> pa.Array:
+    if ours == "sold_at" and any(isinstance(value, date) for value in values):
+        moments = [datetime.combine(value, time()) if type(value) is date else value for value in values]
+        return pa.array(moments, pa.timestamp("us"))
+    if ours == "promotion" and all(value is None or isinstance(value, bool) for value in values):
+        return pa.array(values, pa.bool_())
+    if ours in _NUMBERS:
+        if all(value is None or _is_number(value) for value in values):
+            return pa.array(values, pa.float64())
+        # Texts among numbers are read as the source writes its numbers, so numbers among texts are written so.
+        values = [str(value).replace(".", form.decimal) if _is_number(value) else value for value in values]
+    return pa.array([_text(value) for value in values], pa.string())
+
+
+def _text(value: object) -> str | None:
+    """A cell as the text that people see in it: 17850 for 17850.0. A number with more digits than a cell keeps stays in a float's form, in which
+    no customer is accepted."""
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float) and value.is_integer() and abs(value) <= EXACT_FLOAT:
+        return str(int(value))
+    return str(value)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _trimmed(row: Row) -> Row:
+    """Without the empty cells at its end."""
+    end = len(row)
+    while end and (row[end - 1] is None or row[end - 1] == ""):
+        end -= 1
+    return row[:end]
