@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from jobs import cli_show, cli_work
+from jobs import cli_keep, cli_show, cli_work
 from jobs.cli_session import INTERRUPTED, Session, reporting, say
 
 app = typer.Typer(
@@ -37,6 +37,14 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "history": cli_show.history,
     "digest": cli_show.digest,
     "models": cli_show.models,
+    "snapshots": cli_keep.snapshots,
+    "diff": cli_keep.diff,
+    "restore": cli_keep.restore,
+    "pin": cli_keep.pin,
+    "unpin": cli_keep.unpin,
+    "pins": cli_keep.pins,
+    "maintain": cli_keep.maintain,
+    "verify": cli_keep.verify,
     "serve": cli_work.serve,
 }
 

@@ -6,17 +6,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lakehouse.engine import explain
-from lakehouse.tables import catalog, delta, digests, pins, runs
+from lakehouse.tables import catalog, delta, diff, pins, runs
 from lakehouse.tables.lake import Lake
 from lakehouse.tables.listing import Listing
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
-
-    from lakehouse.tables.catalog import Table
 
 BRONZE, SALES, DAYS = "bronze.sales", "silver.sales", "gold.daily_sales"
 
@@ -81,7 +80,8 @@ class Restated:
 
 @dataclass(frozen=True)
 class Checked:
-    """One version that somebody relies on. `whole`: it can be read, and has as many rows as the log says. `digest` is the full one."""
+    """One version that somebody relies on. `whole`: it can be read, has as many rows as the log says, and holds what it held when its digest
+    was first kept. `digest` is the full one."""
 
     table: str
     version: int
@@ -120,10 +120,10 @@ def changes(then: Lake, now: Lake) -> Listing[Change]:
         if before == after:
             continue
         table, path = catalog.table(name), then.path(name)
-        added, changed, gone = _differences(now.read(name, version=before), now.read(name, version=after), table)
+        differ = diff.counts(now.read(name, version=before), now.read(name, version=after), table)
         wrote = dict.fromkeys(writers[name, version][0] for version in range(before + 1, after + 1) if (name, version) in writers)
         sizes = delta.size(path, before).rows, delta.size(path, after).rows
-        found.append(Change(name, before, after, *sizes, added, changed, gone, tuple(wrote)))
+        found.append(Change(name, before, after, *sizes, differ.added, differ.changed, differ.removed, tuple(wrote)))
     return Listing(found, "nothing has changed since")
 
 
@@ -221,7 +221,10 @@ def relied_on(lake: Lake) -> dict[tuple[str, int], tuple[str, ...]]:
 
 
 def whole(lake: Lake, versions: Iterable[tuple[str, int]] | None = None) -> Listing[Checked]:
-    """Opens and reads every version that is relied on (or those given). Raises `EndpointDown` where the engine is what fails."""
+    """Opens and reads every version that is relied on (or those given); a digest that is not kept yet is kept from then on.
+
+    Raises `EndpointDown` where the engine is what fails.
+    """
     owners = relied_on(lake)
     wanted = owners if versions is None else {key: owners.get(key, ()) for key in versions}
     return Listing([_checked(lake, name, version, by) for (name, version), by in wanted.items()], "no version is relied on yet")
@@ -229,6 +232,11 @@ def whole(lake: Lake, versions: Iterable[tuple[str, int]] | None = None) -> List
 
 def _checked(lake: Lake, name: str, version: int, by: tuple[str, ...]) -> Checked:
     try:
+        missing = delta.missing_files(lake.path(name), version)
+        if missing:
+            return Checked(
+                name, version, False, None, "", by, f"{len(missing)} of its data files are not there, such as {Path(missing[0]).name}"
+            )
         logged = delta.size(lake.path(name), version).rows
         found = lake.digest(name, version, full=True)
     except Exception as error:
@@ -236,19 +244,10 @@ def _checked(lake: Lake, name: str, version: int, by: tuple[str, ...]) -> Checke
         if meant is not None:
             raise meant from error
         return Checked(name, version, False, None, "", by, f"it can't be read: {str(error).strip().splitlines()[0][:200]}")
-    same = found.rows == logged
-    return Checked(name, version, same, found.rows, found.digest, by, "whole" if same else f"the log says {logged:,} rows")
-
-
-def _differences(before: DataFrame, after: DataFrame, table: Table) -> tuple[int, int, int]:
-    """How many keys are new, have other values, are gone."""
-    from pyspark.sql import functions as F
-
-    hashed = digests.row_hash(table)
-    was, now = (frame.select(*table.key, hashed.alias(name)) for frame, name in ((before, "was"), (after, "now")))
-    kinds = {"added": "was IS NULL", "changed": "was <> now", "gone": "now IS NULL"}
-    counted = was.join(now, list(table.key), "full_outer").agg(
-        *(F.sum(F.expr(f"CASE WHEN {when} THEN 1 ELSE 0 END")).alias(kind) for kind, when in kinds.items())
+    if found.rows != logged:
+        return Checked(name, version, False, found.rows, found.digest, by, f"it has {found.rows:,} rows, the log says {logged:,}")
+    kept = pins.record(lake.ops, found)
+    same = kept.digest == found.digest
+    return Checked(
+        name, version, same, found.rows, found.digest, by, "whole" if same else f"its digest was {kept.digest[:12]}…, and is another"
     )
-    row = counted.toArrow().to_pylist()[0]
-    return row["added"] or 0, row["changed"] or 0, row["gone"] or 0

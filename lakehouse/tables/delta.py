@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
 
 from lakehouse.errors import StateError
 
@@ -14,6 +18,12 @@ if TYPE_CHECKING:
     from deltalake.schema import ArrayType, PrimitiveType
 
     from lakehouse.tables.catalog import Table
+
+
+# Where the file _last_checkpoint names a checkpoint, Sail reads no version before it that is not a checkpoint itself. So neither engine is to
+# write checkpoints as it goes; `checkpoint` writes them, and takes that file away, which Delta's protocol leaves to whoever writes.
+NEVER = "1000000000"  # versions
+HINT = "_last_checkpoint"
 
 
 @dataclass(frozen=True)
@@ -64,7 +74,7 @@ def create(path: str, table: Table, retention_days: int) -> None:
         "delta.deletedFileRetentionDuration": f"interval {retention_days} days",
         "delta.logRetentionDuration": f"interval {retention_days} days",
         "delta.enableDeletionVectors": "false",
-        "delta.checkpointInterval": "20",
+        "delta.checkpointInterval": NEVER,
     }
     made = DeltaTable.create(
         path,
@@ -139,6 +149,16 @@ def version_at(path: str, when: datetime) -> int:
     return found
 
 
+def missing_files(path: str, version: int | None = None) -> list[str]:
+    """Data files of a version that its log names and that are not there. Of a table that lies elsewhere than on a disk none is looked for."""
+    found = []
+    for uri in open_table(path, version).file_uris():
+        parts = urlsplit(uri)
+        if parts.scheme in ("", "file") and not Path(unquote(parts.path)).is_file():
+            found.append(uri)
+    return found
+
+
 def restore(path: str, version: int) -> int:
     """Makes the table what it was at `version`, as a new version, which is returned."""
     found = open_table(path)
@@ -151,6 +171,42 @@ def compact(path: str) -> int:
     """Small files into larger ones, as a new version if there was something to do. Rows stay what they are."""
     open_table(path).optimize.compact()
     return head(path)
+
+
+def small_files(path: str, below: int) -> int:
+    """The most live files of fewer than `below` bytes that one partition has."""
+    found = open_table(path)
+    actions = found.get_add_actions(flatten=True)
+    partitions = [actions.column(name).to_pylist() for name in actions.column_names if name.startswith("partition.")]
+    sizes = actions.column("size_bytes").to_pylist()
+    places = zip(*partitions, strict=True) if partitions else ((),) * len(sizes)
+    return max(Counter(place for place, size in zip(places, sizes, strict=True) if size < below).values(), default=0)
+
+
+def checkpoint(path: str) -> None:
+    """Writes the state of the newest version beside the log, so that whoever opens the table need not read all of it."""
+    open_table(path).create_checkpoint()
+    forget_hint(path)
+
+
+def forget_hint(path: str) -> None:
+    """Takes away the file that says which checkpoint is the newest, if somebody wrote one: with it Sail reads no version before that."""
+    (Path(path) / "_delta_log" / HINT).unlink(missing_ok=True)
+
+
+def since_checkpoint(path: str) -> int:
+    """Versions since the newest checkpoint; since the beginning where there is none."""
+    names = [file.name for file in (Path(path) / "_delta_log").glob("*.checkpoint*.parquet")]
+    return head(path) - max((int(name.partition(".")[0]) for name in names), default=0)
+
+
+def logged_files(path: str) -> set[str]:
+    """Every data file that a commit of the log has ever added, by its path within the table."""
+    found: set[str] = set()
+    for commit in (Path(path) / "_delta_log").glob("*.json"):
+        with commit.open(encoding="utf-8") as lines:
+            found |= {unquote(action["add"]["path"]) for action in map(json.loads, lines) if "add" in action}
+    return found
 
 
 def vacuum(path: str, keep: Iterable[int], dry_run: bool = False) -> list[str]:

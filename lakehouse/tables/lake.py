@@ -227,6 +227,11 @@ class Lake:
         newest = self.head(name)
         if not 0 <= version <= newest:
             raise StateError(f"{name} has no version {version}. Versions: 0 to {newest}. See: zeromargin history {name}")
+        if delta.missing_files(self.path(name), version):
+            raise StateError(
+                f"{name} version {version} can't be read any more: it was neither pinned nor of a kept snapshot when maintenance cleaned up, or"
+                " files of it were lost (zeromargin verify tells). Which are kept: zeromargin history " + name
+            )
         return version
 
     # ------------------------------------------------------------------ writing
@@ -234,13 +239,17 @@ class Lake:
     def create_tables(self) -> None:
         """Every table of the catalog, empty where it is not there yet."""
         for name, table in self.catalog.items():
+            delta.forget_hint(self.path(name))
             if not delta.exists(self.path(name)) or delta.head(self.path(name)) < delta.created_version(table):
                 delta.create(self.path(name), table, self.settings.snapshots.retention_days)
 
     @contextmanager
-    def lease(self, purpose: str) -> Iterator[Lease]:
-        """Holds the lake for writing. Raises `LeaseHeld` when somebody else has it."""
+    def lease(self, purpose: str, restoring: bool = False) -> Iterator[Lease]:
+        """Holds the lake for writing. Raises `LeaseHeld` when somebody else has it, `StateError` (unless `restoring`) while a restore that
+        was broken off waits to be finished."""
         with lease.hold(self.ops, purpose, self.settings.ops.lease_s, self.settings.ops.wait_s) as granted:
+            if not restoring:
+                snapshots.check_no_restore(self.ops)
             self._lease = granted
             try:
                 if self._owns_endpoint and self._endpoint is not None and self._endpoint.process is not None:
@@ -282,8 +291,11 @@ class Lake:
             lease.check(connection, token)
 
     def pin(self, table: str, version: int, owner: str, reason: str) -> None:
-        """Keeps a version from maintenance."""
-        pins.add(self.ops, table, self._checked(table, version), owner, reason)
+        """Keeps a version from maintenance, and its digest, to hold it to. Pinning it again changes nothing."""
+        number = self._checked(table, version)
+        pins.add(self.ops, table, number, owner, reason)
+        if (table, number) not in pins.recorded(self.ops):
+            pins.record(self.ops, self.digest(table, number, full=True))
 
 
 def _end_session(session: SparkSession) -> None:

@@ -97,6 +97,26 @@ pins = Table(
     UniqueConstraint("name", "version", "owner"),
 )
 
+digests = Table(  # what versions that are relied on held, to hold them to it
+    "digests",
+    META,
+    Column("name", String, primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("rows", Integer, nullable=False),
+    Column("digest", String, nullable=False),  # the full one
+    Column("recorded_at", DateTime, nullable=False),
+)
+
+restores = Table(
+    "restores",
+    META,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("snapshot", Integer, ForeignKey("snapshots.id"), nullable=False),
+    Column("bronze", Integer, nullable=False),  # version of bronze.sales that it began from
+    Column("started_at", DateTime, nullable=False),
+    Column("ended_at", DateTime),  # none: it was broken off, and is finished before anything else is written
+)
+
 leases = Table(
     "leases",
     META,

@@ -1,4 +1,4 @@
-"""A pin keeps one version of one table from maintenance, and says for whom and why."""
+"""A pin keeps one version of one table from maintenance, and says for whom and why. What it held is kept beside it as a digest."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Engine, delete, insert, select
 
-from lakehouse.tables.ops import pins
+from lakehouse.tables.digests import Digest
+from lakehouse.tables.ops import digests, pins
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,26 @@ def remove(engine: Engine, table: str, version: int, owner: str) -> bool:
     with engine.begin() as connection:
         same = (pins.c.name == table) & (pins.c.version == version) & (pins.c.owner == owner)
         return connection.execute(delete(pins).where(same)).rowcount > 0
+
+
+def record(engine: Engine, digest: Digest) -> Digest:
+    """Keeps the full digest of a version that is relied on, unless one is kept. Returns the one that is."""
+    same = (digests.c.name == digest.table) & (digests.c.version == digest.version)
+    with engine.begin() as connection:
+        kept = connection.execute(select(digests).where(same)).first()
+        if kept is not None:
+            return Digest(kept.name, kept.version, kept.rows, kept.digest)
+        now = datetime.now(UTC).replace(tzinfo=None)
+        facts = {"name": digest.table, "version": digest.version, "rows": digest.rows, "digest": digest.digest}
+        connection.execute(insert(digests).values(**facts, recorded_at=now))
+    return digest
+
+
+def recorded(engine: Engine) -> dict[tuple[str, int], Digest]:
+    """Every digest that is kept, by table and version."""
+    with engine.connect() as connection:
+        rows = connection.execute(select(digests)).all()
+    return {(row.name, row.version): Digest(row.name, row.version, row.rows, row.digest) for row in rows}
 
 
 def every(engine: Engine) -> list[Pin]:

@@ -6,11 +6,11 @@ import html
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection, Engine, insert, select
+from sqlalchemy import Connection, Engine, insert, select, update
 
-from lakehouse.errors import NothingPublished
+from lakehouse.errors import NothingPublished, StateError
 from lakehouse.tables.lease import check
-from lakehouse.tables.ops import snapshot_tables, snapshots
+from lakehouse.tables.ops import restores, runs, snapshot_tables, snapshots
 
 
 @dataclass(frozen=True)
@@ -55,19 +55,48 @@ def by_id(engine: Engine, number: int) -> Snapshot:
         return _with_versions(connection, number)
 
 
-def every(engine: Engine) -> list[Snapshot]:
-    """All that were not undone, the oldest first."""
+def every(engine: Engine, undone_too: bool = False) -> list[Snapshot]:
+    """All that were not undone (or all), the oldest first."""
     with engine.connect() as connection:
-        numbers = connection.execute(select(snapshots.c.id).where(~snapshots.c.undone).order_by(snapshots.c.id)).scalars()
+        query = select(snapshots.c.id).order_by(snapshots.c.id)
+        numbers = connection.execute(query if undone_too else query.where(~snapshots.c.undone)).scalars()
         return [_with_versions(connection, number) for number in numbers]
 
 
-def publish(engine: Engine, snapshot: Snapshot, token: str) -> Snapshot:
-    """Writes a snapshot in one transaction, in which the lease is checked. Returns it with the number that it got."""
+def begin_restore(engine: Engine, number: int, bronze: int, token: str) -> int:
+    """Notes that the lake goes back to a snapshot, from this version of bronze.sales. Returns the version that an attempt before this one,
+    broken off, had begun from."""
     with engine.begin() as connection:
         check(connection, token)
+        again = (restores.c.snapshot == number) & restores.c.ended_at.is_(None)
+        begun = connection.execute(select(restores.c.bronze).where(again)).scalar()
+        if begun is not None:
+            return int(begun)
+        connection.execute(insert(restores).values(snapshot=number, bronze=bronze, started_at=_now()))
+    return bronze
+
+
+def check_no_restore(engine: Engine) -> None:
+    """Raises `StateError` while a restore that was broken off waits to be finished: bronze may lack lines that are published."""
+    with engine.connect() as connection:
+        number = connection.execute(select(restores.c.snapshot).where(restores.c.ended_at.is_(None))).scalar()
+    if number is not None:
+        raise StateError(f"a restore of snapshot {number} was broken off. Finish it first: zeromargin restore {number}")
+
+
+def publish(engine: Engine, snapshot: Snapshot, token: str, restored: int | None = None) -> Snapshot:
+    """Writes a snapshot in one transaction, in which the lease is checked. Returns it with the number that it got.
+
+    `restored`: the snapshot that the lake went back to; those after it are undone, open runs are given up, and the restore is at its end.
+    """
+    with engine.begin() as connection:
+        check(connection, token)
+        if restored is not None:
+            connection.execute(update(snapshots).where(snapshots.c.id > restored).values(undone=True))
+            connection.execute(update(runs).where(runs.c.state == "open").values(state="abandoned", ended_at=_now()))
+            connection.execute(update(restores).where(restores.c.ended_at.is_(None)).values(ended_at=_now()))
         facts = {"run": snapshot.run, "as_of": snapshot.as_of, "moment": snapshot.moment, "every": snapshot.every}
-        result = connection.execute(insert(snapshots).values(**facts, published_at=datetime.now(UTC).replace(tzinfo=None)))
+        result = connection.execute(insert(snapshots).values(**facts, published_at=_now()))
         assert result.inserted_primary_key is not None
         number = int(result.inserted_primary_key[0])
         tables = [{"snapshot": number, "name": name, "version": version} for name, version in snapshot.versions.items()]
@@ -80,3 +109,7 @@ def _with_versions(connection: Connection, number: int) -> Snapshot:
     tables = connection.execute(select(snapshot_tables).where(snapshot_tables.c.snapshot == number)).all()
     versions = {table.name: table.version for table in tables}
     return Snapshot(row.id, row.run, row.as_of, row.moment, row.every, versions)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(tzinfo=None)

@@ -1,0 +1,34 @@
+"""What keeps the past and concerns more than tables: a restore that reaches the online store, maintenance that knows the models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from lakehouse.features.publish import publish_online
+from lakehouse.registry.verifying import expired_pins
+from lakehouse.tables import Lake, maintenance, restoring, runs
+from lakehouse.tables.listing import Listing
+from lakehouse.tables.maintenance import Maintained, TablePlan
+from lakehouse.tables.pins import Pin
+
+if TYPE_CHECKING:
+    from lakehouse.tables.restoring import Restored
+
+
+def restore(lake: Lake, snapshot: int) -> Restored:
+    """Puts the lake back to a snapshot, and the online store to that one's features. Broken off, it is called again."""
+    found = restoring.restore(lake, snapshot)
+    publish_online(lake)
+    return found
+
+
+def planned(lake: Lake) -> tuple[Listing[TablePlan], list[Pin]]:
+    """What maintenance would do to the tables, and which pins have run out."""
+    lake.create_tables()
+    expired = expired_pins(lake, runs.now())
+    return maintenance.plan(lake, expired), expired
+
+
+def maintain(lake: Lake, progress: Callable[[str], None]) -> Maintained:
+    return maintenance.maintain(lake, expired_pins(lake, runs.now()), progress)

@@ -1,0 +1,158 @@
+"""Maintenance: small files into larger ones, and away with what nothing that is kept needs. No pinned or kept version is touched.
+
+Kept are the last snapshot of each as_of and the newest ones (`snapshots.keep_newest`), every pin, every table's newest version, and what an
+open run would go on from.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote
+
+from sqlalchemy import Engine
+
+from lakehouse.tables import delta, pins, runs, snapshots
+from lakehouse.tables.lake import Lake
+from lakehouse.tables.listing import Listing
+from lakehouse.tables.pins import Pin
+from lakehouse.tables.runs import Run
+from lakehouse.tables.snapshots import Snapshot
+
+BRONZE = "bronze.sales"
+SMALL = 32 << 20  # bytes: a file below is small …
+COMPACT_FROM = 4  # … and so many of them in one partition are worth rewriting
+CHECKPOINT_FROM = 10  # versions
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class TablePlan:
+    """What maintenance would do to one table. `deletes` are data files that no kept version needs, `orphans` those of them that no commit has
+    ever named (left by writers that were killed), `bytes` their size on disk."""
+
+    table: str
+    versions: int
+    kept: int
+    compacts: bool
+    checkpoint: bool
+    deletes: int
+    orphans: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Maintained:
+    """What maintenance did. `snapshot` is the number under which the new versions are published, none where no table has one."""
+
+    tables: Listing[TablePlan]
+    pins_expired: tuple[Pin, ...]
+    snapshot: int | None
+
+
+def kept_versions(lake: Lake, expired: Iterable[Pin] = ()) -> dict[str, set[int]]:
+    """The versions that stay readable, by table."""
+    found: dict[str, set[int]] = {name: {lake.head(name)} for name in lake.catalog}
+    for snapshot in kept_snapshots(lake.ops, lake.settings.snapshots.keep_newest):
+        for name, version in snapshot.versions.items():
+            found.setdefault(name, set()).add(version)
+    gone = set(expired)
+    for pin in pins.every(lake.ops):
+        if pin not in gone:
+            found.setdefault(pin.table, set()).add(pin.version)
+    for name, version in _of_open_run(lake):
+        found.setdefault(name, set()).add(version)
+    return found
+
+
+def kept_snapshots(engine: Engine, newest: int) -> list[Snapshot]:
+    """The last of each as_of that was not undone, and the newest ones, undone or not, so that a restore can be gone back on."""
+    last = {snapshot.as_of: snapshot for snapshot in snapshots.every(engine)}
+    recent = snapshots.every(engine, undone_too=True)[-newest:] if newest else []
+    return sorted({snapshot.id: snapshot for snapshot in (*last.values(), *recent)}.values(), key=lambda snapshot: snapshot.id)
+
+
+def plan(lake: Lake, expired: Iterable[Pin] = ()) -> Listing[TablePlan]:
+    """What `maintain` would do, table by table; nothing is changed. What compaction replaces is kept as long as its snapshot is."""
+    kept, newest = kept_versions(lake, expired), snapshots.newest(lake.ops)
+    published = {} if newest is None else newest.versions
+    # An open run goes on only while bronze is the version that it began from, and deleting is a commit too.
+    left_alone = {BRONZE} if _open_run(lake) is not None else set()
+    names = [name for name in lake.catalog if name not in left_alone]
+    return Listing([_planned(lake, name, kept[name], published.get(name)) for name in names], "no table is there yet")
+
+
+def maintain(lake: Lake, expired: Iterable[Pin] = (), progress: Progress = lambda _: None) -> Maintained:
+    """Compacts, deletes what no kept version needs, and publishes what came of it under the newest snapshot's as_of and moment.
+
+    `expired` are pins that have run out; they are taken away. Broken off, it is begun again: until the end what was published before is
+    published, and kept.
+    """
+    gone = tuple(expired)
+    with lake.lease("maintenance") as held:
+        lake.create_tables()
+        lake.sweep()
+        before, newest = plan(lake, gone), lake.snapshot()
+        for pin in gone:
+            pins.remove(lake.ops, pin.table, pin.version, pin.owner)
+        at_published = [name for name in lake.catalog if newest is not None and newest.versions.get(name) == lake.head(name)]
+        for one in before:
+            _maintain(lake, one, progress)
+        now = {name: lake.head(name) for name in at_published}
+        number = None if newest is None or now.items() <= newest.versions.items() else _publish(lake, newest, now, held.token)
+    return Maintained(before, gone, number)
+
+
+def _maintain(lake: Lake, one: TablePlan, progress: Progress) -> None:
+    path = lake.path(one.table)
+    if one.compacts:
+        progress(f"{one.table}: small files become larger ones")
+        lake.check_lease()
+        delta.compact(path)
+    if one.deletes:
+        progress(f"{one.table}: {one.deletes:,} files that nothing needs are deleted")
+        kept = kept_versions(lake)[one.table]
+        lake.check_lease()
+        delta.vacuum(path, kept)
+    if one.checkpoint or one.compacts:
+        delta.checkpoint(path)
+
+
+def _planned(lake: Lake, name: str, kept: set[int], published: int | None) -> TablePlan:
+    path, head = lake.path(name), lake.head(name)
+    # The log goes on naming what was deleted before.
+    deletes = [file for file in map(unquote, delta.vacuum(path, kept, dry_run=True)) if (Path(path) / file).is_file()]
+    named = delta.logged_files(path)
+    orphans = [file for file in deletes if file not in named]
+    size = sum((Path(path) / file).stat().st_size for file in deletes)
+    # Beyond the published version there is what nobody may see yet, and what a run has not read.
+    compacts = head == published and delta.small_files(path, SMALL) >= COMPACT_FROM
+    checkpoint = delta.since_checkpoint(path) >= CHECKPOINT_FROM
+    return TablePlan(name, head + 1, len(kept), compacts, checkpoint, len(deletes), len(orphans), size)
+
+
+def _publish(lake: Lake, newest: Snapshot, now: dict[str, int], token: str) -> int:
+    """The new versions in the place of those that were published: their rows are the same."""
+    made = Snapshot(0, f"maintain-{uuid.uuid4().hex[:8]}", newest.as_of, newest.moment, newest.every, newest.versions | now)
+    return snapshots.publish(lake.ops, made, token).id
+
+
+def _open_run(lake: Lake) -> Run | None:
+    newest = next(iter(runs.newest(lake.ops)), None)
+    return runs.get(lake.ops, newest.id) if newest is not None and newest.state == "open" else None
+
+
+def _of_open_run(lake: Lake) -> list[tuple[str, int]]:
+    """The versions that a run which was broken off goes on from."""
+    run = _open_run(lake)
+    if run is None:
+        return []
+    wrote = [versions for stage in runs.stage_runs(lake.ops, run.id) for versions in stage.versions.items()]
+    return [
+        *run.restored.items(),
+        *run.bronze_versions.items(),
+        *(run.base.versions.items() if run.base else ()),
+        *((name, version) for name, versions in wrote for version in versions),
+    ]

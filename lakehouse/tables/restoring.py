@@ -1,0 +1,95 @@
+"""Going back: the whole lake as a snapshot published it, as new versions. Nothing is deleted, so going back can itself be gone back on."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from lakehouse.errors import StateError
+from lakehouse.tables import delta, snapshots
+from lakehouse.tables.lake import Lake
+from lakehouse.tables.listing import Listing
+from lakehouse.tables.snapshots import Snapshot
+
+BRONZE = "bronze.sales"
+
+
+@dataclass(frozen=True)
+class TakenOut:
+    """One landed file whose lines are in bronze no more. It may land again."""
+
+    file: str
+    source: str
+    lines: int
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What going back did. `snapshot` is what was gone back to, `published` the number under which it is published now, `versions` the tables
+    that were others, with the versions that they have now, `undone` the snapshots that count no more."""
+
+    snapshot: int
+    published: int
+    as_of: datetime
+    moment: datetime
+    versions: Mapping[str, int]
+    undone: tuple[int, ...]
+    taken_out: Listing[TakenOut]
+
+
+def restore(lake: Lake, number: int) -> Restored:
+    """Puts every table but the logs back to what snapshot `number` published, bronze too, and publishes that.
+
+    Broken off, it is finished by calling it again; until then nothing else is written. Raises `NothingPublished` where there is no such
+    snapshot, `StateError`, before anything is changed, where a file that one of its versions needs is not there any more.
+    """
+    with lake.lease(f"restore of snapshot {number}", restoring=True) as held:
+        target = snapshots.by_id(lake.ops, number)
+        wanted = {name: _version(target, name, lake) for name, table in lake.catalog.items() if table.kind != "log"}
+        _check_files(lake, wanted)
+        begun = snapshots.begin_restore(lake.ops, number, lake.head(BRONZE), held.token)
+        taken_out = _taken_out(lake, begun, wanted[BRONZE])
+        undone = tuple(one.id for one in lake.snapshots() if one.id > number)
+        versions, changed = {}, {}
+        # Bronze last: what is published of the other tables can be made anew from it.
+        for name in sorted(wanted, key=lambda one: one == BRONZE):
+            before = lake.head(name)
+            lake.check_lease()
+            versions[name] = delta.restore(lake.path(name), wanted[name])
+            if versions[name] != before:
+                changed[name] = versions[name]
+        versions |= {name: lake.head(name) for name in lake.catalog if name not in versions}
+        run = f"restore-{number}-{uuid.uuid4().hex[:8]}"
+        made = snapshots.publish(
+            lake.ops, Snapshot(0, run, target.as_of, target.moment, target.every, versions), held.token, restored=number
+        )
+    return Restored(number, made.id, target.as_of, target.moment, changed, undone, taken_out)
+
+
+def _version(target: Snapshot, name: str, lake: Lake) -> int:
+    """Tables that the catalog has got since are put back to when they were empty."""
+    return target.versions.get(name, delta.created_version(lake.catalog[name]))
+
+
+def _check_files(lake: Lake, wanted: Mapping[str, int]) -> None:
+    for name, version in wanted.items():
+        missing = delta.missing_files(lake.path(name), version)
+        if missing:
+            raise StateError(
+                f"{name} version {version} can't be gone back to: {len(missing)} of its data files are not there any more. Nothing was changed."
+                " Which snapshots are whole: zeromargin verify"
+            )
+
+
+def _taken_out(lake: Lake, before: int, after: int) -> Listing[TakenOut]:
+    from pyspark.sql import functions as F
+
+    path = lake.path(BRONZE)
+    files = sorted(delta.partition_values(path, "file_digest", before) - delta.partition_values(path, "file_digest", after))
+    if not files:
+        return Listing([], "no file was taken out of bronze")
+    lines = lake.read(BRONZE, version=before).where(F.col("file_digest").isin(*files))
+    rows = lines.groupBy("file_digest").agg(F.max("source").alias("source"), F.count(F.lit(1)).alias("lines")).toArrow().to_pylist()
+    return Listing(sorted((TakenOut(row["file_digest"], row["source"], row["lines"]) for row in rows), key=lambda one: one.file))

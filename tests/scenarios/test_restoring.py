@@ -1,0 +1,103 @@
+"""Going back to a snapshot: the whole lake, bronze too; broken off, gone back on, and refused where it can't be done."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from lakehouse.errors import NothingPublished, StateError
+from lakehouse.tables import Lake, delta, opening, restoring, runs, snapshots
+from lakehouse.tables.restoring import BRONZE
+from tests.shop import STORES, Line, Shop
+
+MONDAY, TUESDAY = "2011-01-03T10:00:00", "2011-01-11T10:00:00"
+
+
+@pytest.fixture
+def shop(lake: Lake) -> Shop:
+    """Two files and two snapshots: as of the fifth with store one, as of the twelfth with store two beside it."""
+    found = Shop(lake)
+    found.land(Line("A", MONDAY))
+    found.open_store("one", as_of="2011-01-05")
+    found.land(Line("B", TUESDAY), Line("C", TUESDAY))
+    found.open_store("two", as_of="2011-01-12")
+    return found
+
+
+def opened(lake: Lake) -> list[str]:
+    return sorted(lake.read(STORES).select("store").toArrow().column(0).to_pylist())
+
+
+def landed(lake: Lake) -> list[str]:
+    return sorted(lake.read(BRONZE).select("product_code").toArrow().column(0).to_pylist())
+
+
+def test_every_table_is_what_the_snapshot_published_and_the_later_ones_are_undone(shop: Shop) -> None:
+    first, second = shop.lake.snapshots()
+    before = shop.lake.digest(STORES, first.versions[STORES], full=True)
+
+    found = restoring.restore(shop.lake, first.id)
+
+    assert (found.snapshot, found.undone, found.as_of, found.moment) == (first.id, (second.id,), datetime(2011, 1, 5), datetime(2011, 1, 3))
+    assert [(file.source, file.lines) for file in found.taken_out] == [("test", 2)]
+    assert (opened(shop.lake), landed(shop.lake)) == (["one"], ["A"])
+    assert shop.lake.digest(STORES, full=True).digest == before.digest
+    assert [one.id for one in shop.lake.snapshots()] == [first.id, found.published]
+    assert opened(shop.lake.at("2011-12-31")) == ["one"]
+
+
+def test_what_was_taken_out_may_land_again_and_a_run_goes_on_from_there(shop: Shop) -> None:
+    restoring.restore(shop.lake, 1)
+    shop.land(Line("B", TUESDAY), moment="2011-01-03")
+    shop.open_store("three", as_of="2011-01-19")
+    assert (opened(shop.lake), landed(shop.lake)) == (["one", "three"], ["A", "B"])
+
+
+def test_a_restore_can_be_gone_back_on(shop: Shop) -> None:
+    restoring.restore(shop.lake, 1)
+    found = restoring.restore(shop.lake, 2)
+    assert (opened(shop.lake), landed(shop.lake)) == (["one", "two"], ["A", "B", "C"])
+    assert (found.as_of, list(found.taken_out)) == (datetime(2011, 1, 12), [])
+
+
+def test_broken_off_nothing_is_written_before_it_is_finished(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(snapshots, "publish", _killed)
+        with pytest.raises(KeyboardInterrupt):
+            restoring.restore(shop.lake, 1)
+    assert opened(shop.lake) == ["one", "two"]
+    with pytest.raises(StateError, match="Finish it first: zeromargin restore 1"), shop.run():
+        pytest.fail("a run began in a lake that was restored by half")
+    found = restoring.restore(shop.lake, 1)
+    assert [file.lines for file in found.taken_out] == [2]
+    assert (opened(shop.lake), landed(shop.lake)) == (["one"], ["A"])
+    shop.open_store("three", as_of="2011-01-19")
+
+
+def test_an_open_run_is_given_up(shop: Shop) -> None:
+    with shop.lake.lease("breaks off") as held:
+        opening.begin_or_resume(shop.lake, "2011-01-19", held.token)
+    restoring.restore(shop.lake, 2)
+    assert runs.newest(shop.lake.ops)[0].state == "abandoned"
+
+
+def test_a_snapshot_that_lacks_a_file_is_refused_before_anything_is_changed(shop: Shop) -> None:
+    first = shop.lake.snapshots()[0].versions
+    heads = {name: shop.lake.head(name) for name in shop.lake.catalog}
+    for uri in delta.open_table(shop.lake.path(STORES), first[STORES]).file_uris():
+        Path(uri.removeprefix("file://")).unlink()
+    with pytest.raises(StateError, match=r"gold.stores version \d+ can't be gone back to: 1 of its data files"):
+        restoring.restore(shop.lake, 1)
+    assert {name: shop.lake.head(name) for name in shop.lake.catalog} == heads
+    shop.land(Line("D", TUESDAY))
+
+
+def test_a_snapshot_that_there_is_not_is_refused(shop: Shop) -> None:
+    with pytest.raises(NothingPublished, match="no snapshot 9"):
+        restoring.restore(shop.lake, 9)
+
+
+def _killed(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
