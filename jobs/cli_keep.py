@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +11,7 @@ import typer
 from jobs.cli_session import AsJson, answer, day, say, session, size, table, text
 
 if TYPE_CHECKING:
+    from lakehouse.registry.verifying import Verified
     from lakehouse.tables.diff import Difference
     from lakehouse.tables.maintenance import Maintained, TablePlan
     from lakehouse.tables.restoring import Restored
@@ -143,12 +145,7 @@ def verify(
     if as_json:
         answer({"whole": not broken, "checked": [asdict(one) for one in found]})
     else:
-        shown = broken or [one for one in found if one.kind != "table"]
-        versions = sum(one.kind == "table" for one in found)
-        table("", ("", "name", "version", "whole", "found"), [(one.kind, one.name, one.version, one.whole, one.found) for one in shown])
-        print(
-            f"{versions:,} versions of tables were read and held to their digests; {len(broken) or 'nothing'} of all {len(found):,} is broken"
-        )
+        _show_verified(found, broken)
     if broken:
         raise typer.Exit(1)
 
@@ -187,7 +184,20 @@ def _show_plan(plan: list[TablePlan], expired: int) -> None:
         print(f"{expired} pins have run out: they were for models that never answered")
 
 
+def _show_verified(found: list[Verified], broken: list[Verified]) -> None:
+    if broken:
+        table("Broken", ("", "name", "version", "found"), [(one.kind, one.name, one.version, one.found) for one in broken])
+    count = Counter(one.kind for one in found)
+    print(
+        f"Looked at {count['table']:,} versions of tables (read, and held to their digests), the files of every kept version of"
+        f" {count['files']:,} tables, and {count['model']:,} models (signature, hashes, golden questions): "
+        + (f"{len(broken):,} broken" if broken else "all whole")
+    )
+
+
 def _show_maintained(done: Maintained) -> None:
+    if not any(one.deletes or one.compacts or one.checkpoint for one in done.tables):
+        return
     deleted, freed = sum(one.deletes for one in done.tables), sum(one.bytes for one in done.tables)
     print(f"{deleted:,} files deleted, {size(freed)} freed; {sum(one.compacts for one in done.tables)} tables compacted")
     if done.snapshot is not None:

@@ -80,7 +80,7 @@ def run(
         # Whoever held the lease before us is gone; what it started may not be.
         processes.end_marked(settings.home / "runs")
         lake.sweep()
-        record = begin_or_resume(lake, as_of, lease.token, continue_open=bool(named))
+        record = begin_or_resume(lake, as_of, lease.token, stages=named)
         if record.back_test and named and not wanted[-1].looks_back:
             runs.end(lake.ops, record.id, "abandoned")
             back = ", ".join(stage.name for stage in pipeline.STAGES if stage.looks_back)

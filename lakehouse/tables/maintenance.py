@@ -64,6 +64,8 @@ def kept_versions(lake: Lake, expired: Iterable[Pin] = ()) -> dict[str, set[int]
             found.setdefault(pin.table, set()).add(pin.version)
     for name, version in _of_open_run(lake):
         found.setdefault(name, set()).add(version)
+    # What a restore took out of bronze may have been in no snapshot yet.
+    found[BRONZE] |= set(snapshots.restored_from(lake.ops, lake.settings.snapshots.keep_newest))
     return found
 
 

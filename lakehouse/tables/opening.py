@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Collection
 from datetime import date, datetime, time, timedelta
 from functools import cache
 from itertools import pairwise
@@ -17,22 +18,24 @@ from lakehouse.tables.moments import floor_moment, parse_day
 from lakehouse.tables.runs import Run, Terms
 
 LONELY_DAYS = 35
+READS_FILES = "silver"  # the stage that reads what has landed
 _ROOT = Path(__file__).resolve().parents[2]
 _CODE = ("lakehouse", "jobs", "feature_repo", "notebooks")
 
 
-def begin_or_resume(lake: Lake, as_of: str | None, token: str, continue_open: bool = False) -> Run:
+def begin_or_resume(lake: Lake, as_of: str | None, token: str, stages: Collection[str] = ()) -> Run:
     """The run that goes on now, under the lease `token`.
 
-    The newest unfinished run is resumed if as_of, code, settings and the head of bronze.sales are what they were; with `continue_open`
-    (some stages by name) also without an `as_of` to compare, and with lines that landed after it had published: those are the next run's.
+    The newest unfinished run is resumed if as_of, code, settings and the head of bronze.sales are what they were. Where `stages` are asked
+    for by name, also without an `as_of` to compare, and with lines that landed after it had published: those are the next run's, unless the
+    stage that reads them is among those asked for.
     Anything else begins a new run, which first puts every table that stages write back to the newest snapshot. Raises `StateError` where
     nothing has landed yet.
     """
     lake.create_tables()
     _check_grid(lake)
     terms = _terms(lake, as_of)
-    again = runs.unfinished(lake.ops, terms, by_name=continue_open and as_of is None)
+    again = runs.unfinished(lake.ops, terms, by_name=bool(stages) and as_of is None, new_lines=READS_FILES in stages)
     if again is not None:
         return runs.take_over(lake.ops, again, token)
     run = runs.begin(lake.ops, terms, token)

@@ -29,15 +29,16 @@ class Terms:
     code: str
     settings: str
 
-    def resumes(self, row: Row[tuple[object, ...]], by_name: bool, has_published: bool) -> bool:
+    def resumes(self, row: Row[tuple[object, ...]], by_name: bool, new_lines: bool, has_published: bool) -> bool:
         """Whether the open run goes on under these terms. `by_name`: no day was asked for, so the run's own is meant.
+        `new_lines`: what has landed is to be read.
 
         Lines that land count from the moment published last, so a run that has not published its moment yet must not go on without them.
         """
         same = (self.code, self.settings) == (row.code, row.settings)
         same_lines = self.bronze.get("bronze.sales") == row.bronze.get("bronze.sales")
         if by_name:
-            return same and (same_lines or has_published)
+            return same and (same_lines or (has_published and not new_lines))
         return same and same_lines and self.as_of == row.as_of
 
 
@@ -81,15 +82,16 @@ def now() -> datetime:
     return datetime.now(UTC).replace(tzinfo=None)
 
 
-def unfinished(engine: Engine, terms: Terms, by_name: bool = False) -> str | None:
-    """The newest run's id if it is open and goes on under `terms`; `by_name`: also where it was told another day."""
+def unfinished(engine: Engine, terms: Terms, by_name: bool = False, new_lines: bool = False) -> str | None:
+    """The newest run's id if it is open and goes on under `terms`; `by_name`: also where it was told another day; `new_lines`:
+    not where lines have landed since it began."""
     with engine.connect() as connection:
         row = connection.execute(select(runs).order_by(runs.c.number.desc()).limit(1)).first()
     if row is None or row.state != "open":
         return None
     published = snapshots.newest(engine)
     has_published = published is not None and published.run == row.id
-    return str(row.id) if terms.resumes(row, by_name, has_published) else None
+    return str(row.id) if terms.resumes(row, by_name, new_lines, has_published) else None
 
 
 def begin(engine: Engine, terms: Terms, lease: str) -> Run:

@@ -76,6 +76,12 @@ def begin_restore(engine: Engine, number: int, bronze: int, token: str) -> int:
     return bronze
 
 
+def restored_from(engine: Engine, newest: int) -> list[int]:
+    """The versions of bronze.sales that the newest restores began from."""
+    with engine.connect() as connection:
+        return list(connection.execute(select(restores.c.bronze).order_by(restores.c.number.desc()).limit(newest)).scalars())
+
+
 def check_no_restore(engine: Engine) -> None:
     """Raises `StateError` while a restore that was broken off waits to be finished: bronze may lack lines that are published."""
     with engine.connect() as connection:

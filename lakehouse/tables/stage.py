@@ -43,7 +43,7 @@ class StageLake(Lake):
                 StageLake._opened_by_hand.close()
             held = self._by_hand.enter_context(self.lease(f"stage {stage}, by hand"))
             StageLake._opened_by_hand = self
-            self.run = begin_or_resume(self, as_of or None, held.token, continue_open=True)
+            self.run = begin_or_resume(self, as_of or None, held.token, stages=(stage,))
         self.check_lease_for_stage()
         self._bind(self.run)
         runs.start_stage(self.ops, self.run.id, stage)

@@ -88,10 +88,10 @@ def test_stages_by_name_go_on_with_the_open_run_only_while_nothing_has_landed_th
     with shop.lake.lease("first") as held:
         first = opening.begin_or_resume(shop.lake, "2011-01-05", held.token)
     with shop.lake.lease("by name") as held:
-        assert opening.begin_or_resume(shop.lake, None, held.token, continue_open=True).id == first.id
+        assert opening.begin_or_resume(shop.lake, None, held.token, stages=("gold",)).id == first.id
     shop.land(Line("B", TUESDAY))
     with shop.lake.lease("by name") as held:
-        assert opening.begin_or_resume(shop.lake, None, held.token, continue_open=True).id != first.id
+        assert opening.begin_or_resume(shop.lake, None, held.token, stages=("gold",)).id != first.id
 
 
 def test_what_lands_after_a_run_has_published_is_the_next_runs_and_stages_by_name_go_on(shop: Shop) -> None:
@@ -104,7 +104,8 @@ def test_what_lands_after_a_run_has_published_is_the_next_runs_and_stages_by_nam
             stage.finish()
     shop.land(Line("B", TUESDAY))
     with shop.lake.lease("by name") as held:
-        assert opening.begin_or_resume(shop.lake, None, held.token, continue_open=True).id == first.id
+        assert opening.begin_or_resume(shop.lake, None, held.token, stages=("features", "demand")).id == first.id
+        assert opening.begin_or_resume(shop.lake, None, held.token, stages=("silver", "gold")).id != first.id
 
 
 @pytest.mark.parametrize("change", [{"features": {"every": "day"}}, {"models": {"seed": 8}}, {"vault": {"keys": "random"}}])
@@ -115,7 +116,7 @@ def test_other_settings_begin_a_new_run_by_name_too(shop: Shop, change: dict[str
     told = {"engine": shop.lake.settings.engine, "vault": {"keys": "derived", "secret": SECRET}} | change
     other = Lake(settings_module.load(shop.lake.home, "test", told, environ={}), endpoint=shop.lake.endpoint)
     with other, other.lease("by name") as held:
-        assert opening.begin_or_resume(other, None, held.token, continue_open=True).id != first.id
+        assert opening.begin_or_resume(other, None, held.token, stages=("gold",)).id != first.id
 
 
 def test_what_the_gate_has_not_judged_in_this_run_is_not_published(shop: Shop) -> None:
