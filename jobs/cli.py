@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from jobs import cli_keep, cli_show, cli_work
+from jobs import cli_audit, cli_keep, cli_show, cli_work
 from jobs.cli_session import INTERRUPTED, Session, reporting, say
 
 app = typer.Typer(
@@ -39,6 +39,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "models": cli_show.models,
     "snapshots": cli_keep.snapshots,
     "diff": cli_keep.diff,
+    "audit": cli_audit.audit,
     "restore": cli_keep.restore,
     "pin": cli_keep.pin,
     "unpin": cli_keep.unpin,

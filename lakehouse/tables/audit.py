@@ -92,14 +92,16 @@ class Checked:
     found: str
 
 
-def held(then: Lake) -> Listing[Held]:
-    """Every table of the snapshot that `then` was opened at."""
+def held(then: Lake, only: str | None = None) -> Listing[Held]:
+    """Every table (or one) of the snapshot that `then` was opened at."""
     snapshot = then.snapshot()
     if snapshot is None:
         return Listing([], "nothing was published")
     writers = runs.writers(then.ops)
     found = []
     for name, version in snapshot.versions.items():
+        if only not in (None, name):
+            continue
         size = delta.size(then.path(name), version)
         written = next(commit.written_at for commit in delta.history(then.path(name)) if commit.version == version)
         run, stage = writers.get((name, version), (None, None))
@@ -108,8 +110,8 @@ def held(then: Lake) -> Listing[Held]:
     return Listing(found)
 
 
-def changes(then: Lake, now: Lake) -> Listing[Change]:
-    """The tables that are others now than they were published then, by how many rows."""
+def changes(then: Lake, now: Lake, only: str | None = None) -> Listing[Change]:
+    """The tables (or one) that are others now than they were published then, by how many rows."""
     snapshot = then.snapshot()
     if snapshot is None:
         return Listing([], "nothing was published")
@@ -117,7 +119,7 @@ def changes(then: Lake, now: Lake) -> Listing[Change]:
     found = []
     for name, before in snapshot.versions.items():
         after = now.version(name)
-        if before == after:
+        if before == after or only not in (None, name):
             continue
         table, path = catalog.table(name), then.path(name)
         differ = diff.counts(now.read(name, version=before), now.read(name, version=after), table)

@@ -9,8 +9,11 @@ import pyarrow as pa
 import pytest
 from starlette.testclient import TestClient
 
+from jobs.runner import run as run_stages
+from lakehouse.ingest import load
 from lakehouse.privacy.vault import open_vault
 from lakehouse.settings import Settings
+from lakehouse.tables import Lake
 from tests.served import IDENTITY, key_of, published, serving
 from tests.trained import Trained
 
@@ -41,3 +44,33 @@ def served(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     product = min(str(row["product_code"]) for row in published(settings, "forecasts") if str(row["product_code"])[-1].isalpha())
     with serving(settings) as client:
         yield Served(client, settings, product, customer, key_of(settings, customer))
+
+
+@pytest.fixture(scope="session")
+def later(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """A copy of the trained home after one more file: two late sales of the weeks before, one of the week after, one that can't be read.
+    Nobody writes to it: who needs to, takes a copy."""
+    folder = tmp_path_factory.mktemp("later")
+    settings = trained.copy(folder / "home")
+    columns = (trained.raw / trained.truth.files[0].name).read_text(encoding="utf-8").splitlines()[0].split(",")
+    told = {
+        "store": "all",
+        "promotion": "false",
+        "product_code": "11111A",
+        "description": "A LATE CUP",
+        "unit_price": "3.00",
+        "price": "3.00",
+        "country": "United Kingdom",
+    }
+    lines = [
+        {"invoice": "L1", "quantity": "4", "sold_at": "2024-04-10T10:00:00"},
+        {"invoice": "L2", "quantity": "8", "sold_at": "2024-04-11T10:00:00"},
+        {"invoice": "L3", "quantity": "1", "sold_at": "2024-05-07T10:00:00"},
+        {"invoice": "L4", "quantity": "many", "sold_at": "2024-05-07T10:00:00"},
+    ]
+    text = "\n".join([",".join(columns), *(",".join((told | line).get(column, "") for column in columns) for line in lines)])
+    (folder / "late.csv").write_text(text + "\n", encoding="utf-8")
+    with Lake(settings) as lake:
+        load(lake, folder / "late.csv", "canonical")
+    run_stages(settings, ["features"], as_of="2024-05-13")
+    return settings

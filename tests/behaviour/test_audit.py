@@ -9,43 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from jobs.runner import run as run_stages
-from lakehouse.ingest import load
 from lakehouse.registry.audit import Audit
 from lakehouse.settings import Settings
 from lakehouse.tables import Lake, delta
 from tests.trained import Trained
 
 LATE = Decimal("36.00")
-
-
-@pytest.fixture(scope="module")
-def later(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    """The trained home after one more file: two late sales of the weeks before, one of the week after, one that can't be read."""
-    folder = tmp_path_factory.mktemp("later")
-    settings = trained.copy(folder / "home")
-    columns = (trained.raw / trained.truth.files[0].name).read_text(encoding="utf-8").splitlines()[0].split(",")
-    told = {
-        "store": "all",
-        "promotion": "false",
-        "product_code": "11111A",
-        "description": "A LATE CUP",
-        "unit_price": "3.00",
-        "price": "3.00",
-        "country": "United Kingdom",
-    }
-    lines = [
-        {"invoice": "L1", "quantity": "4", "sold_at": "2024-04-10T10:00:00"},
-        {"invoice": "L2", "quantity": "8", "sold_at": "2024-04-11T10:00:00"},
-        {"invoice": "L3", "quantity": "1", "sold_at": "2024-05-07T10:00:00"},
-        {"invoice": "L4", "quantity": "many", "sold_at": "2024-05-07T10:00:00"},
-    ]
-    text = "\n".join([",".join(columns), *(",".join((told | line).get(column, "") for column in columns) for line in lines)])
-    (folder / "late.csv").write_text(text + "\n", encoding="utf-8")
-    with Lake(settings) as lake:
-        load(lake, folder / "late.csv", "canonical")
-    run_stages(settings, ["features"], as_of="2024-05-13")
-    return settings
 
 
 @pytest.fixture
