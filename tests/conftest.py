@@ -54,9 +54,10 @@ def endpoints(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, En
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """A published home with three champions. It is shared: a test that changes anything takes a copy."""
+    from tests.once import once
     from tests.trained import make
 
-    return make(tmp_path_factory.mktemp("trained"))
+    return once(tmp_path_factory, "trained", make)
 
 
 @pytest.fixture

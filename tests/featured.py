@@ -14,10 +14,10 @@ from lakehouse.features import build
 from lakehouse.features.build import FeatureReport
 from lakehouse.medallion import silver
 from lakehouse.tables import Lake, StageLake
+from tests.once import once
 from tests.shop import Line, Shop
 
 PRODUCTS, CUSTOMERS = build.TABLES
-_MADE: dict[tuple[str, str], tuple[Path, object]] = {}
 
 
 @dataclass
@@ -51,15 +51,16 @@ def opened(lake: Lake, name: str) -> FeaturedShop:
 
 
 def prepared(lake: Lake, factory: pytest.TempPathFactory, make: Callable[[FeaturedShop], object]) -> FeaturedShop:
-    """The shop that `make` makes, in this lake's home. It is made once per engine, and copied for each test after that."""
-    key = (lake.settings.engine, make.__qualname__)
-    if key not in _MADE:
-        first = Lake(lake.settings.model_copy(update={"home": factory.mktemp("made") / "home"}), endpoint=lake.endpoint)
+    """The shop that `make` makes, in this lake's home. It is made once per engine, and copied for each test."""
+
+    def made(folder: Path) -> tuple[Path, object]:
+        first = Lake(lake.settings.model_copy(update={"home": folder / "home"}), endpoint=lake.endpoint)
         first.create_tables()
         said = make(FeaturedShop(first))
         first.close()
-        _MADE[key] = first.home, said
-    home, said = _MADE[key]
+        return first.home, said
+
+    home, said = once(factory, f"{lake.settings.engine} {make.__module__}.{make.__qualname__}", made)
     shutil.rmtree(lake.home)
     shutil.copytree(home, lake.home)
     return FeaturedShop(lake, made=said)

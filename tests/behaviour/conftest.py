@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -14,6 +15,7 @@ from lakehouse.ingest import load
 from lakehouse.privacy.vault import open_vault
 from lakehouse.settings import Settings
 from lakehouse.tables import Lake
+from tests.once import once
 from tests.served import IDENTITY, key_of, published, serving
 from tests.trained import Trained
 
@@ -50,7 +52,10 @@ def served(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 def later(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """A copy of the trained home after one more file: two late sales of the weeks before, one of the week after, one that can't be read.
     Nobody writes to it: who needs to, takes a copy."""
-    folder = tmp_path_factory.mktemp("later")
+    return once(tmp_path_factory, "later", lambda folder: _later(trained, folder))
+
+
+def _later(trained: Trained, folder: Path) -> Settings:
     settings = trained.copy(folder / "home")
     columns = (trained.raw / trained.truth.files[0].name).read_text(encoding="utf-8").splitlines()[0].split(",")
     told = {

@@ -10,20 +10,23 @@ import pytest
 from lakehouse.errors import NothingPublished, StateError
 from lakehouse.tables import Lake, delta, opening, restoring, runs, snapshots
 from lakehouse.tables.restoring import BRONZE
+from tests.featured import FeaturedShop, prepared
 from tests.shop import STORES, Line, Shop
 
 MONDAY, TUESDAY = "2011-01-03T10:00:00", "2011-01-11T10:00:00"
 
 
-@pytest.fixture
-def shop(lake: Lake) -> Shop:
+def two_snapshots(shop: Shop) -> None:
     """Two files and two snapshots: as of the fifth with store one, as of the twelfth with store two beside it."""
-    found = Shop(lake)
-    found.land(Line("A", MONDAY))
-    found.open_store("one", as_of="2011-01-05")
-    found.land(Line("B", TUESDAY), Line("C", TUESDAY))
-    found.open_store("two", as_of="2011-01-12")
-    return found
+    shop.land(Line("A", MONDAY))
+    shop.open_store("one", as_of="2011-01-05")
+    shop.land(Line("B", TUESDAY), Line("C", TUESDAY))
+    shop.open_store("two", as_of="2011-01-12")
+
+
+@pytest.fixture
+def shop(lake: Lake, tmp_path_factory: pytest.TempPathFactory) -> FeaturedShop:
+    return prepared(lake, tmp_path_factory, two_snapshots)
 
 
 def opened(lake: Lake) -> list[str]:
@@ -34,7 +37,7 @@ def landed(lake: Lake) -> list[str]:
     return sorted(lake.read(BRONZE).select("product_code").toArrow().column(0).to_pylist())
 
 
-def test_every_table_is_what_the_snapshot_published_and_the_later_ones_are_undone(shop: Shop) -> None:
+def test_every_table_is_what_the_snapshot_published_and_the_later_ones_are_undone(shop: FeaturedShop) -> None:
     first, second = shop.lake.snapshots()
     before = shop.lake.digest(STORES, first.versions[STORES], full=True)
 
@@ -62,7 +65,7 @@ def test_a_restore_can_be_gone_back_on(shop: Shop) -> None:
     assert (found.as_of, list(found.taken_out)) == (datetime(2011, 1, 12), [])
 
 
-def test_broken_off_nothing_is_written_before_it_is_finished(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_broken_off_nothing_is_written_before_it_is_finished(shop: FeaturedShop, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(snapshots, "publish", _killed)
         with pytest.raises(KeyboardInterrupt):
@@ -83,7 +86,7 @@ def test_an_open_run_is_given_up(shop: Shop) -> None:
     assert runs.newest(shop.lake.ops)[0].state == "abandoned"
 
 
-def test_a_snapshot_that_lacks_a_file_is_refused_before_anything_is_changed(shop: Shop) -> None:
+def test_a_snapshot_that_lacks_a_file_is_refused_before_anything_is_changed(shop: FeaturedShop) -> None:
     first = shop.lake.snapshots()[0].versions
     heads = {name: shop.lake.head(name) for name in shop.lake.catalog}
     for uri in delta.open_table(shop.lake.path(STORES), first[STORES]).file_uris():
