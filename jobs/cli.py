@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from jobs import cli_audit, cli_keep, cli_show, cli_work
+from jobs import cli_audit, cli_backup, cli_keep, cli_show, cli_work
 from jobs.cli_session import INTERRUPTED, Session, reporting, say
 
 app = typer.Typer(
@@ -46,6 +46,8 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "pins": cli_keep.pins,
     "maintain": cli_keep.maintain,
     "verify": cli_keep.verify,
+    "backup": cli_backup.backup,
+    "restore-backup": cli_backup.restore_backup,
     "serve": cli_work.serve,
 }
 

@@ -162,8 +162,11 @@ def _show_run(report: RunReport) -> None:
         print(f"Executed notebooks: {report.stages[0].notebook.parent}")
     if report.back_test:
         print("This run looked back to before the newest snapshot: it published nothing.")
-    elif report.snapshot is not None:
+    elif report.published:
         print(f"Published: snapshot {report.snapshot}")
+    else:
+        still = "nothing yet" if report.snapshot is None else f"snapshot {report.snapshot}"
+        print(f"This run has published nothing yet: readers see {still}. Go on with: zeromargin run")
 
 
 def _result(result: dict[str, object]) -> str:

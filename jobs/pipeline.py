@@ -41,7 +41,12 @@ PREDICTIONS = ("predictions.forecasts", "predictions.segments", "predictions.rec
 WHEN_DUE = "every run; trains when there is no champion or the last training is older than models.retrain_every moments"
 
 STAGES: tuple[Stage, ...] = (
-    Stage("silver", "types the lines, takes repeats out, links cancellations, sets bad lines apart", ("bronze.sales",), SILVER),
+    Stage(
+        "silver",
+        "types the lines, takes repeats out, links cancellations, sets bad lines apart; lands what the service answered",
+        ("bronze.sales",),
+        (*SILVER, "bronze.answers"),
+    ),
     Stage("gold", "daily sales, customer days, baskets and dimensions, of the days and customers touched", SILVER, GOLD),
     Stage("quality", "judges silver and gold; a rule that fails stops the run", (*SILVER, *GOLD), ()),
     Stage("features", "computes the features of each new moment, publishes them offline and online", ("silver.sales",), FEATURES),

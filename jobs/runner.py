@@ -44,7 +44,7 @@ class StageReport:
 
 @dataclass(frozen=True)
 class RunReport:
-    """How a run went. `snapshot` is what is published now; None where nothing is yet."""
+    """How a run went. `snapshot` is what is published now, None where nothing is yet; `published` whether it is of this run."""
 
     run: str
     as_of: datetime
@@ -52,6 +52,7 @@ class RunReport:
     engine: str
     back_test: bool
     snapshot: int | None
+    published: bool
     stages: tuple[StageReport, ...]
 
 
@@ -126,6 +127,7 @@ class _Going:
             engine=self.lake.settings.engine,
             back_test=self.record.back_test,
             snapshot=None if published is None else published.id,
+            published=published is not None and published.run == self.record.id,
             stages=tuple(reports),
         )
 

@@ -3,6 +3,7 @@
     ZeromarginError
     ├── InputError            what was given is wrong: give something else
     │   ├── UnknownName           a name that nothing has; the nearest known one is named
+    │   ├── WrongDay              what is given as a day is none
     │   ├── SettingsError         a setting that is unknown, mistyped or missing
     │   └── NotEnoughData         too little history to train or judge a model on
     ├── StateError            what is there forbids it: change that first
@@ -53,6 +54,12 @@ class UnknownName(InputError):
 
 class SettingsError(InputError):
     """A setting that is unknown, mistyped or missing."""
+
+    exit_code = 2
+
+
+class WrongDay(InputError):
+    """What is given as a day is none."""
 
     exit_code = 2
 

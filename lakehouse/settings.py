@@ -130,6 +130,7 @@ class Settings(Section):
         return f"sqlite:///{self.home / 'mlflow.db'}"
 
 
+_NOT_IN_HOMES = frozenset('#%?*[]{}\\"<>|^`')
 SECTIONS = {str(section): section for section in Section.__subclasses__()}
 
 
@@ -153,11 +154,23 @@ def load(
     _merge(tree, _environment(env))
     _merge(tree, dict(overrides or {}))
     place = Path(home or env.get(f"{PREFIX}HOME") or Path.home() / ".zeromargin")
-    tree |= {"home": place.expanduser().resolve(), "profile": name}
+    tree |= {"home": _checked_home(place.expanduser().resolve()), "profile": name}
     try:
         return Settings.model_validate(tree)
     except ValidationError as error:
         raise _explained(error) from None
+
+
+def _checked_home(home: Path) -> Path:
+    """Raises `SettingsError` for a folder whose path the engines take for another: they read tables by URL, each with its own idea of escaping."""
+    wrong = sorted({letter for letter in str(home) if not letter.isascii() or letter.isspace() or letter in _NOT_IN_HOMES})
+    if wrong:
+        shown = ", ".join("a space" if letter == " " else f'"{letter}"' for letter in wrong)
+        raise SettingsError(
+            f"the home {home} has {shown} in its path, which the engines do not read tables from. Choose a folder of plain letters, digits and"
+            " ./_-~ with --home or ZEROMARGIN_HOME"
+        )
+    return home
 
 
 def conf_file(name: str, profile: str) -> Tree:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import socket
 import sys
 
+from lakehouse.errors import StateError
 from lakehouse.settings import Settings
 
 SHUTDOWN_S = 10
@@ -28,10 +30,12 @@ def run(settings: Settings, port: int | None) -> None:
     # Once it has shut down in order, uvicorn sends itself the signal again; this makes that end a clean one.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     signal.signal(signal.SIGINT, lambda *_: sys.exit(0))
+    wanted = settings.serving.port if port is None else port
+    _check_free(settings.serving.host, wanted)
     uvicorn.run(
         create_app(settings),
         host=settings.serving.host,
-        port=settings.serving.port if port is None else port,
+        port=wanted,
         loop="uvloop",
         http="httptools",
         ws="none",
@@ -40,3 +44,13 @@ def run(settings: Settings, port: int | None) -> None:
         log_config=None,
         timeout_graceful_shutdown=SHUTDOWN_S,
     )
+
+
+def _check_free(host: str, port: int) -> None:
+    """Raises `StateError` where somebody else listens already: said now, rather than once everything is loaded."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise StateError(f"the service can't listen on {host}:{port}: {error.strerror}. Choose another port with --port") from None

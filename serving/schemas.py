@@ -49,7 +49,7 @@ class ForecastRequest(Asked):
 
 class CustomerRequest(Asked):
     customer: Code | None = NUMBER
-    customer_key: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")] | None = KEY
+    customer_key: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")] | None = KEY
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:

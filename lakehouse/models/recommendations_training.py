@@ -71,6 +71,8 @@ class RecommendationsTrainer:
     def fit(self, frame: Purchases) -> RecommendationsModel:
         """The items of the newest moment, and a ranker trained on every moment whose label window has closed."""
         moments = self._moments(frame)
+        if not moments:
+            raise NotEnoughData("no customer's purchases are known at any moment: load sales that name their customers")
         return RecommendationsModel(moments[0].items, self._ranker([one for one in moments if self._is_closed(one)]))
 
     def evaluate(self, frame: Purchases) -> Evaluation:

@@ -65,7 +65,10 @@ class SegmentsTrainer:
 
     def fit(self, frame: pd.DataFrame) -> SegmentsModel:
         """A model of the newest moment's active customers."""
-        return self._fit(frame, self._moments(frame)[-1])[0]
+        moments = self._moments(frame)
+        if not len(moments):
+            raise NotEnoughData("no customer is known at any moment: load sales that name their customers")
+        return self._fit(frame, moments[-1])[0]
 
     def evaluate(self, frame: pd.DataFrame) -> Evaluation:
         """A model of the newest moment whose label window has closed, judged by what its customers spent then, beside the same a month earlier."""

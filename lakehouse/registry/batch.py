@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lakehouse.features import popular
 from lakehouse.features.popular import PopularProduct
-from lakehouse.models.bundle import Answering
+from lakehouse.models.bundle import Answering, read_bundle
 from lakehouse.models.demand import DemandModel, Forecast, window_average
 from lakehouse.models.interface import Rows
 from lakehouse.models.items import History, popularity_of
 from lakehouse.models.recommendations import POPULAR_NOW, RecommendationsModel, histories
 from lakehouse.models.segments import SegmentsModel
+from lakehouse.privacy.secrets import verify_key
 from lakehouse.registry import aliases
-from lakehouse.registry.loading import Registered, Registry, open_registered
+from lakehouse.registry.gate import APPROVED, decide, evaluation_of
+from lakehouse.registry.loading import Registry, open_registered, versions
 from lakehouse.registry.recipes import recipe
 from lakehouse.tables import Lake
 
 if TYPE_CHECKING:
     import pandas as pd
 
+IN_THE_RUN = "of this run"  # the version of a model that a back-test has trained, which is registered nowhere
 BASELINE, NO_CHAMPION, UNSEGMENTED = "baseline", "no champion", "unsegmented"
 BASELINE_WEEKS = 4
 POPULAR = 1100  # products in the popular list: as many as may be excluded and asked for together
@@ -29,22 +33,15 @@ KEYS = {"forecasts": "demand", "segments": "segments", "recommendations": "recom
 
 @dataclass(frozen=True)
 class Answerer:
-    """Who answers for a model: its champion and what it is, or nobody."""
+    """Who answers for a model, or nobody: then the baseline does."""
 
-    registered: Registered | None
-    model: Answering | None
-
-    @property
-    def version(self) -> str:
-        return BASELINE if self.registered is None else self.registered.version
-
-    @property
-    def digest(self) -> str | None:
-        return None if self.registered is None else self.registered.digest
+    version: str = BASELINE
+    digest: str | None = None
+    model: Answering | None = None
 
     @property
     def fallback(self) -> str | None:
-        return NO_CHAMPION if self.registered is None else None
+        return NO_CHAMPION if self.model is None else None
 
 
 @dataclass(frozen=True)
@@ -71,7 +68,7 @@ def predict(lake: Lake) -> BatchReport:
         name, who = f"predictions.{table}", answerers[KEYS[table]]
         frame = rows.assign(version=who.version, digest=who.digest, fallback=who.fallback, as_of=lake.run.moment)
         if lake.run.back_test:
-            place = lake.home / "runs" / lake.run.id / f"{name}.parquet"
+            place = _aside(lake, name)
             place.parent.mkdir(parents=True, exist_ok=True)
             frame.to_parquet(place, index=False)
         elif len(frame):
@@ -85,10 +82,48 @@ def predict(lake: Lake) -> BatchReport:
     )
 
 
+def predicted(lake: Lake, table: str, report: BatchReport) -> pd.DataFrame:
+    """The rows of one table (forecasts, segments, recommendations) that `predict` has just written, wherever it did."""
+    import pandas as pd
+
+    assert lake.run is not None
+    name = f"predictions.{table}"
+    if lake.run.back_test:
+        return pd.read_parquet(_aside(lake, name))
+    when = f"version = '{report.versions[KEYS[table]]}' AND as_of = TIMESTAMP'{lake.run.moment:%Y-%m-%d %H:%M:%S}'"
+    found: pd.DataFrame = lake.read(name).where(when).toArrow().to_pandas()
+    return found
+
+
+def _aside(lake: Lake, name: str) -> Path:
+    """Where a back-test puts what it would have predicted."""
+    assert lake.run is not None
+    return lake.home / "runs" / lake.run.id / f"{name}.parquet"
+
+
+def _answerer_then(lake: Lake, name: str) -> Answerer:
+    """Who answers in a back-test: what it has trained itself, if the gate would have let that through, else the newest version that it had let
+    through by the moment. Today's champion knows what came after."""
+    assert lake.run is not None
+    folder = lake.home / "runs" / lake.run.id / "models" / name
+    if folder.is_dir():
+        made = read_bundle(folder, verify_key(lake.settings))
+        if decide(evaluation_of(made.manifest)).approved:
+            return Answerer(IN_THE_RUN, made.digest, made.model)
+    known = [one for one in versions(lake.settings, name) if one.decision == APPROVED and one.moment and one.moment <= lake.run.moment]
+    if not known:
+        return Answerer()
+    best = max(known, key=lambda one: (one.moment, int(one.version)))
+    return Answerer(best.version, best.digest, open_registered(lake.settings, best).model)
+
+
 def _answerer(lake: Lake, name: str) -> Answerer:
+    assert lake.run is not None
+    if lake.run.back_test:
+        return _answerer_then(lake, name)
     registry = Registry(lake.settings)
     found = registry.by_alias(name, aliases.CHAMPION) if registry.is_there else None
-    return Answerer(found, None if found is None else open_registered(lake.settings, found).model)
+    return Answerer() if found is None else Answerer(found.version, found.digest, open_registered(lake.settings, found).model)
 
 
 def _forecasts(lake: Lake, who: Answerer) -> pd.DataFrame:

@@ -31,9 +31,12 @@ class Trained:
 
 @dataclass(frozen=True)
 class Recipe:
-    """`train`: on what the lake reads, after the version approved before; raises `NotEnoughData`. `ask`: every entity's features at a moment."""
+    """`reads`: the tables that a training reads, which are pinned for it.
+
+    `train`: on what the lake reads, after the version approved before; raises `NotEnoughData`. `ask`: every entity's features at a moment."""
 
     service: str
+    reads: tuple[str, ...]
     train: Callable[[Lake, Bundle | None], Trained]
     ask: Callable[[Lake, datetime], pd.DataFrame]
 
@@ -57,7 +60,7 @@ def _demand() -> Recipe:
         trainer, frame = DemandTrainer(DemandParameters.of(lake.settings.models)), demand_frame.training_frame(lake)
         return Trained(trainer.fit(frame), trainer.evaluate(frame), trainer.golden(frame), trainer.parameters)
 
-    return Recipe(demand_frame.SERVICE, train, demand_frame.asking_frame)
+    return Recipe(demand_frame.SERVICE, ("silver.sales", "features.product_sales"), train, demand_frame.asking_frame)
 
 
 def _segments() -> Recipe:
@@ -72,7 +75,7 @@ def _segments() -> Recipe:
         parameters = trainer.parameters | {"names_from": None if before is None else before.digest}
         return Trained(trainer.fit(frame), trainer.evaluate(frame), trainer.golden(frame), parameters)
 
-    return Recipe(segments_frame.SERVICE, train, segments_frame.asking_frame)
+    return Recipe(segments_frame.SERVICE, ("silver.sales", "features.customer_history"), train, segments_frame.asking_frame)
 
 
 def _recommendations() -> Recipe:
@@ -84,4 +87,5 @@ def _recommendations() -> Recipe:
         frame = recommendations_frame.training_frame(lake)
         return Trained(trainer.fit(frame), trainer.evaluate(frame), trainer.golden(frame), trainer.parameters)
 
-    return Recipe(recommendations_frame.SERVICE, train, recommendations_frame.asking_frame)
+    reads = ("silver.sales", "gold.products", "features.product_sales", "features.customer_history")
+    return Recipe(recommendations_frame.SERVICE, reads, train, recommendations_frame.asking_frame)

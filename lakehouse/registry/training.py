@@ -22,14 +22,13 @@ from lakehouse.models.evaluation import Evaluation
 from lakehouse.privacy.secrets import signing_key
 from lakehouse.registry import aliases, tracking
 from lakehouse.registry.gate import APPROVED, Decision, decide
-from lakehouse.registry.loading import DECISION, REASONS, Registry, open_registered, versions
+from lakehouse.registry.loading import DECISION, REASONS, Registered, Registry, open_registered, versions
 from lakehouse.registry.publishing import Registration, Source, register
 from lakehouse.registry.recipes import Trained, recipe
 from lakehouse.tables import Lake
 from lakehouse.tables.moments import grid
 
 ROOT = Path(__file__).resolve().parents[2]
-READS = ("silver.sales", "gold.products", "features.product_sales", "features.customer_history")
 
 
 @dataclass(frozen=True)
@@ -68,6 +67,9 @@ def is_due(lake: Lake, name: str) -> Due:
     assert lake.run is not None
     known = versions(lake.settings, name)
     if not any(aliases.CHAMPION in version.aliases for version in known):
+        again = next((version for version in known if _is_made_of_the_same(lake, version)), None)
+        if again is not None:
+            return Due(False, f"version {again.version}, made of the same versions at this moment, was refused: {'; '.join(again.reasons)}")
         return Due(True, "there is no champion")
     last = max(version.moment for version in known if version.moment is not None)
     passed, every = len(grid(last, lake.run.moment, lake.settings.features.every)), lake.settings.models.retrain_every
@@ -104,12 +106,28 @@ def train(lake: Lake, name: str, force: bool = False) -> TrainingReport:
     return TrainingReport(name, True, due.reason, version, digest, is_champion, decision.reasons, seconds, trained.evaluation)
 
 
-def versions_read(lake: Lake) -> dict[str, int]:
-    """The version of each table that a training reads."""
+def _is_made_of_the_same(lake: Lake, one: Registered) -> bool:
+    """Whether the gate refused a version that training now would only make once more."""
+    assert lake.run is not None
+    if one.decision == APPROVED or one.moment != lake.run.moment:
+        return False
+    try:
+        manifest = open_registered(lake.settings, one).manifest
+    except TamperedModel:
+        return False
+    return (manifest["tables"], manifest["code"], manifest["seed"]) == (
+        versions_read(lake, one.name),
+        _commit(),
+        lake.settings.models.seed,
+    )
+
+
+def versions_read(lake: Lake, name: str) -> dict[str, int]:
+    """The version of each table that a training of the model reads."""
     found = {}
-    for name in READS:
+    for table in recipe(name).reads:
         try:
-            found[name] = lake.version(name)
+            found[table] = lake.version(table)
         except NothingPublished:
             continue
     return found
@@ -144,7 +162,7 @@ def _facts(lake: Lake, name: str, service: str, trained: Trained) -> Facts:
         features=feature_types(service),
         snapshot=None if snapshot is None else snapshot.id,
         moment=lake.run.moment.isoformat(),
-        tables=versions_read(lake),
+        tables=versions_read(lake, name),
         parameters=trained.parameters,
         seed=lake.settings.models.seed,
         code=_commit(),

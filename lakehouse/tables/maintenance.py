@@ -142,8 +142,9 @@ def _publish(lake: Lake, newest: Snapshot, now: dict[str, int], token: str) -> i
 
 
 def _open_run(lake: Lake) -> Run | None:
-    newest = next(iter(runs.newest(lake.ops)), None)
-    return runs.get(lake.ops, newest.id) if newest is not None and newest.state == "open" else None
+    """The run that was broken off and may be gone on with; a back-test needs no version but pinned and kept ones."""
+    found = (runs.get(lake.ops, one.id) for one in runs.newest(lake.ops, limit=100) if one.state == "open")
+    return next((run for run in found if not run.back_test), None)
 
 
 def _of_open_run(lake: Lake) -> list[tuple[str, int]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, datetime, timedelta
 from typing import Literal
 
-from lakehouse.errors import InputError
+from lakehouse.errors import WrongDay
 
 Every = Literal["week", "day"]
 _ORIGIN = {"week": datetime(1970, 1, 5), "day": datetime(1970, 1, 1)}
@@ -37,11 +37,11 @@ def grid(after: datetime, until: datetime, every: Every) -> list[datetime]:
 
 
 def parse_day(text: str) -> datetime:
-    """A day (YYYY-MM-DD) or a time (YYYY-MM-DDTHH:MM:SS) as people write it. Raises `InputError` for anything else."""
+    """A day (YYYY-MM-DD) or a time (YYYY-MM-DDTHH:MM:SS) as people write it. Raises `WrongDay` for anything else."""
     try:
         found = datetime.fromisoformat(text)
     except ValueError:
-        raise InputError(f'"{text}" is not a day. Expected YYYY-MM-DD, for example {date(2011, 12, 5)}') from None
+        raise WrongDay(f'"{text}" is not a day. Expected YYYY-MM-DD, for example {date(2011, 12, 5)}') from None
     if found.tzinfo is not None:
-        raise InputError(f'"{text}" has an offset. Days are the shop\'s own: write it without')
+        raise WrongDay(f'"{text}" has an offset. Days are the shop\'s own: write it without')
     return found

@@ -86,7 +86,8 @@ def unfinished(engine: Engine, terms: Terms, by_name: bool = False, new_lines: b
     """The newest run's id if it is open and goes on under `terms`; `by_name`: also where it was told another day; `new_lines`:
     not where lines have landed since it began."""
     with engine.connect() as connection:
-        row = connection.execute(select(runs).order_by(runs.c.number.desc()).limit(1)).first()
+        same_kind = runs.c.back_test.is_(terms.back_test)
+        row = connection.execute(select(runs).where(same_kind).order_by(runs.c.number.desc()).limit(1)).first()
     if row is None or row.state != "open":
         return None
     published = snapshots.newest(engine)
@@ -95,11 +96,13 @@ def unfinished(engine: Engine, terms: Terms, by_name: bool = False, new_lines: b
 
 
 def begin(engine: Engine, terms: Terms, lease: str) -> Run:
-    """A new run's record. Open runs before it are abandoned."""
+    """A new run's record. Open runs of its kind before it are abandoned: a back-test leaves an unfinished run as it is, and the other way round."""
     name = f"{terms.as_of:%Y%m%d}-{uuid.uuid4().hex[:8]}"
     published = snapshots.newest(engine)
     with engine.begin() as connection:
-        connection.execute(update(runs).where(runs.c.state == "open").values(state="abandoned", ended_at=now()))
+        connection.execute(
+            update(runs).where((runs.c.state == "open") & runs.c.back_test.is_(terms.back_test)).values(state="abandoned", ended_at=now())
+        )
         connection.execute(
             insert(runs).values(
                 id=name,

@@ -136,7 +136,7 @@ def test_only_new_leaves_out_what_the_customer_was_seen_to_buy(served: Served) -
     assert [item["product"] for item in new] == [item["product"] for item in every if item["product"] not in bought]
 
 
-@pytest.mark.parametrize("asked", [{"customer": UNKNOWN}, {"customer_key": "nobodys-key"}])
+@pytest.mark.parametrize("asked", [{"customer": UNKNOWN}, {"customer_key": "0" * 32}])
 def test_an_unknown_customer_is_unsegmented(served: Served, asked: dict[str, str]) -> None:
     reply = served.client.post("/v1/segment", json=asked)
     answer = reply.json()
@@ -144,7 +144,7 @@ def test_an_unknown_customer_is_unsegmented(served: Served, asked: dict[str, str
     assert (answer["model"], answer["features_as_of"]) == ({"name": "segments", "version": "baseline", "digest": None}, None)
 
 
-@pytest.mark.parametrize("asked", [{"customer": UNKNOWN}, {"customer_key": "nobodys-key"}])
+@pytest.mark.parametrize("asked", [{"customer": UNKNOWN}, {"customer_key": "0" * 32}])
 @pytest.mark.parametrize("only_new", [False, True])
 def test_an_unknown_customer_is_told_what_is_popular(served: Served, asked: dict[str, str], only_new: bool) -> None:
     reply = served.client.post("/v1/recommend", json={**asked, "k": 5, "only_new": only_new})

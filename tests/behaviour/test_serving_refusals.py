@@ -30,10 +30,11 @@ WRONG_FORECASTS = {
 }
 WRONG_CUSTOMERS = {
     "neither": {},
-    "both": {"customer": UNKNOWN, "customer_key": "k"},
+    "both": {"customer": UNKNOWN, "customer_key": "0" * 32},
     "a number that is a number": {"customer": int(UNKNOWN)},
     "a number too long": {"customer": UNKNOWN * 5},
     "an empty number": {"customer": " "},
+    "a customer number for a key": {"customer_key": UNKNOWN},
     "a key of other letters": {"customer_key": f"../{UNKNOWN}"},
     "an unknown field": {"customer": UNKNOWN, "number": UNKNOWN},
 }

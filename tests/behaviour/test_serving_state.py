@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
+import socket
+import subprocess
+import sys
 from html import escape, unescape
 
 import pytest
@@ -169,3 +173,15 @@ def test_the_example_on_the_page_is_answered(served: Served) -> None:
         body = page.split(f'data-path="{path}"')[1].split("</textarea>")[0].rsplit(">", 1)[1]
         # The example's product may be unknown here; that it is a right question is what counts.
         assert served.client.post(path, content=unescape(body), headers={"content-type": "application/json"}).status_code in (200, 404)
+
+
+def test_a_port_that_is_taken_is_said_at_once_with_what_to_do(served: Served) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        place = {"ZEROMARGIN_HOME": str(served.settings.home), "ZEROMARGIN_PROFILE": "test"}
+        words = [sys.executable, "-m", "serving", "--port", str(other.getsockname()[1])]
+        done = subprocess.run(words, env=os.environ | place, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 1
+    assert "Choose another port with --port" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 
 from lakehouse.registry import aliases, tracking, training
-from lakehouse.registry.loading import Registry
+from lakehouse.registry.gate import REFUSED
+from lakehouse.registry.loading import DECISION, REASONS, Registry
+from lakehouse.registry.recipes import recipe
 from lakehouse.tables import Lake, pins
 from tests.conftest import SECRET
-from tests.retrained import MODELS, later, manifest, mlflow_run, versions
+from tests.retrained import MODELS, later, manifest, mlflow_run, stage, versions
 from tests.trained import Trained
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -99,7 +101,7 @@ def test_the_table_versions_that_a_model_was_made_from_are_pinned_for_it(trained
         pinned = {(pin.table, pin.version) for pin in pins.every(lake.ops) if pin.owner.startswith(f"model {name} ")}
     tables = manifest(trained.settings, name)["tables"]
     assert isinstance(tables, dict)
-    assert set(tables) == set(training.READS)
+    assert set(tables) == set(recipe(name).reads)
     assert pinned == set(tables.items())
 
 
@@ -190,3 +192,16 @@ def test_what_the_service_reads_of_the_registry_is_what_mlflow_says(trained: Tra
     assert found.folder.samefile(
         Path(client.get_model_version_download_uri(name, told.version).removeprefix("file://")) / "artifacts" / "model"
     )
+
+
+def test_a_version_that_was_refused_is_not_made_again_of_the_same(trained: Trained, tmp_path: Path) -> None:
+    settings = trained.copy(tmp_path / "home")
+    client = tracking.connect(settings)
+    aliases.withdraw(client, "demand", "champion")
+    client.set_model_version_tag("demand", "1", DECISION, REFUSED)
+    client.set_model_version_tag("demand", "1", REASONS, "wape 0.9 is not below the 0.8 of naive")
+    with stage(settings, "demand") as lake:
+        report = training.train(lake, "demand")
+        assert (report.trained, [pin for pin in pins.every(lake.ops) if pin.owner.startswith("model demand ")] != []) == (False, True)
+        assert "was refused: wape 0.9 is not below" in report.reason
+        assert training.train(lake, "demand", force=True).trained

@@ -40,6 +40,14 @@ def _in_a_fresh_home(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (["load"], "Missing argument"),
         (["show", "gold.products", "--version", "one"], "--version"),
         (["show", "gold.products", "--version", "1", "--at", "2011-01-01"], "not both"),
+        (["show", "gold.products", "--at", "1 January"], "Expected YYYY-MM-DD"),
+        (["run", "--as-of", "2024-13-01"], "Expected YYYY-MM-DD"),
+        (["--home", "/tmp/with a space", "status"], "has a space in its path"),
+        (["--home", "/tmp/caf\u00e9", "status"], 'has "é" in its path'),
+        (["--home", "/tmp/a#b%20", "status"], 'has "#", "%" in its path'),
+        (["restore"], "Missing argument"),
+        (["diff", "gold.product", "--from", "1", "--to", "2"], 'Did you mean "gold.products"'),
+        (["audit", "gold.product", "--at", "2024-01-01"], 'Did you mean "gold.products"'),
     ],
 )
 def test_wrong_use_ends_with_2_and_a_hint_on_standard_error(arguments: list[str], hint: str, capsys: Output) -> None:
@@ -56,7 +64,6 @@ def test_wrong_use_ends_with_2_and_a_hint_on_standard_error(arguments: list[str]
     [
         (["show", "gold.products"], "nothing published yet"),
         (["show", "gold.products", "--at", "2011-01-01"], "nothing was published as of 2011-01-01"),
-        (["show", "gold.products", "--at", "1 January"], "Expected YYYY-MM-DD"),
         (["sql", "DROP TABLE gold.products"], "lake.sql takes one SELECT"),
         (["history", "gold.products"], "there is no table at"),
     ],
