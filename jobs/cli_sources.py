@@ -1,0 +1,75 @@
+"""The commands `sources list` and `sources check`: retailers' files, as sources.yml describes them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from jobs.cli_session import AsJson, answer, day, session, table
+
+if TYPE_CHECKING:
+    from lakehouse.ingest.checking import Understood
+
+app = typer.Typer(help="Retailers' files: which are described, and what a description makes of a file.", no_args_is_help=False)
+
+
+@app.command("list")
+def listed(context: typer.Context, as_json: AsJson = False) -> None:
+    """Every source that sources.yml describes."""
+    from lakehouse.ingest import sources
+
+    found = sources.named(session(context).settings().profile)
+    if as_json:
+        answer(
+            [{"name": one.name, "about": one.about, "formats": sorted(one.formats), "fields": sorted(one.fields)} for one in found.values()]
+        )
+    else:
+        rows = [(one.name, one.about, ", ".join(sorted(one.formats)), ", ".join(sorted(one.fields))) for one in found.values()]
+        table("", ("source", "about", "files", "fields"), rows)
+
+
+@app.command()
+def check(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A file of sales.")],
+    source: Annotated[
+        str | None, typer.Option("--source", metavar="NAME", help="Left out: a draft of an entry for sources.yml is guessed.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what a source understands of a file and which lines it would refuse; for an unknown file, guess an entry. Nothing is loaded."""
+    from lakehouse.errors import InputError
+    from lakehouse.ingest import sources
+    from lakehouse.ingest.checking import check as look
+    from lakehouse.ingest.guessing import draft
+
+    if not file.is_file():
+        raise InputError(f"there is no file {file}")
+    settings = session(context).settings()
+    if source is None:
+        guessed = draft(file)
+        if as_json:
+            answer({"draft": guessed})
+        else:
+            print(guessed, end="")
+        return
+    found = look(file, sources.find(source, settings.profile), datetime.fromisoformat(settings.door.oldest))
+    if as_json:
+        answer(asdict(found))
+    else:
+        _show(found)
+
+
+def _show(found: Understood) -> None:
+    of = "all" if found.whole else "the first"
+    print(f"{found.file} as source {found.source}: {of} {found.lines:,} lines read, {found.accepted:,} accepted")
+    print(f"  fields: {', '.join(found.fields)}")
+    print(f"  sold from {day(found.first) or '–'} to {day(found.last) or '–'}, {found.products:,} products, {found.amount:,.2f} in all")
+    print(f"  {found.with_customer:,} name a customer, {found.cancellations:,} cancel, {found.no_products:,} are of no product")
+    rows = [(reason, count, ", ".join(map(str, found.examples[reason]))) for reason, count in found.refused.items()]
+    if rows:
+        table("  would be refused", ("reason", "lines", "such as line"), rows, right=("lines",))

@@ -1,0 +1,155 @@
+"""Files looked at before they are loaded: what a source makes of them, and drafts for files of which nothing is known."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+
+import openpyxl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from jobs.cli import main
+from lakehouse.errors import InputError
+from lakehouse.ingest import sources
+from lakehouse.ingest.checking import check
+from lakehouse.ingest.guessing import draft
+
+OLDEST = datetime(1990, 1, 1)
+HEADER = "invoice,product_code,description,quantity,sold_at,unit_price,customer,country"
+GOOD = "1,A,cup,2,2011-01-03T10:00:00,2.50,17850,France"
+GERMAN = (
+    "Filiale;Bon;Artikel;Text;Menge;Zeit;Summe;Kunde;Kasse\n"
+    "1;17;85123A;Herz, weiß;2;03.01.2011 10:00;5,10;17850;4\n"
+    "1;18;71053;Laterne;-1;13.01.2011 10:00;-1.203,39;;4\n"
+)
+
+
+def written(path: Path, text: str, encoding: str = "utf-8") -> Path:
+    path.write_text(text, encoding=encoding)
+    return path
+
+
+def test_lines_are_counted_by_what_would_become_of_them(tmp_path: Path) -> None:
+    lines = [GOOD, GOOD.replace(",2,", ",many,"), GOOD.replace("17850", ""), "1,A", GOOD.replace("1,A", "C2,A").replace(",2,", ",-2,")]
+    lines += [GOOD.replace(",A,", ",POST,"), GOOD.replace("2011-01-03", "1911-01-03")]
+    found = check(written(tmp_path / "a.csv", "\n".join([HEADER, *lines, ""])), sources.find("canonical", "test"), OLDEST)
+    assert (found.lines, found.accepted, found.whole) == (7, 4, True)
+    assert found.refused == {"bad_quantity": 1, "ragged_line": 1, "too_old": 1}
+    assert found.examples == {"bad_quantity": (2,), "ragged_line": (4,), "too_old": (7,)}
+    assert (found.with_customer, found.cancellations, found.no_products, found.products) == (3, 1, 1, 1)
+    assert (found.first, found.last, found.amount) == (datetime(2011, 1, 3, 10), datetime(2011, 1, 3, 10), Decimal("10.0000"))
+
+
+def test_of_a_long_file_only_the_beginning_is_read_and_that_is_said(tmp_path: Path) -> None:
+    file = tmp_path / "a.parquet"
+    pq.write_table(pa.table({name: [value] * 500 for name, value in zip(HEADER.split(","), GOOD.split(","), strict=True)}), file)
+    found = check(file, sources.find("canonical", "test"), OLDEST, most=100)
+    assert (found.whole, found.lines) == (False, 100)
+
+
+def test_a_file_that_is_wrong_as_a_whole_says_what_a_load_would(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match='Did you mean it by "invoce"'):
+        check(written(tmp_path / "a.csv", f"{HEADER.replace('invoice', 'invoce')}\n{GOOD}\n"), sources.find("canonical", "test"), OLDEST)
+
+
+def parquet(path: Path) -> Path:
+    columns = {
+        "StockCode": ["85123A", "71053"],
+        "Quantity": [2, 1],
+        "InvoiceDate": [datetime(2011, 1, 3, 10), datetime(2011, 1, 4)],
+        "UnitPrice": [2.5, 3.0],
+        "CustomerID": [17850.0, None],
+    }
+    pq.write_table(pa.table(columns), path)
+    return path
+
+
+def sheet(path: Path) -> Path:
+    workbook = openpyxl.Workbook()
+    for row in (
+        ["Store", "Brand", "Week", "Units", "Price"],
+        [2, "dominicks", datetime(2011, 1, 3), 8256, 1.59],
+        [2, "tropicana", datetime(2011, 1, 10), 8000, 3.87],
+    ):
+        workbook.worksheets[0].append(row)
+    workbook.save(path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("make", "formats", "columns"),
+    [
+        (
+            lambda folder: written(folder / "a.csv", GERMAN),
+            {"csv": {"delimiter": ";", "decimal": ",", "thousands": "."}},
+            {"Bon": "invoice", "Artikel": "product_code", "Zeit": "sold_at", "Summe": "amount", "Kunde": "customer"},
+        ),
+        (
+            lambda folder: written(folder / "a.txt", GERMAN.replace(";", "\t"), "cp1252"),
+            {"txt": {"kind": "csv", "encoding": "cp1252", "delimiter": "\t", "decimal": ",", "thousands": "."}},
+            {"Filiale": "store", "Menge": "quantity"},
+        ),
+        (
+            lambda folder: written(
+                folder / "a.csv",
+                "household_id,basket_id,product_id,quantity,sales_value,transaction_timestamp\n"
+                "900,31198570044,1095275,1,0.5,2017-01-01 11:53:26\n",
+            ),
+            {"csv": {}},
+            {
+                "household_id": "customer",
+                "basket_id": "invoice",
+                "product_id": "product_code",
+                "sales_value": "amount",
+                "transaction_timestamp": "sold_at",
+            },
+        ),
+        (lambda folder: parquet(folder / "a.parquet"), {"parquet": {}}, {"CustomerID": "customer", "UnitPrice": "unit_price"}),
+        (
+            lambda folder: sheet(folder / "a.xlsx"),
+            {"xlsx": {}},
+            {"Store": "store", "Brand": "product_code", "Week": "sold_at", "Units": "quantity"},
+        ),
+    ],
+)
+def test_a_draft_reads_the_file_that_it_was_guessed_from(make: object, formats: object, columns: dict[str, str], tmp_path: Path) -> None:
+    file = make(tmp_path)  # type: ignore[operator]
+    entry = yaml.safe_load(draft(file))["my-shop"]
+    assert entry["formats"] == formats
+    assert entry["columns"].items() >= columns.items()
+    found = check(file, sources.parse("my-shop", entry | {"currency": "EUR"}), OLDEST)
+    assert (found.accepted, found.refused) == (found.lines, {})
+    assert found.lines > 0
+
+
+def test_what_could_not_be_guessed_is_a_remark(tmp_path: Path) -> None:
+    text = draft(written(tmp_path / "a.csv", "a,b,price\n1,2,3\n"))
+    assert "# no column looks like product_code" in text
+    assert "# no column looks like sold_at" in text
+    assert "currency is unknown" in text
+    with pytest.raises(InputError, match="no columns that can be told apart"):
+        draft(written(tmp_path / "b.csv", "one column\n1\n"))
+    (tmp_path / "c.bin").write_bytes(bytes(100))
+    with pytest.raises(InputError, match="neither text nor Parquet"):
+        draft(tmp_path / "c.bin")
+
+
+def test_from_the_shell_nothing_is_written(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ZEROMARGIN_HOME", str(home))
+    monkeypatch.setenv("ZEROMARGIN_PROFILE", "test")
+    file = written(tmp_path / "a.csv", f"{HEADER}\n{GOOD}\n")
+    assert main(["sources", "check", str(file), "--source", "canonical", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["accepted"] == 1
+    assert main(["sources", "check", str(file)]) == 0
+    assert "my-shop:" in capsys.readouterr().out
+    assert main(["sources", "list"]) == 0
+    assert main(["sources", "check", str(file), "--source", "canonicl"]) == 2
+    assert main(["sources", "check", str(tmp_path / "none")]) == 1
+    assert not home.exists()
