@@ -105,7 +105,7 @@ CASES = (
     words("unknown stage", "run silvr", 2, 'stage "silvr" is unknown. Did you mean "silver"'),
     words("unknown parameter", "run --as-off 2011-01-03", 2, "No such option", "--as-of"),
     words("unknown engine", "run --engine sparc", 2, 'Did you mean "spark"'),
-    words("no day", "run --as-of tomorrow", 1, "tomorrow", "YYYY-MM-DD"),
+    words("no day", "run --as-of tomorrow", 2, "tomorrow", "YYYY-MM-DD"),
     words("unknown table", "show gold.daily_sale", 2, 'table "gold.daily_sale" is unknown. Did you mean "gold.daily_sales"'),
     words("unknown table to digest", "digest bronze.sale", 2, 'Did you mean "bronze.sales"'),
     words("unknown version", "show bronze.sales --version 99", 1, "bronze.sales has no version 99", "zeromargin history"),

@@ -125,13 +125,14 @@ def test_parquet_csv_and_sheets_of_the_same_sales_are_the_same_lines_in_silver_a
     numbered = [name for name in columns if name != "line_number"]  # a text of two lines is two lines of a CSV
     assert rows(lake, *numbered) == rows(lakes[1], *numbered)
     assert rows(lake, *columns) == rows(lakes[2], *columns)
-    for one in lakes[:2]:
+    # Equal lines of bronze are equal lines of silver; on Spark the third time of it is left out, at half a minute.
+    refined = lakes if lake.settings.engine == "sail" else lakes[:2]
+    for one in refined:
         Shop(one).refine()
-    Shop(lakes[2]).clean()
     for name in ("silver.sales", "silver.cancellations", "gold.daily_sales", "gold.customers"):
         expected = lake.digest(name)
         assert expected.rows > 0
-        for one in lakes if name.startswith("silver") else lakes[:2]:
+        for one in refined:
             assert one.digest(name).digest == expected.digest, (name, one)
 
 
