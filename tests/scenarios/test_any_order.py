@@ -34,14 +34,14 @@ sold = st.builds(
         invoice=f"C{invoice}" if quantity < 0 else str(invoice),
         description=description,
         # A copy names the customer that the receipt is of.
-        customer=None if invoice % 5 == 0 else f"c{invoice % 7}",
+        customer=None if invoice % 5 == 0 else f"c{invoice % 3}",
         country=("France", "Spain")[invoice % 2],
     ),
-    product=st.sampled_from(["A", "B", "C", "d1", "POST"]),
+    product=st.sampled_from(["A", "A", "B", "d1", "POST"]),
     day=st.integers(0, 55),
     hour=st.integers(8, 11),
-    quantity=st.sampled_from([1, 2, 3, 12, -1, -2]),
-    price=st.sampled_from(["2.50", "2.50", "3.00", "0"]),
+    quantity=st.sampled_from([1, 2, 3, 12, -1, -2, -3]),
+    price=st.sampled_from(["2.50", "2.50", "2.50", "3.00", "0"]),
     invoice=st.integers(1, 20),
     description=st.sampled_from(["RED CUP", "red  cup", "BLUE CUP", None]),
 )
@@ -57,12 +57,12 @@ class Landing:
 
 @st.composite
 def landings(draw: st.DrawFn) -> tuple[list[Line], Landing]:
-    lines = draw(st.lists(sold, min_size=5, max_size=60))
+    lines = draw(st.lists(sold, min_size=30, max_size=80))
     again = draw(st.lists(st.sampled_from(lines), max_size=8))
     order = draw(st.permutations([*lines, *again]))
-    cuts = sorted(draw(st.sets(st.integers(1, len(order) - 1), max_size=3)))
+    cuts = sorted(draw(st.sets(st.integers(1, len(order) - 1), min_size=1, max_size=3)))
     files = tuple(tuple(order[a:b]) for a, b in itertools.pairwise([0, *cuts, len(order)]))
-    runs = draw(st.frozensets(st.integers(0, len(files) - 1), max_size=2))
+    runs = draw(st.frozensets(st.integers(0, len(files) - 2), min_size=1, max_size=2))
     return lines, Landing(files, runs)
 
 
