@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from lakehouse.features.publish import publish_online
 from lakehouse.registry.verifying import expired_pins
-from lakehouse.tables import Lake, maintenance, restoring, runs
+from lakehouse.tables import Lake, maintenance, ops, restoring
 from lakehouse.tables.listing import Listing
 from lakehouse.tables.maintenance import Maintained, TablePlan
 from lakehouse.tables.pins import Pin
@@ -26,9 +26,9 @@ def restore(lake: Lake, snapshot: int) -> Restored:
 def planned(lake: Lake) -> tuple[Listing[TablePlan], list[Pin]]:
     """What maintenance would do to the tables, and which pins have run out."""
     lake.create_tables()
-    expired = expired_pins(lake, runs.now())
+    expired = expired_pins(lake, ops.now())
     return maintenance.plan(lake, expired), expired
 
 
 def maintain(lake: Lake, progress: Callable[[str], None]) -> Maintained:
-    return maintenance.maintain(lake, expired_pins(lake, runs.now()), progress)
+    return maintenance.maintain(lake, expired_pins(lake, ops.now()), progress)

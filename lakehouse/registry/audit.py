@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 from lakehouse.errors import NothingPublished, TamperedModel
 from lakehouse.models.interface import Json
 from lakehouse.registry import loading
-from lakehouse.registry.gate import APPROVED
 from lakehouse.registry.loading import Registered, open_registered
 from lakehouse.registry.recipes import NAMES, recipe
 from lakehouse.tables import Lake, audit, pins
@@ -148,13 +147,10 @@ class Audit:
 
 def _let_through(lake: Lake, until: datetime) -> list[Registered]:
     """Of each model the newest version that the gate had let through by a moment. Aliases keep no history, trainings and verdicts do."""
-    found: dict[str, Registered] = {}
-    for one in loading.versions(lake.settings):
-        if one.decision == APPROVED and one.moment is not None and one.moment <= until:
-            best = found.get(one.name)
-            if best is None or best.moment is None or (best.moment, int(best.version)) < (one.moment, int(one.version)):
-                found[one.name] = one
-    return [found[name] for name in sorted(found)]
+    known = loading.versions(lake.settings)
+    models = sorted({one.name for one in known})
+    best = (loading.newest_approved((one for one in known if one.name == name), lambda moment: moment <= until) for name in models)
+    return [one for one in best if one is not None]
 
 
 def _champion(lake: Lake, one: Registered) -> Champion:

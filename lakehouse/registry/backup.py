@@ -13,7 +13,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Literal
 from urllib.parse import quote, unquote, urlsplit
@@ -23,7 +23,7 @@ from sqlalchemy.engine import make_url
 
 from lakehouse.errors import InputError, StateError
 from lakehouse.settings import Settings
-from lakehouse.tables import Lake
+from lakehouse.tables import Lake, ops
 
 LIST = "backup.json"
 FORMAT: Literal[1] = 1
@@ -92,7 +92,7 @@ def backup(lake: Lake, folder: Path, secrets: bool = True, progress: Progress = 
     listed = _Listed(
         home=str(home),
         snapshot=None if snapshot is None else snapshot.id,
-        taken_at=datetime.now(UTC).replace(tzinfo=None),
+        taken_at=ops.now(),
         left_out=(*_elsewhere(lake.settings), *(() if secrets else (_SECRETS,))),
         files=files,
     )

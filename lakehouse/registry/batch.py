@@ -16,8 +16,8 @@ from lakehouse.models.recommendations import POPULAR_NOW, RecommendationsModel, 
 from lakehouse.models.segments import SegmentsModel
 from lakehouse.privacy.secrets import verify_key
 from lakehouse.registry import aliases
-from lakehouse.registry.gate import APPROVED, decide, evaluation_of
-from lakehouse.registry.loading import Registry, open_registered, versions
+from lakehouse.registry.gate import decide, evaluation_of
+from lakehouse.registry.loading import Registered, Registry, newest_approved, open_registered, versions
 from lakehouse.registry.recipes import recipe
 from lakehouse.tables import Lake
 
@@ -110,11 +110,8 @@ def _answerer_then(lake: Lake, name: str) -> Answerer:
         made = read_bundle(folder, verify_key(lake.settings))
         if decide(evaluation_of(made.manifest)).approved:
             return Answerer(IN_THE_RUN, made.digest, made.model)
-    known = [one for one in versions(lake.settings, name) if one.decision == APPROVED and one.moment and one.moment <= lake.run.moment]
-    if not known:
-        return Answerer()
-    best = max(known, key=lambda one: (one.moment, int(one.version)))
-    return Answerer(best.version, best.digest, open_registered(lake.settings, best).model)
+    until = lake.run.moment
+    return _who(lake, newest_approved(versions(lake.settings, name), lambda moment: moment <= until))
 
 
 def _answerer(lake: Lake, name: str) -> Answerer:
@@ -123,6 +120,10 @@ def _answerer(lake: Lake, name: str) -> Answerer:
         return _answerer_then(lake, name)
     registry = Registry(lake.settings)
     found = registry.by_alias(name, aliases.CHAMPION) if registry.is_there else None
+    return _who(lake, found)
+
+
+def _who(lake: Lake, found: Registered | None) -> Answerer:
     return Answerer() if found is None else Answerer(found.version, found.digest, open_registered(lake.settings, found).model)
 
 

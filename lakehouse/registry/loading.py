@@ -7,7 +7,7 @@ compares what this module says with what MLflow's client says, so a release that
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,6 +22,7 @@ from sqlalchemy.pool import NullPool
 from lakehouse.errors import RegistryAway, TamperedModel, UnknownName
 from lakehouse.models.bundle import Bundle, read_bundle
 from lakehouse.privacy.secrets import verify_key
+from lakehouse.registry.gate import APPROVED
 from lakehouse.settings import Settings
 
 DIGEST, MOMENT, DECISION, REASONS = "digest", "moment", "decision", "reasons"
@@ -117,6 +118,12 @@ def versions(settings: Settings, name: str | None = None) -> list[Registered]:
     """Every registered version of a home, of one model or of all; none where nothing was registered yet."""
     registry = Registry(settings)
     return registry.versions(name) if registry.is_there else []
+
+
+def newest_approved(known: Iterable[Registered], counts: Callable[[datetime], bool]) -> Registered | None:
+    """Of versions that the gate let through, at a moment that `counts`, the one of the newest moment, and of those the last registered."""
+    found = [(one.moment, int(one.version), one) for one in known if one.decision == APPROVED and one.moment and counts(one.moment)]
+    return max(found, key=lambda entry: entry[:2])[2] if found else None
 
 
 def _read(connection: Connection, artifacts: Path, name: str | None = None, version: int | None = None) -> Iterable[Registered]:

@@ -22,7 +22,7 @@ from lakehouse.models.evaluation import Evaluation
 from lakehouse.privacy.secrets import signing_key
 from lakehouse.registry import aliases, tracking
 from lakehouse.registry.gate import APPROVED, Decision, decide
-from lakehouse.registry.loading import DECISION, REASONS, Registered, Registry, open_registered, versions
+from lakehouse.registry.loading import DECISION, REASONS, Registered, Registry, newest_approved, open_registered, versions
 from lakehouse.registry.publishing import Registration, Source, register
 from lakehouse.registry.recipes import Trained, recipe
 from lakehouse.tables import Lake
@@ -136,9 +136,10 @@ def versions_read(lake: Lake, name: str) -> dict[str, int]:
 def _predecessor(lake: Lake, name: str) -> Bundle | None:
     """The newest version that the gate approved at an earlier moment: the same whenever this moment is trained again."""
     assert lake.run is not None
-    approved = [one for one in versions(lake.settings, name) if one.decision == APPROVED and one.moment and one.moment < lake.run.moment]
+    until = lake.run.moment
+    found = newest_approved(versions(lake.settings, name), lambda moment: moment < until)
     try:
-        return open_registered(lake.settings, max(approved, key=lambda one: (one.moment, int(one.version)))) if approved else None
+        return None if found is None else open_registered(lake.settings, found)
     except TamperedModel:
         return None
 

@@ -11,13 +11,12 @@ import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 import psutil
 from sqlalchemy import Connection, Engine, Row, delete, insert, select, update
 
 from lakehouse.errors import LeaseHeld
-from lakehouse.tables.ops import leases
+from lakehouse.tables.ops import leases, now
 
 NAME = "lake"
 
@@ -87,7 +86,7 @@ def _acquire(engine: Engine, purpose: str, lease_s: float, wait_s: float) -> Lea
                         pid=own.pid,
                         born=own.create_time(),
                         groups=[],
-                        since=datetime.now(UTC).replace(tzinfo=None),
+                        since=now(),
                         until=time.time() + lease_s,
                     )
                 )

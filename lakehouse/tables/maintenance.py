@@ -100,14 +100,15 @@ def maintain(lake: Lake, expired: Iterable[Pin] = (), progress: Progress = lambd
         for pin in gone:
             pins.remove(lake.ops, pin.table, pin.version, pin.owner)
         at_published = [name for name in lake.catalog if newest is not None and newest.versions.get(name) == lake.head(name)]
+        kept = kept_versions(lake)
         for one in before:
-            _maintain(lake, one, progress)
+            _maintain(lake, one, kept[one.table], progress)
         now = {name: lake.head(name) for name in at_published}
         number = None if newest is None or now.items() <= newest.versions.items() else _publish(lake, newest, now, held.token)
     return Maintained(before, gone, number)
 
 
-def _maintain(lake: Lake, one: TablePlan, progress: Progress) -> None:
+def _maintain(lake: Lake, one: TablePlan, kept: set[int], progress: Progress) -> None:
     path = lake.path(one.table)
     if one.compacts:
         progress(f"{one.table}: small files become larger ones")
@@ -115,7 +116,6 @@ def _maintain(lake: Lake, one: TablePlan, progress: Progress) -> None:
         delta.compact(path)
     if one.deletes:
         progress(f"{one.table}: {one.deletes:,} files that nothing needs are deleted")
-        kept = kept_versions(lake)[one.table]
         lake.check_lease()
         delta.vacuum(path, kept)
     if one.checkpoint or one.compacts:

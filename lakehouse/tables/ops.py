@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 from sqlalchemy import (
@@ -130,6 +131,11 @@ leases = Table(
     Column("since", DateTime, nullable=False),
     Column("until", Float, nullable=False),  # wall clock, seconds since 1970
 )
+
+
+def now() -> datetime:
+    """Wall clock in UTC, for people to read; it decides nothing."""
+    return datetime.now(UTC).replace(tzinfo=None)
 
 
 def connect(url: str) -> Engine:

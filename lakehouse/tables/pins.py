@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from sqlalchemy import Engine, delete, insert, select
 
 from lakehouse.tables.digests import Digest
-from lakehouse.tables.ops import digests, pins
+from lakehouse.tables.ops import digests, now, pins
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,7 @@ def add(engine: Engine, table: str, version: int, owner: str, reason: str) -> No
     with engine.begin() as connection:
         same = (pins.c.name == table) & (pins.c.version == version) & (pins.c.owner == owner)
         if connection.execute(select(pins.c.id).where(same)).first() is None:
-            now = datetime.now(UTC).replace(tzinfo=None)
-            connection.execute(insert(pins).values(name=table, version=version, owner=owner, reason=reason, pinned_at=now))
+            connection.execute(insert(pins).values(name=table, version=version, owner=owner, reason=reason, pinned_at=now()))
 
 
 def remove(engine: Engine, table: str, version: int, owner: str) -> bool:
@@ -45,9 +44,8 @@ def record(engine: Engine, digest: Digest) -> Digest:
         kept = connection.execute(select(digests).where(same)).first()
         if kept is not None:
             return Digest(kept.name, kept.version, kept.rows, kept.digest)
-        now = datetime.now(UTC).replace(tzinfo=None)
         facts = {"name": digest.table, "version": digest.version, "rows": digest.rows, "digest": digest.digest}
-        connection.execute(insert(digests).values(**facts, recorded_at=now))
+        connection.execute(insert(digests).values(**facts, recorded_at=now()))
     return digest
 
 

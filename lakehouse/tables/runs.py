@@ -5,14 +5,14 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from sqlalchemy import Engine, Row, insert, select, update
 
 from lakehouse.errors import StateError
 from lakehouse.tables import snapshots
 from lakehouse.tables.moments import Every
-from lakehouse.tables.ops import runs, stages
+from lakehouse.tables.ops import now, runs, stages
 from lakehouse.tables.snapshots import Snapshot
 
 
@@ -75,11 +75,6 @@ class StageRun:
     notebook: str | None
     started_at: datetime
     ended_at: datetime | None
-
-
-def now() -> datetime:
-    """Wall clock in UTC, for people to read; it decides nothing."""
-    return datetime.now(UTC).replace(tzinfo=None)
 
 
 def unfinished(engine: Engine, terms: Terms, by_name: bool = False, new_lines: bool = False) -> str | None:

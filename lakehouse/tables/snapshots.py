@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import html
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 
 from sqlalchemy import Connection, Engine, insert, select, update
 
 from lakehouse.errors import NothingPublished, StateError
 from lakehouse.tables.lease import check
-from lakehouse.tables.ops import restores, runs, snapshot_tables, snapshots
+from lakehouse.tables.ops import now, restores, runs, snapshot_tables, snapshots
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def begin_restore(engine: Engine, number: int, bronze: int, token: str) -> int:
         begun = connection.execute(select(restores.c.bronze).where(again)).scalar()
         if begun is not None:
             return int(begun)
-        connection.execute(insert(restores).values(snapshot=number, bronze=bronze, started_at=_now()))
+        connection.execute(insert(restores).values(snapshot=number, bronze=bronze, started_at=now()))
     return bronze
 
 
@@ -99,10 +99,10 @@ def publish(engine: Engine, snapshot: Snapshot, token: str, restored: int | None
         check(connection, token)
         if restored is not None:
             connection.execute(update(snapshots).where(snapshots.c.id > restored).values(undone=True))
-            connection.execute(update(runs).where(runs.c.state == "open").values(state="abandoned", ended_at=_now()))
-            connection.execute(update(restores).where(restores.c.ended_at.is_(None)).values(ended_at=_now()))
+            connection.execute(update(runs).where(runs.c.state == "open").values(state="abandoned", ended_at=now()))
+            connection.execute(update(restores).where(restores.c.ended_at.is_(None)).values(ended_at=now()))
         facts = {"run": snapshot.run, "as_of": snapshot.as_of, "moment": snapshot.moment, "every": snapshot.every}
-        result = connection.execute(insert(snapshots).values(**facts, published_at=_now()))
+        result = connection.execute(insert(snapshots).values(**facts, published_at=now()))
         assert result.inserted_primary_key is not None
         number = int(result.inserted_primary_key[0])
         tables = [{"snapshot": number, "name": name, "version": version} for name, version in snapshot.versions.items()]
@@ -115,7 +115,3 @@ def _with_versions(connection: Connection, number: int) -> Snapshot:
     tables = connection.execute(select(snapshot_tables).where(snapshot_tables.c.snapshot == number)).all()
     versions = {table.name: table.version for table in tables}
     return Snapshot(row.id, row.run, row.as_of, row.moment, row.every, versions)
-
-
-def _now() -> datetime:
-    return datetime.now(UTC).replace(tzinfo=None)
