@@ -53,7 +53,7 @@ class Publications:
         try:
             with self._engine.connect() as connection:
                 row = connection.execute(query).first()
-        except SQLAlchemyError as error:
+        except (SQLAlchemyError, OSError) as error:
             raise TryAgain(f"the run database does not answer: {error.__class__.__name__}. It is tried again") from error
         if row is None:
             return None

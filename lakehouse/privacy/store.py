@@ -51,7 +51,7 @@ def connect(url: str) -> Engine:
         if where.database:
             _own_file(Path(where.database))
     # Parameters stay out of error messages: they hold what the vault is there to hide.
-    engine = create_engine(where, hide_parameters=True, **options)
+    engine = create_engine(where, hide_parameters=True, pool_pre_ping=True, **options)
     if engine.dialect.name == "sqlite":
 
         @event.listens_for(engine, "connect")

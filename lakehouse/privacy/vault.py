@@ -19,7 +19,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import Engine, select
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, InterfaceError, NoSuchModuleError, OperationalError, SQLAlchemyError
 
 from lakehouse.errors import TryAgain, VaultError
 from lakehouse.privacy.numbers import DamagedNumber, canonical
@@ -198,8 +198,8 @@ class Vault:
     def _reading(self) -> Iterator[Engine]:
         try:
             yield self._engine
-        except OperationalError as error:
-            reason = str(error.orig).splitlines()[0] if error.orig else "no answer"
+        except (OperationalError, InterfaceError, OSError) as error:  # the latter two are what PostgreSQL's driver raises
+            reason = _reason(error)
             raise TryAgain(f"the vault's database does not answer: {reason}. Try again; if it stays so, look at vault.url") from None
 
     # ------------------------------------------------------------------ cryptography
@@ -274,4 +274,4 @@ def _reason(error: Exception) -> str:
     if isinstance(error, NoSuchModuleError | ArgumentError | ImportError):
         return "there is no driver for that URL"
     cause = getattr(error, "orig", None) or error
-    return str(cause).splitlines()[0]
+    return next(iter(str(cause).splitlines()), "no answer")

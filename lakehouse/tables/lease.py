@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import psutil
 from sqlalchemy import Connection, Engine, Row, delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
 
 from lakehouse.errors import LeaseHeld
 from lakehouse.tables.ops import leases, now
@@ -43,8 +44,8 @@ class Lease:
 
 
 def check(connection: Connection, token: str) -> None:
-    """Raises `LeaseHeld` unless `token` holds the lease, within the caller's own transaction."""
-    row = connection.execute(select(leases).where(leases.c.name == NAME)).first()
+    """Raises `LeaseHeld` unless `token` holds the lease; in the caller's own transaction, until whose end nobody takes it over."""
+    row = connection.execute(select(leases).where(leases.c.name == NAME).with_for_update()).first()
     if row is None or row.token != token:
         who = "nobody" if row is None else _holder(row)
         raise LeaseHeld(f"the lease on this lake was lost: {who} holds it now. What was not committed is dropped; run again")
@@ -69,33 +70,40 @@ def hold(engine: Engine, purpose: str, lease_s: float, wait_s: float) -> Iterato
 def _acquire(engine: Engine, purpose: str, lease_s: float, wait_s: float) -> Lease:
     deadline = time.monotonic() + wait_s
     while True:
-        with engine.begin() as connection:
-            row = connection.execute(select(leases).where(leases.c.name == NAME).with_for_update()).first()
-            if row is None or _is_over(row):
-                if row is not None:
-                    _end_groups(row)
-                    connection.execute(delete(leases).where(leases.c.name == NAME))
-                token = uuid.uuid4().hex
-                own = psutil.Process()
-                connection.execute(
-                    insert(leases).values(
-                        name=NAME,
-                        token=token,
-                        purpose=purpose,
-                        host=socket.gethostname(),
-                        pid=own.pid,
-                        born=own.create_time(),
-                        groups=[],
-                        since=now(),
-                        until=time.time() + lease_s,
-                    )
-                )
-                return Lease(token, purpose, engine)
+        try:
+            with engine.begin() as connection:
+                row = connection.execute(select(leases).where(leases.c.name == NAME).with_for_update()).first()
+                if row is None or _is_over(row):
+                    return Lease(_granted(connection, row, purpose, lease_s), purpose, engine)
+        except IntegrityError:  # PostgreSQL: a row that is not there can't be locked, and somebody else was faster to write it
+            continue
         if time.monotonic() >= deadline:
             if row.host == socket.gethostname() and row.pid == os.getpid():
                 raise LeaseHeld(f"this very process is writing to this lake already: {_holder(row)}. Close that lake first: lake.close()")
             raise LeaseHeld(f"{_holder(row)} is writing to this lake. Wait until it is done, or set ops.wait_s to have it waited for")
         time.sleep(min(0.2, max(0.01, deadline - time.monotonic())))
+
+
+def _granted(connection: Connection, former: Row[tuple[object, ...]] | None, purpose: str, lease_s: float) -> str:
+    """Takes a lease that is free or over, after ending what its former holder started. Returns its token."""
+    if former is not None:
+        _end_groups(former)
+        connection.execute(delete(leases).where(leases.c.name == NAME))
+    token, own = uuid.uuid4().hex, psutil.Process()
+    connection.execute(
+        insert(leases).values(
+            name=NAME,
+            token=token,
+            purpose=purpose,
+            host=socket.gethostname(),
+            pid=own.pid,
+            born=own.create_time(),
+            groups=[],
+            since=now(),
+            until=time.time() + lease_s,
+        )
+    )
+    return token
 
 
 def _renew(engine: Engine, token: str, lease_s: float, over: threading.Event) -> None:

@@ -143,23 +143,31 @@ def connect(url: str) -> Engine:
     try:
         where = make_url(url)
         if where.get_backend_name() == "sqlite" and where.database:
-            Path(where.database).parent.mkdir(parents=True, exist_ok=True)
+            _make_folder(Path(where.database).parent)
         return _opened(where)
-    except OSError as error:
-        raise StateError(
-            f"the home {error.filename} can't be written to: {error.strerror}. Choose another with --home or ZEROMARGIN_HOME, or let this "
-            "user write there"
-        ) from None
     except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
-        raise SettingsError(f"ops.url is no database that can be used here: {error}. Expected for example sqlite:///ops.db") from None
-    except SQLAlchemyError as error:
+        raise SettingsError(
+            f"ops.url is no database that can be used here: {error}. Expected for example sqlite:///ops.db or "
+            "postgresql+pg8000://user:password@host/database"
+        ) from None
+    except (SQLAlchemyError, OSError) as error:  # the latter where PostgreSQL's driver is cut off while it connects
         shown = where.render_as_string(hide_password=True)
         reason = str(getattr(error, "orig", None) or error)
         raise StateError(f"the run database {shown} can't be opened: {reason}. Let this user read and write it, or set ops.url") from None
 
 
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StateError(
+            f"the home {error.filename} can't be written to: {error.strerror}. Choose another with --home or ZEROMARGIN_HOME, or let this "
+            "user write there"
+        ) from None
+
+
 def _opened(where: URL) -> Engine:
-    engine = create_engine(where)
+    engine = create_engine(where, pool_pre_ping=True)  # a server may have been away between two uses
     if engine.dialect.name == "sqlite":
 
         @event.listens_for(engine, "connect")

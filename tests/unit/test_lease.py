@@ -6,7 +6,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -15,6 +18,7 @@ from sqlalchemy import Engine, update
 
 from lakehouse.errors import LeaseHeld
 from lakehouse.tables import lease, ops
+from tests.servers import Postgres, postgres
 
 HOLDER = """
 import subprocess, sys, time
@@ -28,9 +32,18 @@ with lease.hold(engine, "holder", lease_s=60, wait_s=0) as held:
 """
 
 
-@pytest.fixture
-def url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path / 'ops.db'}"
+@pytest.fixture(scope="module")
+def server() -> Iterator[Postgres]:
+    with postgres() as found:
+        yield found
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'ops.db'}"
+    made: str = request.getfixturevalue("server").make(tmp_path.name)
+    return made
 
 
 @pytest.fixture
@@ -89,3 +102,42 @@ def test_a_living_holder_in_another_process_is_not_taken_over(engine: Engine, ur
         holder.kill()
         holder.wait()
         os.killpg(child, signal.SIGKILL)
+
+
+def test_of_many_who_want_it_at_once_one_holds_it_at_a_time(engine: Engine, url: str) -> None:
+    inside, most, guard = 0, 0, threading.Lock()
+
+    def take(turn: int) -> None:
+        nonlocal inside, most
+        with lease.hold(ops.connect(url), f"taker {turn}", lease_s=60, wait_s=60) as held:
+            with guard:
+                inside += 1
+                most = max(most, inside)
+            held.check()
+            with guard:
+                inside -= 1
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(take, range(24)))
+    assert most == 1
+
+
+def test_nobody_takes_over_between_the_check_and_the_commit(engine: Engine, url: str) -> None:
+    """A lease that runs out just after it was checked in a publishing transaction is taken over after that transaction, not within it."""
+    with lease.hold(engine, "publishing", lease_s=60, wait_s=0) as held:
+        with engine.begin() as connection:
+            connection.execute(update(ops.leases).values(until=time.time() - 1))
+        order: list[str] = []
+
+        def take_over() -> None:
+            with lease.hold(ops.connect(url), "heir", lease_s=60, wait_s=30):
+                order.append("taken over")
+
+        heir = threading.Thread(target=take_over)
+        with engine.begin() as connection:
+            lease.check(connection, held.token)
+            heir.start()
+            time.sleep(0.5)
+            order.append("committed")
+        heir.join()
+    assert order == ["committed", "taken over"]
