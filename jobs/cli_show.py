@@ -123,6 +123,7 @@ def models(
 
 
 def _status(lake: Lake) -> dict[str, object]:
+    from jobs.parts import switched_off
     from lakehouse.registry.loading import versions
     from lakehouse.tables import pins
 
@@ -138,6 +139,7 @@ def _status(lake: Lake) -> dict[str, object]:
         "tables": [{"name": t.name, "version": t.version, "rows": t.rows, "bytes": t.bytes} for t in lake.tables()],
         "models": [_model(model) for model in versions(lake.settings)],
         "pins": [asdict(pin) for pin in pins.every(lake.ops)],
+        "switched_off": [asdict(one) for one in switched_off(lake)],
         "last_run": _last_run(lake),
     }
 
@@ -152,6 +154,7 @@ def _last_run(lake: Lake) -> dict[str, object] | None:
 
 
 def _show_status(lake: Lake) -> None:
+    from jobs.parts import switched_off
     from lakehouse.registry.loading import versions
     from lakehouse.tables import runs
 
@@ -164,6 +167,8 @@ def _show_status(lake: Lake) -> None:
     _tables(lake)
     print()
     _models(versions(settings))
+    for off in switched_off(lake):
+        print(f"\nSwitched off, since {off.reason}: {', '.join(off.parts)}")
     for run in runs.newest(lake.ops):
         stages = ", ".join(f"{stage.name} {stage.state}" for stage in runs.stage_runs(lake.ops, run.id))
         print(f"\nLast run: {run.id}, {run.state}, as of {day(run.as_of)}: {stages or 'no stage begun'}")

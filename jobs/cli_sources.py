@@ -65,8 +65,9 @@ def check(
 
 
 def _show(found: Understood) -> None:
+    skipped = f", {found.skipped:,} skipped as no sales" if found.skipped else ""
     of = "all" if found.whole else "the first"
-    print(f"{found.file} as source {found.source}: {of} {found.lines:,} lines read, {found.accepted:,} accepted")
+    print(f"{found.file} as source {found.source}: {of} {found.lines:,} lines read, {found.accepted:,} accepted{skipped}")
     print(f"  fields: {', '.join(found.fields)}")
     print(f"  sold from {day(found.first) or '–'} to {day(found.last) or '–'}, {found.products:,} products, {found.amount:,.2f} in all")
     print(f"  {found.with_customer:,} name a customer, {found.cancellations:,} cancel, {found.no_products:,} are of no product")

@@ -136,6 +136,9 @@ def _totals(landed: list[Landed]) -> str:
     told = f"{len(landed) - before:,} of {len(landed):,} files landed: {lines:,} lines, {accepted:,} accepted, {lines - accepted:,} refused"
     if refused:
         told += f" ({_counts(dict(sorted(refused.items())))})"
+    skipped = sum(file.skipped for file in landed)
+    if skipped:
+        told += f". {skipped:,} more are no sales, as the source says, and are not kept"
     return f"{told}. {before:,} had landed before" if before else told
 
 

@@ -126,6 +126,7 @@ class Shop:
             line.is_product,
             bool(line.invoice and line.invoice.startswith("C")),
             None,
+            None,
             list(line.reasons),
             known,
         )

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lakehouse.ingest.sources import Format
+from lakehouse.ingest.source_parts import Format
 from lakehouse.ingest.times import Ints, Mask
 
 QUANTITY_SCALE, MONEY_SCALE = 3, 4
@@ -31,8 +31,8 @@ class Scaled:
     bad: Mask
 
 
-def scaled(column: pa.Array, scale: int, form: Format) -> Scaled:
-    """Stripped texts (null where there is none) or numbers as integers of 10^-scale."""
+def scaled(column: pa.Array, scale: int, form: Format, is_logarithm: bool = False) -> Scaled:
+    """Stripped texts (null where there is none) or numbers, or their natural logarithms, as integers of 10^-scale."""
     missing = column.is_null().to_numpy(zero_copy_only=False)
     if pa.types.is_string(column.type):
         doubles = _from_texts(column, form)
@@ -41,7 +41,7 @@ def scaled(column: pa.Array, scale: int, form: Format) -> Scaled:
         if pa.types.is_floating(column.type):
             missing = missing | np.isnan(doubles)
     with np.errstate(over="ignore"):  # what overflows is infinite, and has too many digits
-        return _rounded(doubles * 10.0**scale, missing)
+        return _rounded((np.exp(doubles) if is_logarithm else doubles) * 10.0**scale, missing)
 
 
 def times(quantity: Scaled, price: Scaled) -> Scaled:

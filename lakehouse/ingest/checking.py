@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from lakehouse.errors import InputError
 from lakehouse.ingest import door, readers
+from lakehouse.ingest.beside import with_table
 from lakehouse.ingest.door import Judged, Limits
 from lakehouse.ingest.raw import RawBatch
 from lakehouse.ingest.sources import Source
@@ -28,8 +29,9 @@ _EXAMPLES = 3
 class Understood:
     """What a source makes of the first `lines` lines of a file (`whole`: of all of them). No text of a line is in it.
 
-    `refused` counts lines by reason, `examples` names the first few by number. Of the accepted ones: the first and last time, how many products
-    there are, how many lines name their customer, cancel something, or are of something that is no product, and their amount in money.
+    `skipped` are no sales, as the source says, and would not be kept. `refused` counts lines by reason, `examples` names the first few by
+    number. Of the accepted ones: the first and last time, how many products there are, how many lines name their customer, cancel something, or
+    are of something that is no product, and their amount in money.
     """
 
     file: str
@@ -38,6 +40,7 @@ class Understood:
     lines: int
     whole: bool
     accepted: int
+    skipped: int
     refused: Mapping[str, int]
     examples: Mapping[str, tuple[int, ...]]
     first: datetime | None
@@ -57,7 +60,8 @@ def check(path: Path, source: Source, oldest: datetime, most: int = MOST) -> Und
     found = _Tally()
     try:
         with path.open("rb") as file:
-            for batch in _some(readers.read(file, path.name, source, form, min(most, 20_000)), most, found):
+            read = with_table(readers.read(file, path.name, source, form, min(most, 20_000)), path.parent, source)
+            for batch in _some(read, most, found):
                 found.add(batch, door.judge(batch, source, form, limits))
     except OSError as error:
         raise InputError(f"{path} can't be read: {error.strerror}") from None
@@ -76,7 +80,7 @@ class _Tally:
     """What was found so far."""
 
     def __init__(self) -> None:
-        self.lines = self.accepted = self.with_customer = self.cancellations = self.no_products = 0
+        self.lines = self.accepted = self.skipped = self.with_customer = self.cancellations = self.no_products = 0
         self.whole = True
         self.fields: tuple[str, ...] = ()
         self.refused: Counter[str] = Counter()
@@ -87,7 +91,8 @@ class _Tally:
 
     def add(self, batch: RawBatch, judged: Judged) -> None:
         lines = len(judged.numbers)
-        self.lines += lines + len(batch.refused)
+        self.lines += lines + len(batch.refused) + judged.skipped
+        self.skipped += judged.skipped
         self.fields = tuple(batch.columns)
         for number, reason in batch.refused:
             self._refuse(reason, [number], 1)
@@ -118,6 +123,7 @@ class _Tally:
             self.lines,
             self.whole,
             self.accepted,
+            self.skipped,
             dict(sorted(self.refused.items())),
             {reason: tuple(numbers) for reason, numbers in sorted(self.examples.items())},
             min(self.times, default=None),

@@ -7,7 +7,7 @@ Reasons for which a line is refused:
     bad_quantity          bad_price, bad_amount: there is something that is no number, or has more digits than are kept
     bad_time              it is no time in any of the source's formats
     bad_customer          the customer number lost digits on its way (1.23457E+13), or holds a zero byte
-    bad_promotion         neither yes nor no
+    bad_promotion         bad_holiday: neither yes nor no
     missing_product_code  missing_quantity, missing_price, missing_time; missing_invoice and missing_store where the file has that column
     too_old               sold before door.oldest
     in_the_future         sold more than a day after the wall clock at landing
@@ -25,8 +25,9 @@ import pyarrow.compute as pc
 
 from lakehouse.ingest import amounts, times
 from lakehouse.ingest.amounts import MONEY_SCALE, QUANTITY_SCALE, Scaled
-from lakehouse.ingest.raw import RawBatch
-from lakehouse.ingest.sources import TEXTS, Cancellation, Format, Products, Source
+from lakehouse.ingest.raw import RawBatch, number_texts
+from lakehouse.ingest.source_parts import Cancellation, Format, Products
+from lakehouse.ingest.sources import FLAGS, NUMBERS, TEXTS, Source
 from lakehouse.ingest.times import Ints, Mask, Parsed
 from lakehouse.privacy.numbers import DamagedNumber, canonical
 
@@ -37,6 +38,7 @@ _NEEDED = ("product_code",)
 _NEEDED_IF_THERE = ("invoice", "store")
 _GRACE = timedelta(days=1)
 _EPOCH = datetime(1970, 1, 1)
+_DAYS = {"day": 1, "week": 7}
 WALL = pa.timestamp("us", tz="UTC")  # shop wall time, carried as UTC
 
 
@@ -53,13 +55,15 @@ class Limits:
 @dataclass(frozen=True)
 class Judged:
     """Lines of one batch, one entry per line everywhere. `columns` are bronze's (without digest, line id and customer); `customers` canonical
-    numbers; `identity` what line ids are made of, but for the customer; `broken` which lines break which rule."""
+    numbers; `identity` what line ids are made of, but for the customer; `broken` which lines break which rule; `skipped` how many more there
+    were that the source says are no sales."""
 
     numbers: Ints
     columns: Mapping[str, pa.Array]
     customers: pa.Array
     identity: Mapping[str, pa.Array]
     broken: Mapping[str, Mask]
+    skipped: int
 
 
 @dataclass
@@ -74,10 +78,14 @@ class _Rules:
 def judge(batch: RawBatch, source: Source, form: Format, limits: Limits) -> Judged:
     """Every line that could be read, as bronze keeps it, and what is wrong with it."""
     rules = _Rules()
-    lines = len(batch.numbers)
-    given = {name: _stripped(column) for name, column in batch.columns.items()}
+    given = {name: _said(_stripped(column), source.values.get(name)) for name, column in batch.columns.items()}
     for name, value in source.constants.items():
-        given[name] = pa.repeat(pa.scalar(value), lines)
+        written = value.replace(".", form.decimal) if name in NUMBERS else value
+        given[name] = pa.repeat(pa.scalar(written), len(batch.numbers))
+    skip = _skipped(given, source, form, len(batch.numbers))
+    numbers, lines = batch.numbers[~skip], int(np.count_nonzero(~skip))
+    if skip.any():
+        given = {name: column.filter(pa.array(~skip)) for name, column in given.items()}
     for name in (*_NEEDED, *(name for name in _NEEDED_IF_THERE if name in given)):
         rules.add(f"missing_{name}", given[name].is_null().to_numpy(zero_copy_only=False))
     nothing = pa.nulls(lines, pa.string())
@@ -88,8 +96,8 @@ def judge(batch: RawBatch, source: Source, form: Format, limits: Limits) -> Judg
     for name in TEXTS:
         rules.add("bad_text", _has_zero_byte(texts[name]))
 
-    quantity = _number(given["quantity"], "quantity", QUANTITY_SCALE, form, rules)
-    price, amount = _money(given, quantity, form, rules)
+    quantity = _number(given["quantity"], "quantity", QUANTITY_SCALE, form, rules, "quantity" in source.logarithms)
+    price, amount = _money(given, quantity, source, form, rules)
     sold = _sold_at(given["sold_at"], source)
     rules.add("missing_time", sold.missing)
     rules.add("bad_time", sold.bad)
@@ -97,7 +105,7 @@ def judge(batch: RawBatch, source: Source, form: Format, limits: Limits) -> Judg
     rules.add("too_old", dated & (sold.micros < _micros(limits.oldest)))
     rules.add("in_the_future", dated & (sold.micros > _micros(limits.now + _GRACE)))
     customers = _customers(given.get("customer", nothing), source, rules)
-    promotion = _flags(given.get("promotion", nothing), rules)
+    promotion, holiday = (_flags(given.get(name, nothing), name, rules) for name in FLAGS)
 
     known = sold.micros if limits.moment is None else np.maximum(sold.micros, _micros(limits.moment))
     columns = {
@@ -111,11 +119,13 @@ def judge(batch: RawBatch, source: Source, form: Format, limits: Limits) -> Judg
         "is_product": _is_product(texts["product_code"], source.products),
         "is_cancellation": _is_cancellation(texts, quantity, source.cancellation),
         "promotion": promotion,
+        "holiday": holiday,
         "_known_at": _wall(known),
     }
     exact = {"quantity": quantity.units, "unit_price": price.units, "amount": amount.units, "sold_at": sold.micros}
-    identity = {**texts, **{name: pa.array(units) for name, units in exact.items()}, "promotion": promotion.cast(pa.string())}
-    return Judged(batch.numbers, columns, customers, identity, rules.broken)
+    flags = {"promotion": promotion.cast(pa.string()), "holiday": holiday.cast(pa.string())}
+    identity = {**texts, **{name: pa.array(units) for name, units in exact.items()}, **flags}
+    return Judged(numbers, columns, customers, identity, rules.broken, int(np.count_nonzero(skip)))
 
 
 def reasons_of(broken: Mapping[str, Mask], lines: int) -> pa.Array:
@@ -143,25 +153,51 @@ def _stripped(column: pa.Array) -> pa.Array:
     return pc.if_else(pc.equal(pc.binary_length(stripped), 0), pa.scalar(None, pa.string()), stripped)
 
 
+def _said(column: pa.Array, values: Mapping[str, str] | None) -> pa.Array:
+    """Values of the file as the source says that they are meant, whatever is not listed as it is."""
+    if values is None:
+        return column
+    texts = column if pa.types.is_string(column.type) else number_texts(column)
+    meant = pa.array(values.values(), pa.string()).take(pc.index_in(texts, pa.array(values.keys(), pa.string())))
+    return pc.coalesce(meant, texts)
+
+
+def _skipped(given: Mapping[str, pa.Array], source: Source, form: Format, lines: int) -> Mask:
+    """Which lines are no sales, by what the source says of one of their values."""
+    found = np.zeros(lines, dtype=bool)
+    for name, listed in source.skip.items():
+        column = given.get(name)
+        if column is None:
+            continue
+        if name in NUMBERS:
+            wanted = amounts.scaled(pa.array(listed), MONEY_SCALE, Format(kind="csv")).units
+            has = amounts.scaled(column, MONEY_SCALE, form, name in source.logarithms)
+            found |= ~(has.missing | has.bad) & np.isin(has.units, wanted)
+        else:
+            texts = column if pa.types.is_string(column.type) else number_texts(column)
+            found |= pc.is_in(texts, pa.array(listed)).to_numpy(zero_copy_only=False)
+    return found
+
+
 def _has_zero_byte(column: pa.Array) -> Mask:
     """Which texts hold a zero byte: a sign of torn or binary data, on which programs and databases disagree where the text ends."""
     found: Mask = pc.fill_null(pc.match_substring(column.cast(pa.string()), "\0"), False).to_numpy(zero_copy_only=False)
     return found
 
 
-def _number(column: pa.Array, name: str, scale: int, form: Format, rules: _Rules) -> Scaled:
-    found = amounts.scaled(column, scale, form)
+def _number(column: pa.Array, name: str, scale: int, form: Format, rules: _Rules, is_logarithm: bool) -> Scaled:
+    found = amounts.scaled(column, scale, form, is_logarithm)
     rules.add(f"missing_{name}", found.missing)
     rules.add(f"bad_{name}", found.bad)
     return found
 
 
-def _money(given: Mapping[str, pa.Array], quantity: Scaled, form: Format, rules: _Rules) -> tuple[Scaled, Scaled]:
+def _money(given: Mapping[str, pa.Array], quantity: Scaled, source: Source, form: Format, rules: _Rules) -> tuple[Scaled, Scaled]:
     """Unit price and amount: as read, the one from the other where a source says only one."""
     if "unit_price" in given:
-        price = _number(given["unit_price"], "price", MONEY_SCALE, form, rules)
+        price = _number(given["unit_price"], "price", MONEY_SCALE, form, rules, "unit_price" in source.logarithms)
     if "amount" in given:
-        amount = _number(given["amount"], "amount", MONEY_SCALE, form, rules)
+        amount = _number(given["amount"], "amount", MONEY_SCALE, form, rules, "amount" in source.logarithms)
     else:
         amount = amounts.times(quantity, price)
         rules.add("bad_amount", amount.bad)
@@ -172,7 +208,9 @@ def _money(given: Mapping[str, pa.Array], quantity: Scaled, form: Format, rules:
 
 
 def _sold_at(column: pa.Array, source: Source) -> Parsed:
-    zone, given_in = source.times.zone, source.times.given_in
+    zone, given_in, counted = source.times.zone, source.times.given_in, source.times.counted
+    if counted is not None:
+        return times.from_counted(column, _DAYS[counted.unit], counted.number, counted.day)
     if pa.types.is_string(column.type):
         return times.from_texts(column, source.times.formats, zone, given_in)
     return times.from_moments(column, zone, given_in)
@@ -198,7 +236,7 @@ def _customers(column: pa.Array, source: Source, rules: _Rules) -> pa.Array:
     return pa.array(found, pa.string()).take(encoded.indices)
 
 
-def _flags(column: pa.Array, rules: _Rules) -> pa.Array:
+def _flags(column: pa.Array, name: str, rules: _Rules) -> pa.Array:
     if pa.types.is_boolean(column.type):
         return column
     if not pa.types.is_string(column.type):
@@ -206,7 +244,7 @@ def _flags(column: pa.Array, rules: _Rules) -> pa.Array:
     lowered = pc.utf8_lower(column)
     yes, no = (pc.is_in(lowered, pa.array(words)) for words in (_YES, _NO))
     bad = pc.and_(column.is_valid(), pc.invert(pc.or_(yes, no)))
-    rules.add("bad_promotion", bad.to_numpy(zero_copy_only=False))
+    rules.add(f"bad_{name}", bad.to_numpy(zero_copy_only=False))
     return pc.if_else(pc.or_(yes, no), yes, pa.scalar(None, pa.bool_()))
 
 

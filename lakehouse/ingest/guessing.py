@@ -22,6 +22,7 @@ from lakehouse.ingest import times
 
 _BEGIN = 1 << 16  # bytes of a text that are looked at
 _ROWS = 200
+_FEWEST = 3  # lines that tell where fields of fixed width are
 _NAMES = {  # ours, by what people call it; the first that fits takes the column
     "sold_at": r"invoice.?date|transaction.?(date|time).*|sold.?at|date.?time|timestamp|date|datum|day|week.*|time|zeit",
     "unit_price": r"unit.?price|price|preis|einzelpreis",
@@ -34,12 +35,14 @@ _NAMES = {  # ours, by what people call it; the first that fits takes the column
     "store": r"(store|shop|branch|filiale)(.?(id|no|nr|number))?",
     "country": r"country|land",
     "promotion": r"promo(tion)?|feat(ure)?|on.?offer|aktion",
+    "holiday": r"(state.?)?holiday|feiertag",
 }
 _TIMES = (
     *("%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M:%S.%f", "%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%d"),
     *("%d.%m.%Y %H:%M:%S", "%d.%m.%Y %H:%M", "%d.%m.%Y", "%d/%m/%Y %H:%M:%S", "%d/%m/%Y %H:%M", "%d/%m/%Y"),
     *("%m/%d/%Y %H:%M:%S", "%m/%d/%Y %H:%M", "%m/%d/%Y", "%d-%b-%Y", "%d %b %Y", "%Y%m%d"),
 )
+_MISSING = {"product_code": ": of one kind of goods say it under constants", "quantity": "", "sold_at": ""}
 _COMMA = re.compile(r"-?[0-9]{1,3}(\.[0-9]{3})*,[0-9]+|-?[0-9]+,[0-9]+")
 
 
@@ -59,11 +62,14 @@ def draft(path: Path, name: str = "my-shop") -> str:
         sample = _sample(path)
     except OSError as error:
         raise InputError(f"{path} can't be read: {error.strerror}") from None
+    remarks = []
+    if sample.form.get("kind") == "fixed":
+        remarks.append("fields are told by their places, and what they are by their values: look at each, and give them names of your own")
     if len(sample.columns) < 2:
         raise InputError(f"{path.name} has no columns that can be told apart. Say in sources.yml how it is written, and check again")
-    mapped = _mapped(list(sample.columns))
+    mapped = _mapped_by_values(sample.columns) if remarks else _mapped(list(sample.columns))
     given = {ours: theirs for theirs, ours in mapped.items()}
-    remarks = [f"no column looks like {ours}" for ours in ("product_code", "quantity", "sold_at") if ours not in given]
+    remarks += [f"no column looks like {ours}{hint}" for ours, hint in _MISSING.items() if ours not in given]
     if not {"unit_price", "amount"} & given.keys():
         remarks.append("no column looks like unit_price or amount")
     entry: dict[str, object] = {"about": "a draft, guessed from the columns of a file"}
@@ -73,13 +79,16 @@ def draft(path: Path, name: str = "my-shop") -> str:
         form |= {"decimal": ",", "thousands": "."}
     entry["formats"] = {sample.ending: form}
     entry["columns"] = mapped
-    entry["optional"] = sorted(given.keys() & {"customer", "description", "country", "promotion", "store"}) or None
+    entry["optional"] = sorted(given.keys() & {"customer", "description", "country", "promotion", "holiday", "store"}) or None
     entry["ignore"] = [theirs for theirs in sample.columns if theirs not in mapped] or None
     if "sold_at" in given and given["sold_at"] not in sample.typed_times:
         written = _written(sample.columns[given["sold_at"]])
         entry["times"] = {"formats": [written]} if written else None
+        if written and written.endswith("%z"):
+            entry["times"] = {"formats": [written], "zone": "UTC"}
+            remarks.append("times carry an offset: say the shop's zone, whose wall time is kept")
         if not written:
-            remarks.append(f'the times in "{given["sold_at"]}" are written in no way that is known: say times.formats')
+            remarks.append(f'the times in "{given["sold_at"]}" are written in no way that is known: say times.formats (or times.counted)')
         elif written in ("%d/%m/%Y", "%d/%m/%Y %H:%M", "%d/%m/%Y %H:%M:%S"):
             remarks.append("times are taken for day/month/year: is that so?")
     entry["currency"] = "XXX"
@@ -105,12 +114,49 @@ def _sample(path: Path) -> _Sample:
     except UnicodeDecodeError:
         encoding, text = "cp1252", raw.decode("cp1252", errors="replace")
     header = text.splitlines()[0] if text else ""
+    if not any(mark in header for mark in ",;\t|"):
+        return _of_places(text.splitlines()[:_ROWS], {"encoding": encoding} if encoding != "utf-8" else {}, ending)
     delimiter = max(",;\t|", key=header.count)
     rows = list(csv.reader(io.StringIO(text), delimiter=delimiter))[: _ROWS + 1]
     form: dict[str, object] = {} if ending == "csv" else {"kind": "csv"}
     form |= {"encoding": encoding} if encoding != "utf-8" else {}
     form |= {"delimiter": delimiter} if delimiter != "," else {}
     return _Sample(ending, form, _columns(rows), frozenset())
+
+
+def _of_places(lines: Sequence[str], form: dict[str, object], ending: str) -> _Sample:
+    """Fields of fixed width: one ends wherever every line has a space, after something in some line."""
+    kept = [line for line in lines if line.strip()]
+    if len(kept) < _FEWEST:
+        return _Sample(ending, form, {}, frozenset())
+    length = max(map(len, kept), default=0)
+    blank = [all(place >= len(line) or line[place] == " " for line in kept) for place in range(length)]
+    ends = [place for place in range(1, length) if blank[place] and not blank[place - 1]] + [length]
+    starts = [0, *ends[:-1]]
+    names = [f"field_{number}" for number in range(1, len(ends) + 1)]
+    values = {name: [line[start:end].strip() for line in kept] for name, start, end in zip(names, starts, ends, strict=True)}
+    widths = [end - start for start, end in zip(starts, ends, strict=True)]
+    return _Sample(ending, {"kind": "fixed", "header": names, "widths": widths, **form}, values, frozenset())
+
+
+def _mapped_by_values(columns: dict[str, list[str]]) -> dict[str, str]:
+    """Of fields without names: the one with times, the last with decimals for the amount, small numbers for the quantity, others for the customer."""
+    found: dict[str, str] = {}
+    free = [name for name, values in columns.items() if any(values)]
+
+    def take(ours: str, pattern: str, names: Sequence[str]) -> None:
+        for name in names:
+            values = [value for value in columns[name] if value]
+            if all(re.fullmatch(pattern, value) for value in values) and (ours != "sold_at" or _written(values)):
+                found[name] = ours
+                free.remove(name)
+                return
+
+    take("sold_at", r".*[0-9]{4}.*", free)
+    take("amount", r"-?[0-9]+[.,][0-9]+", free[::-1])
+    take("quantity", r"-?[0-9]{1,4}", free)
+    take("customer", r"[0-9]{3,}", free)
+    return {name: found[name] for name in columns if name in found}
 
 
 def _of_parquet(path: Path) -> _Sample:

@@ -26,9 +26,11 @@ import pyarrow.parquet as pq
 
 from lakehouse.errors import InputError, SettingsError, StateError, VaultError
 from lakehouse.ingest import door, readers
+from lakehouse.ingest.beside import with_table
 from lakehouse.ingest.door import FACTS, WALL, Judged, Limits
 from lakehouse.ingest.identity import line_ids
-from lakehouse.ingest.sources import TEXTS, Format, Source, find
+from lakehouse.ingest.source_parts import Format
+from lakehouse.ingest.sources import FLAGS, NUMBERS, TEXTS, Source, find
 from lakehouse.ingest.times import Mask
 from lakehouse.privacy.vault import Vault, open_vault
 from lakehouse.tables import Lake, delta
@@ -55,6 +57,7 @@ _SCHEMA = pa.schema(
         ("is_product", pa.bool_()),
         ("is_cancellation", pa.bool_()),
         ("promotion", pa.bool_()),
+        ("holiday", pa.bool_()),
         ("reasons", pa.list_(pa.string())),
         ("_known_at", WALL),
     ]
@@ -63,7 +66,8 @@ _SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class Landed:
-    """One file's way through the door. `already`: its content had landed before, under this name or another, and nothing was done."""
+    """One file's way through the door. `already`: its content had landed before, under this name or another, and nothing was done. `skipped`:
+    lines that the source says are no sales, which are not kept."""
 
     file: str
     digest: str
@@ -72,6 +76,7 @@ class Landed:
     refused: dict[str, int]
     already: bool
     version: int
+    skipped: int = 0
 
 
 def load(lake: Lake, path: Path, source: str, progress: Progress | None = None) -> list[Landed]:
@@ -82,7 +87,7 @@ def load(lake: Lake, path: Path, source: str, progress: Progress | None = None) 
     can't be written to.
     """
     described = find(source, lake.settings.profile)
-    files = _files(path)
+    files = _files(path, described)
     for file in files:
         _form(file, described)
     _check_home(lake.home)
@@ -93,16 +98,16 @@ def load(lake: Lake, path: Path, source: str, progress: Progress | None = None) 
         return [_land(lake, vault, file, described, progress or _silent) for file in files]
 
 
-def _files(path: Path) -> list[Path]:
+def _files(path: Path, source: Source) -> list[Path]:
     try:
-        return _files_of(path)
+        return _files_of(path, "" if source.beside is None else source.beside.file)
     except OSError as error:
         raise InputError(f"{path} can't be read: {error.strerror}. Nothing was loaded") from None
 
 
-def _files_of(path: Path) -> list[Path]:
+def _files_of(path: Path, beside: str) -> list[Path]:
     if path.is_dir():
-        found = sorted(below for below in path.iterdir() if below.is_file() and not below.name.startswith("."))
+        found = sorted(below for below in path.iterdir() if below.is_file() and not below.name.startswith(".") and below.name != beside)
         if not found:
             raise InputError(f"{path} has no files. Expected files of sales in it")
         return found
@@ -137,19 +142,19 @@ def _land(lake: Lake, vault: Vault, file: Path, source: Source, progress: Progre
         opened.seek(0)
         with _staging(lake.home / "staging", digest) as folder:
             counted = Counter[str]()
-            lines = accepted = 0
+            lines = accepted = skipped = 0
             with pq.ParquetWriter(folder / "lines.parquet", _SCHEMA, compression="zstd") as writer:
-                for batch in readers.read(opened, file.name, source, form, lake.settings.door.batch_rows):
+                for batch in with_table(readers.read(opened, file.name, source, form, lake.settings.door.batch_rows), file.parent, source):
                     judged = door.judge(batch, source, form, _limits(lake, source))
                     table, good = _rows(judged, batch.refused, vault, source, digest)
                     writer.write_table(table)
-                    lines, accepted = lines + table.num_rows, accepted + good
+                    lines, accepted, skipped = lines + table.num_rows, accepted + good, skipped + judged.skipped
                     counted.update(pc.list_flatten(table.column("reasons")).to_pylist())
                     progress(file.name, lines)
             if _stamp(opened.fileno()) != before:
                 raise InputError(f"{file.name} changed while it was read. Nothing was loaded; load it again when it is whole")
             version = lake.writer.append(BRONZE, lake.spark.read.parquet(str(folder)), batch={"file_digest": digest})
-    return Landed(file.name, digest, lines, accepted, dict(sorted(counted.items())), already=False, version=version)
+    return Landed(file.name, digest, lines, accepted, dict(sorted(counted.items())), already=False, version=version, skipped=skipped)
 
 
 def _limits(lake: Lake, source: Source) -> Limits:
@@ -174,7 +179,7 @@ def _rows(judged: Judged, unread: tuple[tuple[int, str], ...], vault: Vault, sou
     for name in TEXTS:
         if name in columns:
             columns[name] = _without(columns[name], refused)
-    for name in ("quantity", "unit_price", "amount", "sold_at", "_known_at", "promotion", "is_product", "is_cancellation"):
+    for name in (*NUMBERS, "sold_at", "_known_at", *FLAGS, "is_product", "is_cancellation"):
         columns[name] = _without(columns[name], illegible)
     columns |= {
         "file_digest": pa.repeat(pa.scalar(digest), lines),

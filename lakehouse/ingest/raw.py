@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from lakehouse.ingest.lines import Ints
+from lakehouse.privacy.numbers import EXACT_FLOAT
 
 
 @dataclass(frozen=True)
@@ -18,3 +20,15 @@ class RawBatch:
     numbers: Ints
     columns: Mapping[str, pa.Array]
     refused: tuple[tuple[int, str], ...]
+
+
+def number_texts(column: pa.Array) -> pa.Array:
+    """Numbers as the text that people write for them: 17850 for 17850.0."""
+    if not pa.types.is_floating(column.type):
+        return column.cast(pa.string())
+    doubles = column.cast(pa.float64())
+    doubles = pc.if_else(pc.is_nan(doubles), None, doubles)
+    exact = pc.and_(pc.equal(doubles, pc.trunc(doubles)), pc.less_equal(pc.abs(doubles), float(EXACT_FLOAT)))
+    as_integers = pc.if_else(exact, doubles, None).cast(pa.int64()).cast(pa.string())
+    # Beyond that the last digits are gone: such a number stays in a float's form, in which no customer is accepted.
+    return pc.coalesce(as_integers, pc.replace_substring_regex(doubles.cast(pa.string()), "^(-?[0-9]+)$", r"\1.0"))

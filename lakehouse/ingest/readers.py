@@ -6,34 +6,20 @@ Messages of the parsers are never passed on: they quote what they could not read
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator
 from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from lakehouse.errors import InputError
-from lakehouse.ingest import sheets
+from lakehouse.ingest import sheets, texts
 from lakehouse.ingest.columns import match_columns, no_lines
-from lakehouse.ingest.lines import MAX_LINE, UNREADABLE, Ints, Splitter
-from lakehouse.ingest.raw import RawBatch
-from lakehouse.ingest.sources import TEXTS, Format, Source
-from lakehouse.privacy.numbers import EXACT_FLOAT
-
-# So many unreadable lines, and no readable one that holds more than ASCII, are no accident.
-_THROUGHOUT = 10
-_BOMS = {b"\xef\xbb\xbf": "utf-8", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
-_SIGNATURES = {
-    b"PAR1": "a Parquet file",
-    b"PK\x03\x04": "a zip archive or a spreadsheet",
-    b"\x1f\x8b": "a gzip archive",
-    b"\xd0\xcf\x11\xe0": "an old spreadsheet",
-}
+from lakehouse.ingest.lines import UNREADABLE, Ints
+from lakehouse.ingest.raw import RawBatch, number_texts
+from lakehouse.ingest.source_parts import Format
+from lakehouse.ingest.sources import FLAGS, NUMBERS, TEXTS, Source
 
 
 def format_of(ending: str, source: Source, file: str) -> Format:
@@ -55,85 +41,10 @@ def read(file: BinaryIO, name: str, source: Source, form: Format, batch_rows: in
         yield from _parquet(file, name, source, form, batch_rows)
     elif form.kind == "xlsx":
         yield from sheets.read(file, name, source, form, batch_rows)
+    elif form.kind == "fixed":
+        yield from texts.fixed(file, name, source, form, batch_rows)
     else:
-        yield from _delimited(file, name, source, form, batch_rows)
-
-
-# ---------------------------------------------------------------------- delimited text
-
-
-def _delimited(file: BinaryIO, name: str, source: Source, form: Format, batch_rows: int) -> Iterator[RawBatch]:
-    begun, encodings = file.read(MAX_LINE), form.encoding
-    for signature, what in _SIGNATURES.items():
-        if begun.startswith(signature):
-            raise InputError(f"{name} is {what}, not delimited text. Its ending does not fit what is in it; nothing was loaded")
-    for mark, encoding in _BOMS.items():
-        if begun.startswith(mark):
-            begun = begun.removeprefix(mark)
-            if encoding != "utf-8":
-                raise _wrong_encoding(name, form, f"its first bytes say {encoding}")
-            encodings = (encoding,)
-    first, rest = _first_line(begun)
-    if b"\0" in first:
-        raise _wrong_encoding(name, form, "its first line holds zero bytes, as UTF-16 or binary files do")
-    if form.header is None:
-        header = _header(name, first, form, encodings)
-    else:
-        header, rest = list(form.header), begun
-    matched = match_columns(name, header, source)
-    splitter = Splitter(len(header), form.delimiter, encodings)
-    lines = 0
-    for block in splitter.blocks(file, batch_rows, rest):
-        table = _parsed(block.text, header, form.delimiter, len(block.numbers))
-        lines += len(block.numbers) + len(block.refused)
-        yield RawBatch(block.numbers, {ours: table[theirs].combine_chunks() for ours, theirs in matched.items()}, block.refused)
-    tally = splitter.tally
-    if tally.unreadable and not tally.fitting and (tally.unreadable >= _THROUGHOUT or tally.unreadable == lines):
-        raise _wrong_encoding(name, form, f"none of the {tally.unreadable} lines that hold more than ASCII can be read")
-    if not lines:
-        raise no_lines(name)
-
-
-def _first_line(begun: bytes) -> tuple[bytes, bytes]:
-    ends = [place for place in (begun.find(b"\n"), begun.find(b"\r")) if place >= 0]
-    end = min(ends, default=len(begun))
-    after = end + (2 if begun[end : end + 2] == b"\r\n" else 1)
-    return begun[:end], begun[after:]
-
-
-def _header(name: str, line: bytes, form: Format, encodings: tuple[str, ...]) -> list[str]:
-    if len(line) >= MAX_LINE:
-        raise InputError(f"{name} has no end of a line in its first {MAX_LINE} bytes, so it is not lines of text. Nothing was loaded")
-    for encoding in encodings:
-        try:
-            text = line.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-        return [field.strip() for field in next(csv.reader([text], delimiter=form.delimiter), [])]
-    raise _wrong_encoding(name, form, "its first line can't be read")
-
-
-def _parsed(text: bytes, header: list[str], delimiter: str, lines: int) -> pa.Table:
-    """Whole records to a table of texts."""
-    names = [f"{place}" for place in range(len(header))]
-    if not lines:
-        return pa.table({name: pa.array([], pa.string()) for name in header})
-    table = pa_csv.read_csv(
-        io.BytesIO(text),
-        read_options=pa_csv.ReadOptions(column_names=names, block_size=max(len(text) + 1, 64), use_threads=False),
-        parse_options=pa_csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
-        # Every byte was checked when the lines were told apart.
-        convert_options=pa_csv.ConvertOptions(check_utf8=False, column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False),
-    )
-    assert table.num_rows == lines, "the parser and the splitter disagree about what a record is"
-    return table.rename_columns(header)
-
-
-def _wrong_encoding(name: str, form: Format, why: str) -> InputError:
-    expected = " or ".join(form.encoding)
-    return InputError(
-        f"{name} is not text in {expected}: {why}. Save it as {form.encoding[0]}, or say its encoding in sources.yml. Nothing was loaded"
-    )
+        yield from texts.delimited(file, name, source, form, batch_rows)
 
 
 # ---------------------------------------------------------------------- Parquet
@@ -171,15 +82,16 @@ def _check_type(file: str, theirs: str, ours: str, kind: pa.DataType, source: So
     is_text = _is_text(plain) or pa.types.is_null(plain)
     is_number = pa.types.is_integer(plain) or pa.types.is_floating(plain) or pa.types.is_decimal(plain)
     if ours == "sold_at":
-        fits, expected = is_text or pa.types.is_timestamp(plain) or pa.types.is_date(plain), "times or text"
+        is_counted = is_number and source.times.counted is not None
+        fits, expected = is_text or is_counted or pa.types.is_timestamp(plain) or pa.types.is_date(plain), "times or text"
         if pa.types.is_timestamp(plain) and plain.tz is not None and source.times.zone is None:
             raise InputError(
                 f'{file}: times in "{theirs}" carry an offset ({plain}). Say in sources.yml (source "{source.name}", times.zone) which'
                 " zone's wall time the shop keeps"
             )
-    elif ours in ("quantity", "unit_price", "amount"):
+    elif ours in NUMBERS:
         fits, expected = is_text or is_number, "numbers or text"
-    elif ours == "promotion":
+    elif ours in FLAGS:
         fits, expected = is_text or is_number or pa.types.is_boolean(plain), "true and false, 1 and 0, or text"
     else:
         fits, expected = is_text or is_number or pa.types.is_boolean(plain), "text or numbers"
@@ -197,7 +109,7 @@ def _readable(numbers: Ints, columns: dict[str, pa.Array], form: Format) -> RawB
         elif pa.types.is_null(plain.type):
             plain = plain.cast(pa.string())
         elif ours in TEXTS or ours == "customer":
-            plain = _number_texts(plain)
+            plain = number_texts(plain)
         columns[ours] = plain
     if not unreadable.any():
         return RawBatch(numbers, columns, ())
@@ -220,31 +132,10 @@ def _strings(column: pa.Array, form: Format, unreadable: np.ndarray[tuple[int, .
             column = column.cast(pa.large_binary())
     found: list[str | None] = []
     for place, raw in enumerate(column.to_pylist()):
-        text = None if raw is None else _decoded(raw, form)
+        text = None if raw is None else texts.decoded(raw, form.encoding)
         unreadable[place] |= raw is not None and text is None
         found.append(text)
     return pa.array(found, pa.string())
-
-
-def _decoded(raw: bytes, form: Format) -> str | None:
-    for encoding in form.encoding:
-        try:
-            return raw.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-    return None
-
-
-def _number_texts(column: pa.Array) -> pa.Array:
-    """Numbers as the text that people write for them: 17850 for 17850.0."""
-    if not pa.types.is_floating(column.type):
-        return column.cast(pa.string())
-    doubles = column.cast(pa.float64())
-    doubles = pc.if_else(pc.is_nan(doubles), None, doubles)
-    exact = pc.and_(pc.equal(doubles, pc.trunc(doubles)), pc.less_equal(pc.abs(doubles), float(EXACT_FLOAT)))
-    as_integers = pc.if_else(exact, doubles, None).cast(pa.int64()).cast(pa.string())
-    # Beyond that the last digits are gone: such a number stays in a float's form, in which no customer is accepted.
-    return pc.coalesce(as_integers, pc.replace_substring_regex(doubles.cast(pa.string()), "^(-?[0-9]+)$", r"\1.0"))
 
 
 def _is_text(kind: pa.DataType) -> bool:

@@ -26,7 +26,8 @@ from lakehouse.errors import InputError
 from lakehouse.ingest.columns import match_columns, no_lines
 from lakehouse.ingest.lines import RAGGED, UNREADABLE
 from lakehouse.ingest.raw import RawBatch
-from lakehouse.ingest.sources import Format, Source
+from lakehouse.ingest.source_parts import Format
+from lakehouse.ingest.sources import FLAGS, NUMBERS, Source
 from lakehouse.privacy.numbers import EXACT_FLOAT
 
 if TYPE_CHECKING:
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 Row = tuple[object, ...]
 Line = tuple[int, dict[str, object]]  # its number, and its values by our names
 
-_NUMBERS = ("quantity", "unit_price", "amount")
 # What the parsers below openpyxl raise for an archive or a document that is not whole.
 _DAMAGED = (BadZipFile, ParseError, KeyError, ValueError, TypeError, IndexError, EOFError, OSError, zlib.error)
 
@@ -144,9 +144,9 @@ def _array(ours: str, values: Sequence[object], form: Format) -> pa.Array:
     if ours == "sold_at" and any(isinstance(value, date) for value in values):
         moments = [datetime.combine(value, time()) if type(value) is date else value for value in values]
         return pa.array(moments, pa.timestamp("us"))
-    if ours == "promotion" and all(value is None or isinstance(value, bool) for value in values):
+    if ours in FLAGS and all(value is None or isinstance(value, bool) for value in values):
         return pa.array(values, pa.bool_())
-    if ours in _NUMBERS:
+    if ours in NUMBERS:
         if all(value is None or _is_number(value) for value in values):
             return pa.array(values, pa.float64())
         # Texts among numbers are read as the source writes its numbers, so numbers among texts are written so.

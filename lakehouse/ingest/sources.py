@@ -2,121 +2,24 @@
 
 from __future__ import annotations
 
-import zoneinfo
 from collections.abc import Mapping
 from typing import Literal, Self
 
-import pyarrow as pa
-import pyarrow.compute as pc
 from pydantic import BaseModel, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from lakehouse.errors import SettingsError, UnknownName
-from lakehouse.ingest.times import TimeFormat
+from lakehouse.ingest.source_parts import Beside, Cancellation, Counted, Format, Products, Times
 from lakehouse.settings import Section, conf_file
 
 FILE = "sources.yml"
 TEXTS = ("store", "invoice", "line", "product_code", "description", "country", "status")
-FIELDS = (*TEXTS, "quantity", "unit_price", "amount", "sold_at", "customer", "promotion")
-KINDS = ("csv", "parquet", "xlsx")
+FLAGS = ("promotion", "holiday")
+NUMBERS = ("quantity", "unit_price", "amount")
+FIELDS = (*TEXTS, *NUMBERS, "sold_at", "customer", *FLAGS)
+KINDS = ("csv", "parquet", "xlsx", "fixed")
 # Read to recognise lines and cancellations, kept nowhere.
 _READ_ONLY = {"line", "status"}
 _NOT_IDENTITY = {"customer", "status"}
-
-
-class Format(Section):
-    """How the files of one ending are written."""
-
-    kind: Literal["csv", "parquet", "xlsx"]
-    encoding: tuple[str, ...] = Field(default=("utf-8",), min_length=1)
-    delimiter: str = Field(default=",", pattern=r"^[\x00-\x7f]$")
-    decimal: Literal[".", ","] = "."
-    thousands: str | None = Field(default=None, pattern=r"^[^0-9+\-]$")
-    header: tuple[str, ...] | None = None
-    sheets: tuple[str, ...] | None = None
-
-    @field_validator("encoding", mode="before")
-    @classmethod
-    def _one_or_several(cls, value: object) -> object:
-        return (value,) if isinstance(value, str) else value
-
-    @field_validator("encoding")
-    @classmethod
-    def _keeps_ascii(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        ascii_bytes = bytes(range(128))
-        for name in value:
-            try:
-                kept = ascii_bytes.decode(name) == ascii_bytes.decode("ascii")
-            except (LookupError, UnicodeDecodeError):
-                kept = False
-            if not kept:
-                raise ValueError(f'"{name}" is not an encoding that keeps ASCII as it is, such as utf-8, latin-1 or cp1252')
-        return value
-
-    @model_validator(mode="after")
-    def _marks_differ(self) -> Self:
-        if self.delimiter in '"\r\n':
-            raise ValueError("a quotation mark or the end of a line can't be the delimiter")
-        if self.thousands == self.decimal:
-            raise ValueError("decimal and thousands are the same mark")
-        return self
-
-
-class Times(Section):
-    """How times are written, and in which zone. Shop wall time is what is kept."""
-
-    formats: tuple[str, ...] = ("%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d")
-    zone: str | None = None
-    given_in: str | None = None
-
-    @field_validator("zone", "given_in")
-    @classmethod
-    def _known_zone(cls, value: str | None) -> str | None:
-        if value is not None:
-            try:
-                zoneinfo.ZoneInfo(value)
-            except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-                raise ValueError(f'"{value}" is not a time zone, such as Europe/London or UTC') from None
-        return value
-
-    @model_validator(mode="after")
-    def _needs_zone(self) -> Self:
-        offsets = [text for text in self.formats if TimeFormat.of(text).has_offset]
-        if self.zone is None and (offsets or self.given_in):
-            raise ValueError("times with an offset or in another zone are converted to the shop's, so times.zone must name it")
-        return self
-
-
-class Products(Section):
-    """Which product codes are products: those that match as a whole, but not those listed (in any case)."""
-
-    matching: str | None = None
-    but_not: tuple[str, ...] = ()
-
-    @field_validator("matching")
-    @classmethod
-    def _is_expression(cls, value: str | None) -> str | None:
-        if value is not None:
-            try:
-                pc.match_substring_regex(pa.array([""]), value)
-            except pa.ArrowInvalid:
-                raise ValueError(f'"{value}" is not a regular expression (RE2)') from None
-        return value
-
-
-class Cancellation(Section):
-    """How a cancelled line is recognised: one of the three ways."""
-
-    column: Literal["invoice", "line", "product_code", "description", "status"] | None = None
-    prefix: str | None = Field(default=None, min_length=1)
-    values: tuple[str, ...] | None = Field(default=None, min_length=1)
-    negative_quantity: bool = False
-
-    @model_validator(mode="after")
-    def _one_way(self) -> Self:
-        ways = [self.prefix is not None, self.values is not None, self.negative_quantity]
-        if sum(ways) != 1 or (self.column is None) != self.negative_quantity:
-            raise ValueError("expected {column, prefix}, {column, values} or {negative_quantity: true}")
-        return self
 
 
 class Source(Section):
@@ -127,6 +30,10 @@ class Source(Section):
     formats: Mapping[str, Format] = Field(min_length=1)
     columns: Mapping[str, str]
     constants: Mapping[str, str] = {}
+    values: Mapping[str, Mapping[str, str]] = {}
+    skip: Mapping[str, tuple[str, ...]] = {}
+    logarithms: tuple[Literal["quantity", "unit_price", "amount"], ...] = ()
+    beside: Beside | None = None
     optional: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
     times: Times = Times()
@@ -139,7 +46,7 @@ class Source(Section):
     repeats: Literal["drop", "keep"] = "drop"
     covers: Literal["day", "week"] = "day"
 
-    @field_validator("columns", "constants", "optional", "line_identity")
+    @field_validator("columns", "constants", "optional", "line_identity", "values", "skip")
     @classmethod
     def _known_fields(cls, value: Mapping[str, str] | tuple[str, ...], info: ValidationInfo) -> Mapping[str, str] | tuple[str, ...]:
         ours = value.values() if info.field_name == "columns" and isinstance(value, Mapping) else value
@@ -153,18 +60,26 @@ class Source(Section):
         for needed in ("product_code", "quantity", "sold_at"):
             if needed not in self.fields:
                 raise ValueError(f"no column is mapped to {needed}, and no constant gives it")
-        if not {"unit_price", "amount"} & self.mapped:
-            raise ValueError("no column is mapped to unit_price or amount")
-        wrong = self.constants.keys() - {"store", "product_code", "description", "quantity", "country", "promotion"}
+        if not {"unit_price", "amount"} & self.fields:
+            raise ValueError("no column is mapped to unit_price or amount, and no constant gives one")
+        wrong = self.constants.keys() - {"store", "product_code", "description", "quantity", "unit_price", "country", *FLAGS}
         if wrong:
             raise ValueError(f"constants can't give {', '.join(sorted(wrong))}")
         twice = self.constants.keys() & self.mapped
         if twice:
             raise ValueError(f"{', '.join(sorted(twice))} is both a constant and a column")
         never = {"product_code", "quantity", "sold_at"} & set(self.optional)
-        if never or not ({"unit_price", "amount"} & self.mapped) - set(self.optional):
+        if never or not ({"unit_price", "amount"} & self.fields) - set(self.optional):
             raise ValueError("product_code, quantity, sold_at and one of unit_price and amount can't be optional")
-        for named, where in ((self.optional, "optional"), (self.line_identity, "line_identity")):
+        if self.beside is not None and (again := set(self.beside.columns.values()) & self.fields):
+            raise ValueError(f"{', '.join(sorted(again))} is in the lines and in the table beside them. Take it from one of them")
+        for named, where in (
+            (self.optional, "optional"),
+            (self.line_identity, "line_identity"),
+            (self.values, "values"),
+            (self.skip, "skip"),
+            (self.logarithms, "logarithms"),
+        ):
             missing = set(named) - self.fields
             if missing:
                 raise ValueError(f"{where} names {', '.join(sorted(missing))}, which no column is mapped to")
@@ -250,13 +165,16 @@ def _explained(name: str, error: ValidationError) -> SettingsError | UnknownName
 
 
 def _section(parents: list[str]) -> type[BaseModel]:
-    sections: dict[str, type[BaseModel]] = {
+    """The part that a key is in; `formats` has one more level, the ending."""
+    parts: dict[str, type[BaseModel]] = {
         "formats": Format,
         "times": Times,
+        "counted": Counted,
         "products": Products,
         "cancellation": Cancellation,
+        "beside": Beside,
     }
-    return sections[parents[0]] if parents else Source
+    return next((parts[parent] for parent in reversed(parents) if parent in parts), Source)
 
 
 def _keys(model: type[BaseModel]) -> list[str]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from typing import Self
 from zoneinfo import ZoneInfo
@@ -114,6 +114,17 @@ def from_moments(column: pa.Array, zone: str | None, given_in: str | None) -> Pa
     values = np.where(missing | bad, 0, values)
     micros = values * (SECOND // per_second) if per_second <= SECOND else values // (per_second // SECOND)
     return Parsed(_to_shop(micros, given_in, zone), missing, bad)
+
+
+def from_counted(column: pa.Array, days: int, number: int, day: date) -> Parsed:
+    """Days that are numbered, as stripped texts or numbers: `number` is `day`, and the next one is `days` later."""
+    missing = column.is_null().to_numpy(zero_copy_only=False)
+    if pa.types.is_string(column.type):
+        column = pc.if_else(pc.match_substring_regex(column, r"^-?[0-9]{1,6}(\.0*)?$"), column, pa.scalar(None, pa.string()))
+    counted = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
+    bad = ~missing & ~(np.abs(counted) < 1_000_000) | (counted != np.trunc(counted)) & ~missing
+    since = np.where(missing | bad, number, counted).astype(np.int64) - number
+    return Parsed(((day - _EPOCH.date()).days + since * days) * _DAY, missing, bad)
 
 
 def _read(column: pa.Array, form: TimeFormat) -> tuple[Ints, Mask]:

@@ -22,6 +22,7 @@ VALUES = (
     "covers",
     "country",
     "promotion",
+    "holiday",
 )
 CONFLICT = "conflicting_copy"
 # Spelt out: what the engines take for a space differs.
@@ -57,6 +58,7 @@ def typed(lines: DataFrame) -> DataFrame:
         "customer_key",
         "country",
         "promotion",
+        "holiday",
         "_known_at",
         F.col("file_digest").alias("_file"),
         F.col("line_number").alias("_line"),

@@ -73,6 +73,7 @@ class RecommendationsTrainer:
         moments = self._moments(frame)
         if not moments:
             raise NotEnoughData("no customer's purchases are known at any moment: load sales that name their customers")
+        _check_choice(moments[0].items)
         return RecommendationsModel(moments[0].items, self._ranker([one for one in moments if self._is_closed(one)]))
 
     def evaluate(self, frame: Purchases) -> Evaluation:
@@ -84,6 +85,7 @@ class RecommendationsTrainer:
                 "be judged on the next: load more history"
             )
         held_out, older = closed[0], closed[1:]
+        _check_choice(held_out.items)
         model = RecommendationsModel(held_out.items, self._ranker(older))
         found = {name: self._judge(held_out, ranking) for name, ranking in self._rankings(model).items()}
         buyers = sum(1 for history, bought in zip(held_out.histories, held_out.bought, strict=True) if bought and history.products)
@@ -200,3 +202,9 @@ class RecommendationsTrainer:
             "coverage": metrics.catalog_coverage(lists, len(moment.items.codes), k),
             "popular_share": metrics.share_of_popular(lists, popular, k),
         }
+
+
+def _check_choice(items: Items) -> None:
+    """Raises `NotEnoughData` where there is nothing to choose from."""
+    if len(items.codes) < 2:
+        raise NotEnoughData("customers buy one product only, so there is nothing to recommend: load sales that tell products apart")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from lakehouse.ingest import amounts
 from lakehouse.ingest.amounts import MONEY_SCALE, QUANTITY_SCALE, Scaled, decimals, per_unit, scaled
-from lakehouse.ingest.sources import Format
+from lakehouse.ingest.source_parts import Format
 
 ALWAYS = settings(max_examples=60, deadline=None)  # how long an example takes says nothing here
 PLAIN = Format(kind="csv")

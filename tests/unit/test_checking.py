@@ -18,6 +18,7 @@ from lakehouse.errors import InputError
 from lakehouse.ingest import sources
 from lakehouse.ingest.checking import check
 from lakehouse.ingest.guessing import draft
+from tests.retailers import purchases
 
 OLDEST = datetime(1990, 1, 1)
 HEADER = "invoice,product_code,description,quantity,sold_at,unit_price,customer,country"
@@ -125,6 +126,21 @@ def test_a_draft_reads_the_file_that_it_was_guessed_from(make: object, formats: 
     found = check(file, sources.parse("my-shop", entry | {"currency": "EUR"}), OLDEST)
     assert (found.accepted, found.refused) == (found.lines, {})
     assert found.lines > 0
+
+
+def test_fields_of_fixed_width_are_guessed_by_their_places_and_values(tmp_path: Path) -> None:
+    shape = purchases(tmp_path)
+    entry = yaml.safe_load(draft(tmp_path / "CDNOW_master.txt"))["my-shop"]
+    assert entry["columns"] == {"field_1": "customer", "field_2": "sold_at", "field_3": "quantity", "field_4": "amount"}
+    source = sources.parse("my-shop", entry | {"currency": "USD", "constants": {"product_code": "CD"}})
+    found = check(tmp_path / "CDNOW_master.txt", source, OLDEST)
+    assert (found.accepted, float(found.amount)) == (shape.lines, pytest.approx(shape.amount))
+
+
+def test_times_with_an_offset_get_a_zone_to_look_at(tmp_path: Path) -> None:
+    text = draft(written(tmp_path / "a.csv", "item,qty,price,timestamp\nA,1,2.5,2017-01-01T11:53:26Z\n"))
+    assert "# times carry an offset: say the shop's zone" in text
+    assert sources.parse("my-shop", yaml.safe_load(text)["my-shop"]).times.zone == "UTC"
 
 
 def test_what_could_not_be_guessed_is_a_remark(tmp_path: Path) -> None:

@@ -75,6 +75,7 @@ def test_a_good_line_is_kept_as_it_is() -> None:
         "is_product": True,
         "is_cancellation": False,
         "promotion": False,
+        "holiday": None,
     }
     assert found.customers.to_pylist() == ["17850"]
 
@@ -183,3 +184,45 @@ def test_a_source_without_stores_has_the_one_store_all() -> None:
 def test_promotions_are_said_in_any_of_the_usual_words() -> None:
     found = judged(*({"promotion": word} for word in ("true", "Yes", "1", "0", "no", "F", None)))
     assert found.columns["promotion"].to_pylist() == [True, True, True, False, False, False, None]
+
+
+# ---------------------------------------------------------------------- what a source may say of its values
+
+
+def test_values_are_taken_for_what_the_source_says_they_mean() -> None:
+    found = judged(
+        *({"promotion": text} for text in ("a", "0", " b ", "c")),
+        values={"promotion": {"a": "yes", "b": "yes", "0": "no"}},
+    )
+    assert found.columns["promotion"].to_pylist() == [True, False, True, None]
+    assert reasons(found) == [[], [], [], ["bad_promotion"]]
+
+
+def test_lines_that_are_no_sales_by_the_source_are_counted_and_not_kept() -> None:
+    found = judged(
+        {"quantity": "0"}, {"quantity": "1"}, {"quantity": "0.000"}, {"store": "closed"}, {"quantity": "many"},
+        skip={"quantity": ["0"], "store": ["closed"]},
+    )  # fmt: skip
+    assert (found.numbers.tolist(), found.skipped) == ([2, 5], 3)
+    assert reasons(found) == [[], ["bad_quantity"]]
+    assert {len(column) for column in found.columns.values()} == {2}
+
+
+def test_logarithms_are_told_as_numbers() -> None:
+    found = judged({"quantity": "9.018695488"}, {"quantity": "0"}, {"quantity": "x"}, logarithms=["quantity"])
+    assert found.columns["quantity"].to_pylist()[:2] == [Decimal("8256.000"), Decimal("1.000")]
+    assert reasons(found) == [[], [], ["bad_quantity"]]
+
+
+def test_numbered_weeks_are_days_of_a_calendar() -> None:
+    counted = {"counted": {"unit": "week", "number": 1, "day": "1989-09-14"}}
+    found = judged(*({"sold_at": text} for text in ("1", "40", "41.0", "x", "1.5", "99999999")), times=counted)
+    told = [str(moment)[:10] for moment in found.columns["sold_at"].to_pylist()[:3]]
+    assert told == ["1989-09-14", "1990-06-14", "1990-06-21"]
+    assert reasons(found) == [["too_old"], [], [], ["bad_time"], ["bad_time"], ["bad_time"]]
+
+
+def test_a_constant_number_is_meant_as_it_stands_whatever_the_file_s_decimal_mark() -> None:
+    columns = {name: name for name in GOOD if name != "unit_price"}
+    found = judged({}, columns=columns, constants={"unit_price": "1.50"}, formats={"csv": {"decimal": ",", "thousands": "."}})
+    assert value(found, "unit_price") == Decimal("1.5000")

@@ -13,15 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lakehouse.errors import InputError
-from lakehouse.ingest import lines, readers, sources
+from lakehouse.ingest import lines, readers, sources, texts
 from lakehouse.ingest.raw import RawBatch
 
 ALWAYS = settings(max_examples=100, deadline=None)
+FIXED = {"kind": "fixed", "header": ["Who", "When", "Qty", "Price", "Code"], "widths": [6, 9, 3, 8, 8], "encoding": ["utf-8", "latin-1"]}
 SHOP = sources.parse(
     "shop",
     {
         "about": "a shop",
-        "formats": {"csv": {"encoding": ["utf-8"]}, "old": {"kind": "csv", "encoding": "latin-1"}, "parquet": {}, "xlsx": {}},
+        "formats": {"csv": {"encoding": ["utf-8"]}, "old": {"kind": "csv", "encoding": "latin-1"}, "txt": FIXED, "parquet": {}, "xlsx": {}},
         "columns": {"Code": "product_code", "Qty": "quantity", "When": "sold_at", "Price": "unit_price", "Who": "customer"},
         "optional": ["customer"],
         "ignore": ["Remark"],
@@ -38,7 +39,7 @@ def read(content: bytes, ending: str = "csv", batch_rows: int = 1000, chunk: int
     form = readers.format_of(ending, SHOP, f"file.{ending}")
     with pytest.MonkeyPatch.context() as patch:
         if chunk is not None:
-            patch.setattr(readers, "MAX_LINE", len(HEADER) + chunk)
+            patch.setattr(texts, "MAX_LINE", len(HEADER) + chunk)
             patch.setattr(lines, "_CHUNK", chunk)
         return list(readers.read(io.BytesIO(content), f"file.{ending}", SHOP, form, batch_rows))
 
@@ -222,7 +223,7 @@ def test_a_damaged_part_of_a_parquet_file_is_found() -> None:
         read(bytes(content), "parquet")
 
 
-@pytest.mark.parametrize(("ending", "words"), [("txt", "Endings: .csv, .old, .parquet"), ("", "Endings")])
+@pytest.mark.parametrize(("ending", "words"), [("dat", "Endings: .csv, .old, .parquet"), ("", "Endings")])
 def test_an_ending_that_the_source_does_not_read_is_said(ending: str, words: str) -> None:
     with pytest.raises(InputError, match=words):
         readers.format_of(ending, SHOP, f"file.{ending}")
@@ -276,3 +277,58 @@ def test_bytes_that_are_no_text_refuse_their_line_alone() -> None:
 
     assert (codes(found), refused(found)) == ({1: "A", 3: "C"}, {2: "bad_text"})
     assert np.array_equal(found[0].numbers, [1, 3])
+
+
+# ---------------------------------------------------------------------- text of fixed width
+
+FIXED_LINE = " 00001 19970101  1   11.77 CUPS"
+
+
+def test_fields_of_fixed_width_are_told_by_their_places() -> None:
+    (batch,) = read(f"{FIXED_LINE}\r\n\n 00002 19970102 12  140.00 Tasse à thé".encode(), "txt")
+
+    columns = {name: [text.strip() for text in column.to_pylist()] for name, column in batch.columns.items()}
+    assert batch.numbers.tolist() == [1]
+    assert columns == {"customer": ["00001"], "sold_at": ["19970101"], "quantity": ["1"], "unit_price": ["11.77"], "product_code": ["CUPS"]}
+    assert batch.refused == ((3, "ragged_line"),)
+
+
+def test_a_character_is_one_place_in_any_encoding() -> None:
+    for encoding in ("utf-8", "latin-1"):
+        (batch,) = read(FIXED_LINE.replace("CUPS", "ÄÖÜ").encode(encoding), "txt")
+        assert batch.columns["product_code"].to_pylist()[0].strip() == "ÄÖÜ"
+
+
+def test_what_a_short_line_lacks_is_empty() -> None:
+    (batch,) = read(b" 00001 19970101  1\n", "txt")
+    assert [batch.columns[name].to_pylist()[0].strip() for name in ("quantity", "unit_price", "product_code")] == ["1", "", ""]
+
+
+def test_a_line_of_fixed_width_without_an_end_spoils_no_other() -> None:
+    found = read(f"{FIXED_LINE}\n{'x' * 3_000_000}\n{FIXED_LINE}\n".encode(), "txt", batch_rows=2)
+    assert list(codes(found)) == [1, 3]
+    assert refused(found) == {2: "ragged_line"}
+
+
+@given(st.lists(st.tuples(*(st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=1, max_size=w) for w in (6, 8)))))
+@ALWAYS
+def test_whatever_fits_its_places_is_read_back(values: list[tuple[str, str]]) -> None:
+    text = "\n".join(f"{who:<6} 19970101  1   11.77{code:>8}" for who, code in values)
+    if not values:
+        return
+    found = read(text.encode(), "txt", batch_rows=3)
+    told = [
+        (who.strip(), code.strip())
+        for batch in found
+        for who, code in zip(batch.columns["customer"].to_pylist(), batch.columns["product_code"].to_pylist(), strict=True)
+    ]
+    assert (told, refused(found)) == (values, {})
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(b"", "is empty"), (b"PAR1....", "is a Parquet file, not text"), (b"\n\n", "has columns and no lines"), (b"\xff\xfe1\0", "utf-16")],
+)
+def test_a_file_that_is_no_text_of_fixed_width_is_refused(content: bytes, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        read(content, "txt")

@@ -1,0 +1,164 @@
+"""Text files: delimited ones, and those whose fields stand at fixed places of a line."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from itertools import accumulate, islice
+from typing import BinaryIO
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pa_csv
+
+from lakehouse.errors import InputError
+from lakehouse.ingest.columns import match_columns, no_lines
+from lakehouse.ingest.lines import MAX_LINE, RAGGED, UNREADABLE, Splitter, Tally
+from lakehouse.ingest.raw import RawBatch
+from lakehouse.ingest.source_parts import Format
+from lakehouse.ingest.sources import Source
+
+# So many unreadable lines, and no readable one that holds more than ASCII, are no accident.
+_THROUGHOUT = 10
+_BOMS = {b"\xef\xbb\xbf": "utf-8", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+_SIGNATURES = {
+    b"PAR1": "a Parquet file",
+    b"PK\x03\x04": "a zip archive or a spreadsheet",
+    b"\x1f\x8b": "a gzip archive",
+    b"\xd0\xcf\x11\xe0": "an old spreadsheet",
+}
+
+
+def delimited(file: BinaryIO, name: str, source: Source, form: Format, batch_rows: int) -> Iterator[RawBatch]:
+    encodings = _begun(file, name, form)
+    begun = file.read(MAX_LINE)
+    first, rest = _first_line(begun)
+    if form.header is None:
+        header = _header(name, first, form, encodings)
+    else:
+        header, rest = list(form.header), begun
+    matched = match_columns(name, header, source)
+    splitter = Splitter(len(header), form.delimiter, encodings)
+    lines = 0
+    for block in splitter.blocks(file, batch_rows, rest):
+        table = _parsed(block.text, header, form.delimiter, len(block.numbers))
+        lines += len(block.numbers) + len(block.refused)
+        yield RawBatch(block.numbers, {ours: table[theirs].combine_chunks() for ours, theirs in matched.items()}, block.refused)
+    _check_whole(name, form, splitter.tally, lines)
+
+
+def fixed(file: BinaryIO, name: str, source: Source, form: Format, batch_rows: int) -> Iterator[RawBatch]:
+    """Each line is a record, each field so many characters of it (`form.widths`). What a short line lacks at its end is empty; a line with more
+    than its fields is refused."""
+    encodings, header, tally = _begun(file, name, form), list(form.header or ()), Tally()
+    matched = match_columns(name, header, source)
+    ends = list(accumulate(form.widths or ()))
+    places = {
+        ours: (ends[at] - (form.widths or ())[at], ends[at]) for ours, at in ((ours, header.index(one)) for ours, one in matched.items())
+    }
+    done = lines = 0
+    while block := list(islice(iter(lambda: file.readline(MAX_LINE), b""), batch_rows)):
+        texts: list[str] = []
+        numbers: list[int] = []
+        refused: list[tuple[int, str]] = []
+        for raw in block:
+            done += 1
+            if len(raw) == MAX_LINE and not raw.endswith(b"\n"):
+                _skip_line(file)
+                refused.append((done, RAGGED))
+            elif line := raw.rstrip():
+                text = decoded(line, encodings)
+                if not line.isascii():
+                    tally.fitting += text is not None
+                    tally.unreadable += text is None
+                if text is None or len(text) > ends[-1]:
+                    refused.append((done, UNREADABLE if text is None else RAGGED))
+                else:
+                    texts.append(text)
+                    numbers.append(done)
+        lines += len(numbers) + len(refused)
+        whole = pa.array(texts, pa.string())
+        columns = {ours: pc.utf8_slice_codeunits(whole, start, end) for ours, (start, end) in places.items()}
+        yield RawBatch(np.array(numbers, dtype=np.int64), columns, tuple(refused))
+    _check_whole(name, form, tally, lines)
+
+
+def decoded(raw: bytes, encodings: tuple[str, ...]) -> str | None:
+    """The text by the first encoding that fits; None where none does."""
+    for encoding in encodings:
+        try:
+            return raw.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+    return None
+
+
+def _begun(file: BinaryIO, name: str, form: Format) -> tuple[str, ...]:
+    """Leaves the file where its text begins. Returns the encodings to try. Raises `InputError` for a file that is no such text."""
+    begun, encodings, skipped = file.read(MAX_LINE), form.encoding, 0
+    for signature, what in _SIGNATURES.items():
+        if begun.startswith(signature):
+            raise InputError(f"{name} is {what}, not text. Its ending does not fit what is in it; nothing was loaded")
+    for mark, encoding in _BOMS.items():
+        if begun.startswith(mark):
+            if encoding != "utf-8":
+                raise _wrong_encoding(name, form, f"its first bytes say {encoding}")
+            encodings, skipped = (encoding,), len(mark)
+    if b"\0" in _first_line(begun)[0]:
+        raise _wrong_encoding(name, form, "its first line holds zero bytes, as UTF-16 or binary files do")
+    file.seek(skipped)
+    return encodings
+
+
+def _check_whole(name: str, form: Format, tally: Tally, lines: int) -> None:
+    """Raises `InputError` for a file without lines, or one in another encoding than the source says."""
+    if tally.unreadable and not tally.fitting and (tally.unreadable >= _THROUGHOUT or tally.unreadable == lines):
+        raise _wrong_encoding(name, form, f"none of the {tally.unreadable} lines that hold more than ASCII can be read")
+    if not lines:
+        raise no_lines(name)
+
+
+def _skip_line(file: BinaryIO) -> None:
+    while (part := file.readline(MAX_LINE)) and not part.endswith(b"\n"):
+        pass
+
+
+def _first_line(begun: bytes) -> tuple[bytes, bytes]:
+    ends = [place for place in (begun.find(b"\n"), begun.find(b"\r")) if place >= 0]
+    end = min(ends, default=len(begun))
+    after = end + (2 if begun[end : end + 2] == b"\r\n" else 1)
+    return begun[:end], begun[after:]
+
+
+def _header(name: str, line: bytes, form: Format, encodings: tuple[str, ...]) -> list[str]:
+    if len(line) >= MAX_LINE:
+        raise InputError(f"{name} has no end of a line in its first {MAX_LINE} bytes, so it is not lines of text. Nothing was loaded")
+    text = decoded(line, encodings)
+    if text is None:
+        raise _wrong_encoding(name, form, "its first line can't be read")
+    return [field.strip() for field in next(csv.reader([text], delimiter=form.delimiter), [])]
+
+
+def _parsed(text: bytes, header: list[str], delimiter: str, lines: int) -> pa.Table:
+    """Whole records to a table of texts."""
+    names = [f"{place}" for place in range(len(header))]
+    if not lines:
+        return pa.table({name: pa.array([], pa.string()) for name in header})
+    table = pa_csv.read_csv(
+        io.BytesIO(text),
+        read_options=pa_csv.ReadOptions(column_names=names, block_size=max(len(text) + 1, 64), use_threads=False),
+        parse_options=pa_csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
+        # Every byte was checked when the lines were told apart.
+        convert_options=pa_csv.ConvertOptions(check_utf8=False, column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False),
+    )
+    assert table.num_rows == lines, "the parser and the splitter disagree about what a record is"
+    return table.rename_columns(header)
+
+
+def _wrong_encoding(name: str, form: Format, why: str) -> InputError:
+    expected = " or ".join(form.encoding)
+    return InputError(
+        f"{name} is not text in {expected}: {why}. Save it as {form.encoding[0]}, or say its encoding in sources.yml. Nothing was loaded"
+    )
