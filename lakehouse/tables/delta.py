@@ -14,10 +14,10 @@ from urllib.parse import unquote, urlsplit
 from lakehouse.errors import StateError
 
 if TYPE_CHECKING:
-    from deltalake import DeltaTable
+    from deltalake import DeltaTable, Field
     from deltalake.schema import ArrayType, PrimitiveType
 
-    from lakehouse.tables.catalog import Table
+    from lakehouse.tables.catalog import Column, Table
 
 
 # Where the file _last_checkpoint names a checkpoint, Sail reads no version before it that is not a checkpoint itself. So neither engine is to
@@ -67,9 +67,9 @@ def exists(path: str) -> bool:
 
 def create(path: str, table: Table, retention_days: int) -> None:
     """An empty table as the catalog says. All columns are nullable; constraints are CHECKs. Harmless when it exists."""
-    from deltalake import DeltaTable, Field, Schema
+    from deltalake import DeltaTable, Schema
 
-    fields = [Field(column.name, _delta_type(column.type), nullable=True, metadata={"comment": column.comment}) for column in table.columns]
+    fields = [_field(column) for column in table.columns]
     configuration = {
         "delta.deletedFileRetentionDuration": f"interval {retention_days} days",
         "delta.logRetentionDuration": f"interval {retention_days} days",
@@ -159,11 +159,31 @@ def missing_files(path: str, version: int | None = None) -> list[str]:
     return found
 
 
-def restore(path: str, version: int) -> int:
-    """Makes the table what it was at `version`, as a new version, which is returned."""
+def restore(path: str, version: int, table: Table) -> int:
+    """Makes the table what it was at `version`, as a new version, which is returned; with the columns that it has got since, empty."""
     found = open_table(path)
     if found.version() != version:
         found.restore(version)
+    return evolve(path, table)
+
+
+def evolve(path: str, table: Table) -> int:
+    """Adds the columns that the catalog has got since the table was made; older rows have nothing there. Returns the newest version.
+
+    Raises `StateError` for a column that the catalog does not have, or has with another type: a newer version of this library made it.
+    """
+    found = open_table(path)
+    there = {field.name: field.type for field in found.schema().fields}
+    wanted = {column.name: _delta_type(column.type) for column in table.columns}
+    strange = sorted(name for name, kind in there.items() if wanted.get(name) != kind)
+    if strange:
+        raise StateError(
+            f"{table.name} has a column {strange[0]} ({there[strange[0]]}) that this version of zeromargin does not know so. A newer one wrote to"
+            " this lake: install that"
+        )
+    new = [_field(column) for column in table.columns if column.name not in there]
+    if new:
+        found.alter.add_columns(new)
     return head(path)
 
 
@@ -220,6 +240,12 @@ def vacuum(path: str, keep: Iterable[int], dry_run: bool = False) -> list[str]:
             keep_versions=sorted(set(keep)),
         )
     )
+
+
+def _field(column: Column) -> Field:
+    from deltalake import Field
+
+    return Field(column.name, _delta_type(column.type), nullable=True, metadata={"comment": column.comment})
 
 
 def _delta_type(simple: str) -> PrimitiveType | ArrayType:

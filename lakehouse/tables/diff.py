@@ -65,7 +65,7 @@ def difference(lake: Lake, name: str, from_version: int, to_version: int, sample
     Raises `UnknownName` for a table that the catalog lacks, `StateError` for a version that is not there.
     """
     table = catalog.table(name)
-    before, after = (lake.read(name, version=version) for version in (from_version, to_version))
+    before, after = (_completed(lake.read(name, version=version), table) for version in (from_version, to_version))
     both = _keys(before, after, table)
     found = counts(before, after, table)
     rows = [row for kind in KINDS if getattr(found, kind) for row in _rows(both, before, after, table, kind, sample)] if sample else []
@@ -87,15 +87,24 @@ def counts(before: DataFrame, after: DataFrame, table: Table) -> Counts:
     from pyspark.sql import functions as F
 
     summed = [F.sum(F.expr(f"CASE WHEN {_WHEN[kind]} THEN 1 ELSE 0 END")).alias(kind) for kind in KINDS]
-    row = _keys(before, after, table).agg(*summed).toArrow().to_pylist()[0]
+    row = _keys(_completed(before, table), _completed(after, table), table).agg(*summed).toArrow().to_pylist()[0]
     return Counts(*(row[kind] or 0 for kind in KINDS))
 
 
 def _keys(before: DataFrame, after: DataFrame, table: Table) -> DataFrame:
     """One row per key of either version, with the hash of its content in each (null where it is not there)."""
-    hashed = digests.row_hash(table)
+    hashed = digests.row_hash(table.content_names)
     was, now = (frame.select(*table.key, hashed.alias(name)) for frame, name in ((before, "was"), (after, "now")))
     return was.join(now, list(table.key), "full_outer")
+
+
+def _completed(frame: DataFrame, table: Table) -> DataFrame:
+    """A version's rows with the columns that the table has got since, empty."""
+    from pyspark.sql import functions as F
+
+    there = frame.columns
+    lacking = {one.name: F.lit(None).cast(one.type) for one in table.columns if one.name not in there}
+    return frame.withColumns(lacking) if lacking else frame
 
 
 def _rows(both: DataFrame, before: DataFrame, after: DataFrame, table: Table, kind: Kind, limit: int) -> list[Row]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -26,22 +27,24 @@ class Digest:
         return f"{self.table} version {self.version}: {self.rows:,} rows, {self.digest}"
 
 
-def row_hash(table: Table, full: bool = False) -> Column:
+def row_hash(names: Iterable[str]) -> Column:
     """One number per row: xxhash64 over each column's null flag and value, columns in name order. The flag is there because
     xxhash64(NULL, 'a') = xxhash64('a', NULL).
     """
     from pyspark.sql import functions as F
 
-    names = sorted(table.column_names if full else table.content_names)
-    return F.xxhash64(*(part for name in names for part in (F.col(name).isNull(), F.col(name))))
+    return F.xxhash64(*(part for name in sorted(names) for part in (F.col(name).isNull(), F.col(name))))
 
 
 def digest(frame: DataFrame, table: Table, version: int, full: bool = False) -> Digest:
-    """The rows' hashes summed as DECIMAL(38,0), with bit_xor and the count, and the schema's names and types beside it."""
+    """The rows' hashes summed as DECIMAL(38,0), with bit_xor and the count, and the schema's names and types beside it.
+
+    The columns are those of that version: a table may have got more since.
+    """
     from pyspark.sql import functions as F
 
-    names = sorted(table.column_names if full else table.content_names)
-    hashed = frame.select(row_hash(table, full).alias("hash"))
+    names = sorted(name for name in frame.columns if name in (table.column_names if full else table.content_names))
+    hashed = frame.select(row_hash(names).alias("hash"))
     row = hashed.select(
         F.count(F.lit(1)).alias("rows"),
         F.sum(F.col("hash").cast("decimal(38,0)")).cast("string").alias("total"),

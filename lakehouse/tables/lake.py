@@ -237,11 +237,14 @@ class Lake:
     # ------------------------------------------------------------------ writing
 
     def create_tables(self) -> None:
-        """Every table of the catalog, empty where it is not there yet."""
+        """Every table of the catalog, empty where it is not there yet. Those that no stage writes get the columns that they lack now; the others
+        when they are put back, before a stage writes to them. Raises `StateError` for a table that a newer version of this library wrote."""
         for name, table in self.catalog.items():
             delta.forget_hint(self.path(name))
             if not delta.exists(self.path(name)) or delta.head(self.path(name)) < delta.created_version(table):
                 delta.create(self.path(name), table, self.settings.snapshots.retention_days)
+            elif table.stage is None:
+                delta.evolve(self.path(name), table)
 
     @contextmanager
     def lease(self, purpose: str, restoring: bool = False) -> Iterator[Lease]:

@@ -53,7 +53,7 @@ def restore_stage(lake: Lake, run: Run, stage: str) -> dict[str, int]:
     restored = {}
     for name, version in before.items():
         lake.check_lease()
-        restored[name] = delta.restore(lake.path(name), version)
+        restored[name] = delta.restore(lake.path(name), version, lake.catalog[name])
     return restored
 
 
@@ -151,5 +151,5 @@ def _restore(lake: Lake) -> dict[str, int]:
             continue
         version = delta.created_version(table) if published is None else published.versions.get(name, delta.created_version(table))
         lake.check_lease()
-        restored[name] = delta.restore(lake.path(name), version)
+        restored[name] = delta.restore(lake.path(name), version, lake.catalog[name])
     return restored

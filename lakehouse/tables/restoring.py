@@ -57,7 +57,7 @@ def restore(lake: Lake, number: int) -> Restored:
         for name in sorted(wanted, key=lambda one: one == BRONZE):
             before = lake.head(name)
             lake.check_lease()
-            versions[name] = delta.restore(lake.path(name), wanted[name])
+            versions[name] = delta.restore(lake.path(name), wanted[name], lake.catalog[name])
             if versions[name] != before:
                 changed[name] = versions[name]
         versions |= {name: lake.head(name) for name in lake.catalog if name not in versions}

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from lakehouse.engine import Endpoint, start
-from lakehouse.tables import Lake, delta
+from lakehouse.tables import Lake, catalog, delta
 from tests.conftest import can_run_spark, skip_or_fail
 from tests.shop import Line, Shop
 
@@ -42,8 +42,8 @@ def test_each_engine_goes_on_with_what_the_other_wrote(lake: Lake, other: Lake, 
     mine.refine("2011-01-10")
     for name in ("silver.sales", "gold.daily_sales"):
         path = lake.path(name)
-        delta.restore(path, 0)
-        delta.restore(path, lake.version(name))
+        delta.restore(path, 0, catalog.table(name))
+        delta.restore(path, lake.version(name), catalog.table(name))
         delta.compact(path)
     theirs.land(*lines(12))
     monkeypatch.setenv("SPARK_REMOTE", other.endpoint.url)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lakehouse.tables import Lake, delta
+from lakehouse.tables import Lake, catalog, delta
 from tests.shop import STORES, stores
 
 
@@ -23,7 +23,7 @@ def held(lake: Lake) -> dict[int, int]:
         one, two = (lake.writer.merge(STORES, stores(lake, a=number)) for number in (1, 2))
         found |= {one: 1, two: 2}
         while (head := delta.head(path)) < 98:
-            found[delta.restore(path, one if found[head] == 2 else two)] = 3 - found[head]
+            found[delta.restore(path, one if found[head] == 2 else two, catalog.table(STORES))] = 3 - found[head]
         for number in range(3, 7):
             found[lake.writer.merge(STORES, stores(lake, a=number))] = number
     return found
