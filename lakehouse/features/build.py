@@ -49,7 +49,7 @@ def build(lake: Lake) -> FeatureReport:
         trade = lake.read(SALES)
         frames = (
             product_rows(trade, lake.read(product_sales.TABLE.name), span),
-            customer_rows(trade, lake.read(customer_history.TABLE.name), span, lake.staged),
+            customer_rows(trade, lake.read(customer_history.TABLE.name), span, lambda frame: lake.staged(frame).frame),
         )
         for name, frame in zip(TABLES, frames, strict=True):
             lake.writer.replace(name, frame, where=_covers(span))

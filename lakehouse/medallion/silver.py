@@ -8,12 +8,15 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from lakehouse.errors import StateError
+from lakehouse.ingest import sources
 from lakehouse.medallion import cancellations, lines
 from lakehouse.quality import config
 from lakehouse.quality.quarantine import split_rows
 from lakehouse.tables import StageLake, delta
+from lakehouse.tables.staging import Staged
 
 SALES, LINKS, QUARANTINE = "silver.sales", "silver.cancellations", "quarantine.sales"
+BRONZE = "bronze.sales"
 
 
 @dataclass(frozen=True)
@@ -33,54 +36,79 @@ def build(lake: StageLake) -> SilverReport:
     """Brings silver and quarantine up to the bronze version that the run resolved at its start."""
     if lake.run is None:
         raise StateError("silver is built within a run. Use: lake = lakehouse.stage('silver')")
-    files, new = _new_lines(lake)
+    files = _new_files(lake)
     if not files:
         return SilverReport(files=0, lines=0, written=0, repeats=0)
+    new = lake.read(BRONZE, version=lake.run.bronze).where(F.col("file_digest").isin(*sorted(files)))
     good, refused = split_rows(new, config.load(lake.settings.profile).row_rules)
     candidates = lake.staged(lines.typed(good))
-    is_first = delta.size(lake.path(SALES), lake.version(SALES)).files == 0
-    existing = None if is_first else lake.read(SALES).drop("_run")
-    settled = lines.settle(candidates, existing)
+    settled = lines.settle(candidates.frame, _where_copies_are(lake, candidates.frame))
     kept, conflicts = lake.staged(settled.kept), lake.staged(settled.conflicts)
-    quarantined = lake.staged(refused.unionByName(lines.as_quarantined(conflicts)))
+    quarantined = lake.staged(refused.unionByName(lines.as_quarantined(conflicts.frame)))
     lake.writer.merge(SALES, kept)
     lake.writer.merge(QUARANTINE, quarantined)
     # A copy that took the place of another may have taken a sale or a return from the group that the other was in.
-    cancelled = _link(lake, kept.unionByName(conflicts))
+    _link(lake, kept.frame.unionByName(conflicts.frame))
     # The other way round, a copy that was there already and lost its place is a conflict, but no line of these files.
-    clashes = conflicts.where(F.col("_file").isin(*sorted(files))).count()
-    total, written = new.count(), kept.count()
-    reasons = quarantined.select(F.explode("reasons").alias("reason")).groupBy("reason").count().orderBy("reason").toArrow().to_pylist()
+    clashes = conflicts.frame.where(F.col("_file").isin(*sorted(files))).count() if conflicts.rows else 0
     return SilverReport(
         files=len(files),
-        lines=total,
-        written=written,
-        repeats=candidates.count() - written - clashes,
-        refused={row["reason"]: row["count"] for row in reasons},
-        cancelled=cancelled,
+        lines=sum(files.values()),
+        written=kept.rows,
+        repeats=candidates.rows - kept.rows - clashes,
+        refused=_reasons(quarantined),
+        cancelled=lake.read(SALES).where("kind = 'return'").count(),
         linked=delta.size(lake.path(LINKS), lake.version(LINKS)).rows,
     )
 
 
-def _new_lines(lake: StageLake) -> tuple[set[str], DataFrame]:
-    """Digests of the files that silver has not seen, and their lines."""
+def _new_files(lake: StageLake) -> dict[str, int]:
+    """Digests of the files that silver has not seen, and how many lines each has."""
     assert lake.run is not None
-    path = lake.path("bronze.sales")
-    landed = delta.partition_values(path, "file_digest", lake.run.bronze)
-    seen = set()
-    if lake.run.base is not None:
-        seen = delta.partition_values(path, "file_digest", lake.run.base.versions["bronze.sales"])
-    bronze = lake.read("bronze.sales", version=lake.run.bronze)
-    new = landed - seen
-    return new, bronze if not seen else bronze.where(F.col("file_digest").isin(*sorted(new)))
+    landed = delta.partition_rows(lake.path(BRONZE), "file_digest", lake.run.bronze)
+    base = lake.run.base
+    seen = set() if base is None else delta.partition_values(lake.path(BRONZE), "file_digest", base.versions[BRONZE])
+    return {digest: rows for digest, rows in landed.items() if digest not in seen}
 
 
-def _link(lake: StageLake, kept: DataFrame) -> int:
-    """Links anew the cancelled lines of every (customer, product, price) that `kept` touches. Returns how many such lines there are."""
-    touched = kept.where("customer_key IS NOT NULL AND kind <> 'charge'").select(*cancellations.GROUP).distinct()
-    mine = lake.read(SALES).join(touched, list(cancellations.GROUP), "left_semi")
-    links = lake.staged(cancellations.link(mine))
-    before = lake.read(LINKS).join(touched, list(cancellations.GROUP), "left_semi")
-    gone = before.join(links, ["cancellation_line_id", "sale_line_id"], "left_anti")
-    lake.writer.merge(LINKS, links, gone=gone)
-    return lake.read(SALES).where("kind = 'return'").count()
+def _where_copies_are(lake: StageLake, candidates: DataFrame) -> DataFrame | None:
+    """The lines of silver among which copies of the candidates can be: of their months, where the time of sale is part of what tells a line from
+    another. None where silver is empty."""
+    if delta.size(lake.path(SALES), lake.version(SALES)).files == 0:
+        return None
+    existing = lake.read(SALES).drop("_run")
+    found = candidates.select("source", "month").distinct().toArrow().to_pylist()
+    described = sources.named(lake.settings.profile)
+    for name in {row["source"] for row in found}:
+        source = described.get(name)
+        if source is None or (source.repeats == "drop" and "sold_at" not in source.identity_fields):
+            return existing
+    return existing.where(F.col("month").isin(*sorted({row["month"] for row in found})))
+
+
+def _link(lake: StageLake, changed: DataFrame) -> None:
+    """Links anew the returns that the changed lines can have to do with: of the same customer, product and price, and not before them."""
+    ours = changed.where("customer_key IS NOT NULL AND kind <> 'charge'")
+    since = ours.agg(F.min("sold_at").alias("since")).toArrow().column("since")[0].as_py()
+    if since is None:
+        return
+    groups, silver = ours.select(*cancellations.GROUP).distinct(), lake.read(SALES)
+    later = silver.where((F.col("month") >= f"{since:%Y-%m}") & (F.col("kind") == "return") & F.col("customer_key").isNotNull())
+    returns = lake.staged(later.join(groups, list(cancellations.GROUP), "left_semi"))
+    before = None
+    if delta.size(lake.path(LINKS), lake.version(LINKS)).rows:
+        concerned = ours.select("line_id").unionByName(returns.frame.select("line_id")).withColumnRenamed("line_id", "cancellation_line_id")
+        before = lake.read(LINKS).join(concerned, "cancellation_line_id", "left_semi")
+    if not returns.rows and before is None:
+        return
+    sales = silver.where("kind = 'sale' AND customer_key IS NOT NULL").join(returns.frame, list(cancellations.GROUP), "left_semi")
+    links = lake.staged(cancellations.link(returns.frame.unionByName(sales)))
+    gone = None if before is None else lake.staged(before.join(links.frame, ["cancellation_line_id", "sale_line_id"], "left_anti"))
+    lake.writer.merge(LINKS, links, gone=gone.frame if gone is not None and gone.rows else None)
+
+
+def _reasons(quarantined: Staged) -> dict[str, int]:
+    if not quarantined.rows:
+        return {}
+    counted = quarantined.frame.select(F.explode("reasons").alias("reason")).groupBy("reason").count().orderBy("reason")
+    return {row["reason"]: row["count"] for row in counted.toArrow().to_pylist()}

@@ -115,6 +115,15 @@ def partition_values(path: str, column: str, version: int | None = None) -> set[
     return {str(partition[column]) for partition in open_table(path, version).partitions() if partition[column] is not None}
 
 
+def partition_rows(path: str, column: str, version: int | None = None) -> dict[str, int]:
+    """Rows by the values of a partition column, counted from the log."""
+    actions = open_table(path, version).get_add_actions(flatten=True)
+    found: Counter[str] = Counter()
+    for value, rows in zip(actions.column(f"partition.{column}").to_pylist(), actions.column("num_records").to_pylist(), strict=True):
+        found[str(value)] += rows
+    return dict(found)
+
+
 def arrivals(path: str, column: str, after: int) -> dict[str, Commit]:
     """The commits after version `after` by the values of a partition column that each brought: a value's is the last that did."""
     found: dict[str, Commit] = {}

@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import html
 import os
-import shutil
-import uuid
 import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -27,6 +25,7 @@ from lakehouse.tables.lease import Lease
 from lakehouse.tables.listing import Listing
 from lakehouse.tables.runs import Run
 from lakehouse.tables.snapshots import Snapshot
+from lakehouse.tables.staging import Staged, Staging
 from lakehouse.tables.states import TableState, Version, versions_read
 from lakehouse.tables.writer import Writer
 
@@ -55,7 +54,6 @@ class Lake:
         self._owns_endpoint = endpoint is None and now is None
         self._lease: Lease | None = None
         self._done: dict[str, int] = {}
-        self._staged: list[Path] = []
         if run is not None:
             self._bind(run)
 
@@ -108,8 +106,7 @@ class Lake:
 
     def close(self) -> None:
         """Ends the session, and the endpoint if this lake started it."""
-        while self._staged:
-            shutil.rmtree(self._staged.pop(), ignore_errors=True)
+        self._staging.clear()
         session = self.__dict__.pop("spark", None)
         if self._now is not None:
             return
@@ -265,21 +262,24 @@ class Lake:
     def writer(self) -> Writer:
         """The one writer. It refuses to commit without the lease."""
         stamp = self.run.id if self.run is not None else "load"
-        return Writer(lambda: self.spark, self.path, self.home / "staging", self.check_lease, stamp)
+        return Writer(lambda: self.spark, self.path, self._staging_folder, self.check_lease, stamp)
 
-    def staged(self, frame: DataFrame) -> DataFrame:
-        """The frame computed once, into a folder that is gone when the lake is closed; so what reads it twice computes it once."""
-        folder = self.home / "staging" / f"frame-{uuid.uuid4().hex}"
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        self._staged.append(folder)
-        frame.write.parquet(str(folder))
-        return self.spark.read.schema(frame.schema).parquet(str(folder))
+    @property
+    def _staging_folder(self) -> Path:
+        return self.home / "staging"
+
+    @cached_property
+    def _staging(self) -> Staging:
+        return Staging(self._staging_folder, lambda: self.spark)
+
+    def staged(self, frame: DataFrame) -> Staged:
+        """The frame computed once, into files that are gone when the lake is closed."""
+        return self._staging.stage(frame)
 
     def sweep(self) -> None:
         """Removes what killed processes left in the staging folder. The lease is held, so nobody else is writing there."""
         self.check_lease()
-        for left in (self.home / "staging").glob("*-*"):
-            shutil.rmtree(left, ignore_errors=True)
+        self._staging.sweep()
 
     def check_lease(self) -> None:
         """Raises `LeaseHeld` unless this lake, or the run that it is bound to, holds the lease."""

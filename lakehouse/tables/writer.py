@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import json
-import shutil
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Union
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from lakehouse.errors import CommitLost, InputError, StateError
 from lakehouse.tables import catalog, delta
 from lakehouse.tables.catalog import Table
+from lakehouse.tables.staging import Staged, Staging
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 _LOST = ("Failed to commit transaction", "ConcurrentModification", "ConcurrentAppend", "ConcurrentDelete", "ConcurrentWrite")
 GONE = "_gone"
+Rows = Union["DataFrame", Staged]
 TRIES = 4
 
 
@@ -42,7 +43,7 @@ class Writer:
         self._check_lease, self._stamp = check_lease, stamp
         self.written: dict[str, list[int]] = {}
 
-    def append(self, name: str, frame: DataFrame, batch: Mapping[str, str]) -> int:
+    def append(self, name: str, frame: Rows, batch: Mapping[str, str]) -> int:
         """Adds a batch of rows, in place of what the table holds of that batch; so doing it twice is doing it once.
 
         `batch` names partition columns and the value that every row has there. Returns the table's version.
@@ -54,13 +55,13 @@ class Writer:
         where = " AND ".join(f"{column} = '{_quoted(value)}'" for column, value in batch.items())
         return self.replace(name, frame, where)
 
-    def replace(self, name: str, frame: DataFrame, where: str) -> int:
+    def replace(self, name: str, frame: Rows, where: str) -> int:
         """Puts `frame` in place of the rows that `where` (SQL over the table's columns) covers. Returns the table's version.
 
         Raises `InputError` when a new row does not satisfy `where`: Sail would write it all the same.
         """
         table = catalog.table(name)
-        with self._staged(table, frame) as rows:
+        with self._staged(table, frame) as (rows, _):
             outside = rows.where(f"NOT coalesce({where}, false)").count()
             if outside:
                 raise InputError(f"{outside} rows for {name} lie outside what they are to replace ({where}). Nothing was written")
@@ -71,8 +72,9 @@ class Writer:
 
             return self._commit(name, write)
 
-    def merge(self, name: str, frame: DataFrame, gone: DataFrame | None = None) -> int:
-        """Rows of `frame` replace those with the same key, or are added; rows with a key in `gone` are deleted; one commit.
+    def merge(self, name: str, frame: Rows, gone: DataFrame | None = None) -> int:
+        """Rows of `frame` replace those with the same key, or are added; rows with a key in `gone` are deleted; one commit, or none where
+        there is nothing to do.
 
         Rows whose values are what they were are not written again. Raises `InputError` for a key that occurs twice. Returns the
         table's version.
@@ -80,7 +82,9 @@ class Writer:
         from pyspark.sql import functions as F
 
         table = catalog.table(name)
-        with self._staged(table, frame) as rows:
+        with self._staged(table, frame) as (rows, count):
+            if not count and gone is None:
+                return delta.head(self._path(name))
             twice = rows.groupBy(*table.key).count().where("count > 1").count()
             if twice:
                 raise InputError(f"{twice} keys {table.key} occur more than once in what is to be merged into {name}. Nothing was written")
@@ -124,16 +128,17 @@ class Writer:
             spark.catalog.dropTempView(view)
 
     @contextmanager
-    def _staged(self, table: Table, frame: DataFrame) -> Iterator[DataFrame]:
-        """The frame, conformed to the table and computed once, into a folder that is gone afterwards."""
-        folder = self._staging / f"write-{uuid.uuid4().hex}"
-        self._staging.mkdir(parents=True, exist_ok=True)
+    def _staged(self, table: Table, frame: Rows) -> Iterator[tuple[DataFrame, int]]:
+        """The rows, conformed to the table, and their count. What is not staged yet is computed once, into files that are gone afterwards."""
+        if isinstance(frame, Staged):
+            yield self._conformed(table, frame.frame), frame.rows
+            return
+        staging = Staging(self._staging, self._spark)
         try:
-            self._conformed(table, frame).write.parquet(str(folder))
-            schema = ", ".join(f"`{column.name}` {column.type}" for column in table.columns)
-            yield self._spark().read.schema(schema).parquet(str(folder))
+            found = staging.stage(self._conformed(table, frame), _ddl(table))
+            yield found.frame, found.rows
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            staging.clear()
 
     def _conformed(self, table: Table, frame: DataFrame) -> DataFrame:
         """The table's columns in its order. Raises `InputError` for columns that it lacks, that are missing or of another type."""
@@ -156,7 +161,7 @@ class Writer:
         return frame.select(*(F.col(column.name).cast(column.type).alias(column.name) for column in table.columns))
 
     def _empty(self, table: Table) -> DataFrame:
-        return self._spark().createDataFrame([], ", ".join(f"`{column.name}` {column.type}" for column in table.columns))
+        return self._spark().createDataFrame([], _ddl(table))
 
     def _metadata(self) -> str:
         return json.dumps({"run": self._stamp})
@@ -190,6 +195,10 @@ class Writer:
     def _is_ours(self, path: str) -> bool:
         newest = delta.history(path, 1)
         return bool(newest) and newest[0].metadata == self._metadata()
+
+
+def _ddl(table: Table) -> str:
+    return ", ".join(f"`{column.name}` {column.type}" for column in table.columns)
 
 
 def _is_lost(error: BaseException) -> bool:

@@ -28,6 +28,7 @@ GOOD: dict[str, object] = {
     "is_product": True,
     "is_cancellation": False,
     "promotion": None,
+    "holiday": None,
     "reasons": [],
     "_known_at": datetime(2011, 1, 3, 10),
 }

@@ -1,0 +1,50 @@
+"""Rows computed once, into Parquet files that are gone afterwards: what reads them twice computes them once, and their count costs nothing."""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow.parquet as pq
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+
+@dataclass(frozen=True)
+class Staged:
+    """A frame that reads files which nobody changes, and how many rows they hold."""
+
+    frame: DataFrame
+    rows: int
+
+
+class Staging:
+    """A folder of staged frames. What was staged here stays until `clear`."""
+
+    def __init__(self, folder: Path, spark: Callable[[], SparkSession]) -> None:
+        self._folder, self._spark = folder, spark
+        self._made: list[Path] = []
+
+    def stage(self, frame: DataFrame, schema: str = "") -> Staged:
+        """The frame computed once. `schema`, where it is known: as DDL, which saves asking the engine for it."""
+        place = self._folder / f"frame-{uuid.uuid4().hex}"
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._made.append(place)
+        frame.write.parquet(str(place))
+        rows = sum(pq.read_metadata(file).num_rows for file in place.rglob("*.parquet"))
+        return Staged(self._spark().read.schema(schema or frame.schema).parquet(str(place)), rows)
+
+    def clear(self) -> None:
+        """Removes what was staged here."""
+        while self._made:
+            shutil.rmtree(self._made.pop(), ignore_errors=True)
+
+    def sweep(self) -> None:
+        """Removes what killed processes left. Only while nobody else writes here."""
+        for left in self._folder.glob("*-*"):
+            shutil.rmtree(left, ignore_errors=True)
