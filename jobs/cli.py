@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from jobs import cli_audit, cli_backup, cli_keep, cli_show, cli_sources, cli_work
+from jobs import cli_audit, cli_backup, cli_keep, cli_quarantine, cli_show, cli_sources, cli_work
 from jobs.cli_session import INTERRUPTED, Session, reporting, say
 
 app = typer.Typer(
@@ -73,6 +73,7 @@ def options(
 for name, command in COMMANDS.items():
     app.command(name)(command)
 app.add_typer(cli_sources.app, name="sources")
+app.add_typer(cli_quarantine.app, name="quarantine")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

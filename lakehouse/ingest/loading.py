@@ -37,7 +37,7 @@ from lakehouse.tables import Lake, delta
 
 BRONZE = "bronze.sales"
 Progress = Callable[[str, int], None]
-_SCHEMA = pa.schema(
+SCHEMA = pa.schema(
     [
         ("file_digest", pa.string()),
         ("line_number", pa.int64()),
@@ -143,10 +143,10 @@ def _land(lake: Lake, vault: Vault, file: Path, source: Source, progress: Progre
         with _staging(lake.home / "staging", digest) as folder:
             counted = Counter[str]()
             lines = accepted = skipped = 0
-            with pq.ParquetWriter(folder / "lines.parquet", _SCHEMA, compression="zstd") as writer:
+            with pq.ParquetWriter(folder / "lines.parquet", SCHEMA, compression="zstd") as writer:
                 for batch in with_table(readers.read(opened, file.name, source, form, lake.settings.door.batch_rows), file.parent, source):
-                    judged = door.judge(batch, source, form, _limits(lake, source))
-                    table, good = _rows(judged, batch.refused, vault, source, digest)
+                    judged = door.judge(batch, source, form, limits(lake, source))
+                    table, good = rows(judged, batch.refused, vault, source, digest)
                     writer.write_table(table)
                     lines, accepted, skipped = lines + table.num_rows, accepted + good, skipped + judged.skipped
                     counted.update(pc.list_flatten(table.column("reasons")).to_pylist())
@@ -157,7 +157,7 @@ def _land(lake: Lake, vault: Vault, file: Path, source: Source, progress: Progre
     return Landed(file.name, digest, lines, accepted, dict(sorted(counted.items())), already=False, version=version, skipped=skipped)
 
 
-def _limits(lake: Lake, source: Source) -> Limits:
+def limits(lake: Lake, source: Source) -> Limits:
     published = lake.snapshot()
     zone = ZoneInfo(source.times.zone) if source.times.zone else UTC
     now = datetime.now(zone).replace(tzinfo=None)
@@ -168,7 +168,7 @@ def _limits(lake: Lake, source: Source) -> Limits:
     return Limits(oldest, now, None if published is None else published.moment)
 
 
-def _rows(judged: Judged, unread: tuple[tuple[int, str], ...], vault: Vault, source: Source, digest: str) -> tuple[pa.Table, int]:
+def rows(judged: Judged, unread: tuple[tuple[int, str], ...], vault: Vault, source: Source, digest: str) -> tuple[pa.Table, int]:
     """Rows of bronze for a batch, in order of line number, and how many were accepted."""
     lines = len(judged.numbers)
     refused = door.any_of(judged.broken, lines)
@@ -188,7 +188,7 @@ def _rows(judged: Judged, unread: tuple[tuple[int, str], ...], vault: Vault, sou
         "customer_key": vault.exchange(source.identity, customers, judged.columns["sold_at"]),
         "reasons": door.reasons_of(judged.broken, lines),
     }
-    table = pa.table({field.name: columns[field.name].cast(field.type) for field in _SCHEMA}, schema=_SCHEMA)
+    table = pa.table({field.name: columns[field.name].cast(field.type) for field in SCHEMA}, schema=SCHEMA)
     if unread:
         table = pa.concat_tables([table, _unread(unread, source, digest)]).sort_by("line_number")
     return table, int(lines - np.count_nonzero(refused))
@@ -220,7 +220,7 @@ def _unread(unread: tuple[tuple[int, str], ...], source: Source, digest: str) ->
         "source": pa.repeat(pa.scalar(source.name), lines),
         "reasons": pa.array([[reason] for _, reason in unread], pa.list_(pa.string())),
     }
-    return pa.table({field.name: known.get(field.name, pa.nulls(lines, field.type)) for field in _SCHEMA}, schema=_SCHEMA)
+    return pa.table({field.name: known.get(field.name, pa.nulls(lines, field.type)) for field in SCHEMA}, schema=SCHEMA)
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from lakehouse.errors import TamperedModel
+from lakehouse.quality.corrections import corrections
 from lakehouse.registry import loading
 from lakehouse.registry.audit import PUBLISHED
 from lakehouse.registry.loading import open_registered
@@ -19,7 +20,8 @@ from lakehouse.tables.snapshots import Snapshot
 
 @dataclass(frozen=True)
 class Source:
-    """One landed file that was in bronze then, with its lines: those accepted, and those known by the moment (which features may use)."""
+    """One landed file that was in bronze then, with its lines: those accepted, and those known by the moment (which features may use).
+    `corrected_by`: who said what these lines should have been, where they are corrections of refused ones."""
 
     file: str
     source: str
@@ -27,6 +29,7 @@ class Source:
     lines: int
     accepted: int
     known: int
+    corrected_by: str | None
 
 
 @dataclass(frozen=True)
@@ -158,10 +161,12 @@ def _files(then: Lake, snapshot: Snapshot) -> Listing[Source]:
         f"FROM bronze.sales VERSION AS OF {version} GROUP BY file_digest"
     )
     landed = delta.arrivals(then.path(BRONZE), "file_digest", 0)
-    files = [
-        Source(row["file_digest"][:12], row["source"], landed[row["file_digest"]].written_at, row["lines"], row["accepted"], row["known"])
-        for row in rows.toArrow().to_pylist()
-    ]
+    said = {one.landed_as: f"{one.by}: {one.why}" for one in corrections(then)}
+    files = []
+    for row in rows.toArrow().to_pylist():
+        digest = row["file_digest"]
+        counts = (row["lines"], row["accepted"], row["known"])
+        files.append(Source(digest[:12], row["source"], landed[digest].written_at, *counts, said.get(digest)))
     return Listing(sorted(files, key=lambda file: (file.landed_at, file.file)), "no file had landed")
 
 

@@ -108,6 +108,20 @@ digests = Table(  # what versions that are relied on held, to hold them to it
     Column("recorded_at", DateTime, nullable=False),
 )
 
+corrections = Table(  # of lines in quarantine
+    "corrections",
+    META,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("file_digest", String, nullable=False),
+    Column("line", Integer, nullable=False),
+    Column("values", JSON, nullable=False),  # ours -> what it should have said, as text; the customer's key
+    Column("by", String, nullable=False),
+    Column("why", String, nullable=False),
+    Column("proposed_at", DateTime, nullable=False),
+    Column("landed_as", String),  # file digest in bronze; none: it waits
+    UniqueConstraint("file_digest", "line"),
+)
+
 restores = Table(
     "restores",
     META,

@@ -1,0 +1,134 @@
+"""Lines in quarantine corrected by somebody: let in through the door as lines of their own, with who and why, and never twice."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+
+import pytest
+
+from jobs.cli import main
+from lakehouse.errors import InputError, StateError, UnknownName
+from lakehouse.ingest import load
+from lakehouse.privacy.vault import open_vault
+from lakehouse.quality import corrections
+from lakehouse.quality.corrections import OPEN, PROPOSED, RELEASED
+from lakehouse.registry.table_audit import audit_table
+from lakehouse.tables import Lake, restoring
+from tests.featured import FeaturedShop, prepared
+
+HEADER = "invoice,product_code,description,quantity,sold_at,unit_price,customer"
+FILE = [
+    "1,A,A CUP,2,2011-01-03T10:00:00,2.50,98765432109876",
+    "2,B,A BOWL,1,2011-01-04T10:00:00,0.00,98765432109876",  # a price of nothing: refused by silver
+    "3,C,A POT,many,2011-01-04T11:00:00,4.00,98765432109877",  # no number: refused by the door, no text kept
+]
+BY, WHY = "Ada", "the till's own list"
+
+
+def landed(shop: FeaturedShop) -> str:
+    path = shop.lake.home.parent / "sales.csv"
+    path.write_text("\n".join([HEADER, *FILE]) + "\n", encoding="utf-8")
+    (one,) = load(shop.lake, path, "canonical")
+    shop.publish("2011-01-12")
+    return one.digest
+
+
+@pytest.fixture
+def shop(lake: Lake, tmp_path_factory: pytest.TempPathFactory) -> FeaturedShop:
+    return prepared(lake, tmp_path_factory, landed)
+
+
+def sold(lake: Lake) -> dict[str, tuple[Decimal, Decimal, str | None]]:
+    rows = lake.read("silver.sales").toArrow().to_pylist()
+    return {row["product_code"]: (row["quantity"], row["amount"], row["customer_key"]) for row in rows}
+
+
+def states(lake: Lake) -> dict[int, str]:
+    return {one.line: one.state for one in corrections.refused(lake, state=None)}
+
+
+def test_a_corrected_line_comes_in_as_a_line_of_its_own_and_the_refused_one_stays(shop: FeaturedShop) -> None:
+    lake, file = shop.lake, str(shop.made)
+    assert states(lake) == {2: OPEN, 3: OPEN}
+    assert corrections.counts(lake) == {"bad_quantity": 1, "price_positive": 1}
+    corrections.correct(lake, file[:8], 2, {"unit_price": "3.10"}, BY, WHY)
+    assert states(lake) == {2: PROPOSED, 3: OPEN}
+    # Of a line that the door refused no text is kept: whoever corrects it says all of it.
+    whole = {"invoice": "3", "product_code": "c", "quantity": "3", "unit_price": "4.00", "sold_at": "2011-01-04T11:00:00"}
+    corrections.correct(lake, file, 3, whole | {"customer": " 98765432109877.0 "}, BY, WHY)
+
+    done = corrections.release(lake)
+
+    assert (done.lines, done.already, states(lake)) == (2, False, {2: RELEASED, 3: RELEASED})
+    shop.publish("2011-01-19")
+    found = sold(lake)
+    with open_vault(lake.settings) as vault:
+        keys = [vault.look_up("canonical", number) for number in ("98765432109876", "98765432109877")]
+    assert found["B"] == (Decimal("1.000"), Decimal("3.1000"), keys[0])
+    assert found["C"] == (Decimal("3.000"), Decimal("12.0000"), keys[1])
+    assert {row["line_number"] for row in lake.read("quarantine.sales").toArrow().to_pylist()} == {2, 3}
+    known = {row["product_code"]: row["_known_at"] for row in lake.read("silver.sales").toArrow().to_pylist()}
+    assert str(known["B"])[:10] == "2011-01-10"  # from the moment published when it landed
+    _, _, history = corrections.line(lake, file, 2)
+    assert [(one.by, one.why, one.values, one.landed_as) for one in history] == [(BY, WHY, {"unit_price": "3.10"}, done.digest)]
+    (told,) = [one for one in audit_table(lake, "silver.sales", "2011-01-19").files if one.corrected_by]
+    assert (told.file, told.lines, told.corrected_by) == (done.digest[:12], 2, f"{BY}: {WHY}")
+    assert not [path for path in lake.home.rglob("*") if path.is_file() and b"98765432109877" in path.read_bytes()]
+
+
+def test_what_is_released_is_released_once_and_may_land_again_after_a_restore(shop: FeaturedShop) -> None:
+    lake, file = shop.lake, str(shop.made)
+    corrections.correct(lake, file, 2, {"unit_price": "3.00"}, BY, WHY)
+    corrections.correct(lake, file, 2, {"unit_price": "3.10"}, "Bob", "asked the supplier")  # in place of the first
+    first = corrections.release(lake, file, 2)
+    with pytest.raises(InputError, match="no correction waits"):
+        corrections.release(lake)
+    with pytest.raises(StateError, match="corrected by Bob and released already"):
+        corrections.correct(lake, file, 2, {"unit_price": "9"}, BY, WHY)
+    restoring.restore(lake, 1)
+    assert states(lake)[2] == PROPOSED
+    again = corrections.release(lake)
+    assert (again.digest, again.already) == (first.digest, False)
+    assert lake.read("bronze.sales").where(f"file_digest = '{first.digest}'").count() == 1
+
+
+@pytest.mark.parametrize(
+    ("values", "error", "words"),
+    [
+        ({"unit_price": "0"}, InputError, "would be refused again: price_positive"),
+        ({"unit_price": "x"}, InputError, "would be refused again: bad_price"),
+        ({"sold_at": "2011-02-30"}, InputError, "would be refused again: bad_time"),
+        ({"price": "3"}, UnknownName, 'value "price" is unknown.*Did you mean "unit_price"'),
+        ({"customer": "1.23457E+13"}, InputError, "no customer number"),
+        ({}, InputError, "says what it changes"),
+    ],
+)
+def test_a_correction_that_would_not_help_changes_nothing(
+    shop: FeaturedShop, values: dict[str, str], error: type[Exception], words: str
+) -> None:
+    with pytest.raises(error, match=words):
+        corrections.correct(shop.lake, str(shop.made), 2, values, BY, WHY)
+    assert corrections.corrections(shop.lake) == []
+
+
+def test_a_line_that_is_not_in_quarantine_is_said(shop: FeaturedShop) -> None:
+    with pytest.raises(InputError, match="line 1 of a file .* is not in quarantine"):
+        corrections.correct(shop.lake, str(shop.made), 1, {"unit_price": "3"}, BY, WHY)
+
+
+def test_from_the_shell(shop: FeaturedShop, capsys: pytest.CaptureFixture[str]) -> None:
+    file = str(shop.made)
+    assert main(["quarantine", "list"]) == 0
+    assert "price_positive" in capsys.readouterr().out
+    assert main(["quarantine", "correct", file, "2", "--set", "unit_price=3.10", "--by", BY, "--why", WHY]) == 0
+    assert main(["quarantine", "release", "--json"]) == 0
+    assert '"lines": 1' in capsys.readouterr().out
+    assert main(["quarantine", "show", file[:10], "2"]) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert "refused by silver, released" in told and "price_positive: a unit costs something" in told
+    assert f"corrected by {BY}" in told and "unit_price from 0.0000 to 3.10" in told and WHY in told
+    assert "98765432109876" not in told
+    assert main(["quarantine", "list", "--all", "--json"]) == 0
+    assert {one["line"]: one["state"] for one in json.loads(capsys.readouterr().out)["lines"]} == {2: RELEASED, 3: OPEN}
+    assert main(["quarantine", "correct", file, "2", "--set", "unit_price", "--by", BY, "--why", WHY]) == 2
