@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from jobs import cli_audit, cli_backup, cli_keep, cli_quarantine, cli_show, cli_sources, cli_work
+from jobs import cli_audit, cli_backup, cli_keep, cli_quarantine, cli_schedule, cli_show, cli_sources, cli_work
 from jobs.cli_session import INTERRUPTED, Session, reporting, say
 
 app = typer.Typer(
@@ -48,6 +48,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "verify": cli_keep.verify,
     "backup": cli_backup.backup,
     "restore-backup": cli_backup.restore_backup,
+    "schedule": cli_schedule.schedule,
     "serve": cli_work.serve,
 }
 

@@ -123,6 +123,7 @@ def models(
 
 
 def _status(lake: Lake) -> dict[str, object]:
+    from jobs.cli_schedule import told
     from jobs.parts import switched_off
     from lakehouse.registry.loading import versions
     from lakehouse.tables import pins
@@ -140,6 +141,7 @@ def _status(lake: Lake) -> dict[str, object]:
         "models": [_model(model) for model in versions(lake.settings)],
         "pins": [asdict(pin) for pin in pins.every(lake.ops)],
         "switched_off": [asdict(one) for one in switched_off(lake)],
+        "timetable": told(lake),
         "last_run": _last_run(lake),
     }
 
@@ -172,6 +174,18 @@ def _show_status(lake: Lake) -> None:
     for run in runs.newest(lake.ops):
         stages = ", ".join(f"{stage.name} {stage.state}" for stage in runs.stage_runs(lake.ops, run.id))
         print(f"\nLast run: {run.id}, {run.state}, as of {day(run.as_of)}: {stages or 'no stage begun'}")
+    _show_timetable(lake)
+
+
+def _show_timetable(lake: Lake) -> None:
+    from jobs.cli_schedule import told
+
+    jobs = told(lake)
+    keeper = jobs[0]["kept_by"] if jobs else None
+    print("\nTimetable: " + (f"kept by {keeper}" if keeper else "nobody keeps it now (zeromargin schedule does)"))
+    for job in jobs:
+        last = f"; last {job['last_due']}: {job['last_state']}" if job["last_due"] else ""
+        print(f"  {job['job']}: next {job['next']}{last}")
 
 
 def _model(model: Registered) -> dict[str, object]:

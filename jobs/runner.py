@@ -7,6 +7,7 @@ newest snapshot as it was. Running again goes on with the first stage that is no
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from lakehouse.tables.opening import begin_or_resume
 from lakehouse.tables.runs import Run
 
 ENGINES = ("sail", "spark")
+log = logging.getLogger(__name__)
 LONGEST = 2000  # characters of an engine's message that are shown; the executed notebook has them all
 
 
@@ -168,7 +170,10 @@ class _Going:
         """Puts the executed notebook beside the model version that it registered; a run broken off before that does it when it goes on."""
         version = result.get("version")
         if isinstance(version, str):
-            publishing.attach_notebook(self.lake.settings, stage.name, version, self._place(stage).notebook)
+            try:
+                publishing.attach_notebook(self.lake.settings, stage.name, version, self._place(stage).notebook)
+            except TryAgain as error:  # what the stage has made is there; the notebook lies in the run's folder
+                log.warning("the notebook of %s can't be put beside its model now: %s. Running again does it", stage.name, error)
 
     def _done(self) -> dict[str, dict[str, object]]:
         return {stage.name: stage.result for stage in runs.stage_runs(self.lake.ops, self.record.id) if stage.state == "done"}

@@ -52,9 +52,9 @@ def check(connection: Connection, token: str) -> None:
 
 
 @contextlib.contextmanager
-def hold(engine: Engine, purpose: str, lease_s: float, wait_s: float) -> Iterator[Lease]:
-    """Holds the lease for the length of the block, renewing it. Raises `LeaseHeld` after `wait_s`, saying who has it."""
-    lease = _acquire(engine, purpose, lease_s, wait_s)
+def hold(engine: Engine, purpose: str, lease_s: float, wait_s: float, name: str = NAME) -> Iterator[Lease]:
+    """Holds a lease (left out: that on writing) for the length of the block, renewing it. Raises `LeaseHeld` after `wait_s`, saying who has it."""
+    lease = _acquire(engine, purpose, lease_s, wait_s, name)
     over = threading.Event()
     renewal = threading.Thread(target=_renew, args=(engine, lease.token, lease_s, over), daemon=True)
     renewal.start()
@@ -67,32 +67,41 @@ def hold(engine: Engine, purpose: str, lease_s: float, wait_s: float) -> Iterato
             connection.execute(delete(leases).where(leases.c.token == lease.token))
 
 
-def _acquire(engine: Engine, purpose: str, lease_s: float, wait_s: float) -> Lease:
+def holder(engine: Engine, name: str = NAME) -> str | None:
+    """Who holds a lease, in words; none where nobody does who lives."""
+    with engine.connect() as connection:
+        row = connection.execute(select(leases).where(leases.c.name == name)).first()
+    return None if row is None or _is_over(row) else _holder(row)
+
+
+def _acquire(engine: Engine, purpose: str, lease_s: float, wait_s: float, name: str) -> Lease:
     deadline = time.monotonic() + wait_s
     while True:
         try:
             with engine.begin() as connection:
-                row = connection.execute(select(leases).where(leases.c.name == NAME).with_for_update()).first()
+                row = connection.execute(select(leases).where(leases.c.name == name).with_for_update()).first()
                 if row is None or _is_over(row):
-                    return Lease(_granted(connection, row, purpose, lease_s), purpose, engine)
+                    return Lease(_granted(connection, row, purpose, lease_s, name), purpose, engine)
         except IntegrityError:  # PostgreSQL: a row that is not there can't be locked, and somebody else was faster to write it
             continue
         if time.monotonic() >= deadline:
+            if name != NAME:
+                raise LeaseHeld(f"{_holder(row)} is at it already on this lake. Stop that one first")
             if row.host == socket.gethostname() and row.pid == os.getpid():
                 raise LeaseHeld(f"this very process is writing to this lake already: {_holder(row)}. Close that lake first: lake.close()")
             raise LeaseHeld(f"{_holder(row)} is writing to this lake. Wait until it is done, or set ops.wait_s to have it waited for")
         time.sleep(min(0.2, max(0.01, deadline - time.monotonic())))
 
 
-def _granted(connection: Connection, former: Row[tuple[object, ...]] | None, purpose: str, lease_s: float) -> str:
+def _granted(connection: Connection, former: Row[tuple[object, ...]] | None, purpose: str, lease_s: float, name: str) -> str:
     """Takes a lease that is free or over, after ending what its former holder started. Returns its token."""
     if former is not None:
         _end_groups(former)
-        connection.execute(delete(leases).where(leases.c.name == NAME))
+        connection.execute(delete(leases).where(leases.c.name == name))
     token, own = uuid.uuid4().hex, psutil.Process()
     connection.execute(
         insert(leases).values(
-            name=NAME,
+            name=name,
             token=token,
             purpose=purpose,
             host=socket.gethostname(),

@@ -132,6 +132,18 @@ restores = Table(
     Column("ended_at", DateTime),  # none: it was broken off, and is finished before anything else is written
 )
 
+turns = Table(  # of the timetable's jobs
+    "turns",
+    META,
+    Column("job", String, primary_key=True),
+    Column("due", DateTime, primary_key=True),  # UTC
+    Column("state", String, nullable=False),  # first seen, begun, waiting, done, failed
+    Column("tries", Integer, nullable=False),
+    Column("message", String, nullable=False),
+    Column("started_at", DateTime, nullable=False),
+    Column("ended_at", DateTime),
+)
+
 leases = Table(
     "leases",
     META,

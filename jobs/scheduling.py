@@ -1,0 +1,212 @@
+"""Doing what the timetable says, one job after another, each due time once: the record of what was done is in the run database."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.cron import CronTrigger
+from sqlalchemy import insert, select, update
+from sqlalchemy.exc import IntegrityError
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, sleep_using_event, stop_after_attempt, wait_fixed
+
+from jobs import keeping
+from jobs import timetable as timetables
+from jobs.inbox import pick_up
+from jobs.runner import run as run_stages
+from jobs.timetable import Job, Timetable
+from lakehouse.errors import LeaseHeld, StateError, TryAgain, ZeromarginError
+from lakehouse.registry.verifying import verify
+from lakehouse.settings import Settings
+from lakehouse.tables import Lake, lease, ops, runs
+from lakehouse.tables.lease import Lease
+
+LEASE = "schedule"  # one scheduler per lake
+BEGUN, WAITING, DONE, FAILED, SEEN = "begun", "waiting", "done", "failed", "first seen"
+Say = Callable[[str], None]
+_CAN_HELP = (TryAgain, LeaseHeld)
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One due time of a job (UTC) and how it went. `seen`: the job was new, and its times count from then on."""
+
+    job: str
+    due: datetime
+    state: str
+    tries: int
+    message: str
+    ended_at: datetime | None
+
+
+def turns(lake: Lake, newest: int = 1) -> dict[str, list[Turn]]:
+    """The newest turns of every job that was ever done, the newest first."""
+    with lake.ops.connect() as connection:
+        rows = connection.execute(select(ops.turns).order_by(ops.turns.c.due.desc())).all()
+    found: dict[str, list[Turn]] = {}
+    for row in rows:
+        if len(found.setdefault(row.job, [])) < newest:
+            found[row.job].append(Turn(row.job, row.due, row.state, row.tries, row.message, row.ended_at))
+    return found
+
+
+class Schedule:
+    """The timetable of one lake, done in this process."""
+
+    def __init__(self, settings: Settings, say: Say) -> None:
+        self._settings, self._say = settings, say
+        self.timetable: Timetable = timetables.load(settings)
+        self._waiting: queue.Queue[str] = queue.Queue()
+        self._ending = threading.Event()
+
+    def once(self) -> bool:
+        """Does what was missed, and ends. Whether all of it went well."""
+        with Lake(self._settings) as lake, self._only_one(lake):
+            due = {name: self._missed(lake, name) for name in self.timetable.jobs}
+            went_well = [self._perform(lake, name, when) for name, when in due.items() if when is not None]
+            return all(went_well)
+
+    def forever(self) -> None:
+        """Does what was missed, then each job at its times, until interrupted."""
+        with Lake(self._settings) as lake, self._only_one(lake):
+            clock = self._clock()
+            clock.start()
+            try:
+                for name in self.timetable.jobs:
+                    self._say(f"{name}: next {self.timetable.told(self.timetable.next(name, ops.now()))}")
+                    self._waiting.put(name)
+                while True:
+                    name = self._waiting.get()
+                    due = self._missed(lake, name)
+                    if due is not None:
+                        self._perform(lake, name, due)
+                        self._say(f"{name}: next {self.timetable.told(self.timetable.next(name, ops.now()))}")
+            finally:
+                self._ending.set()
+                clock.shutdown(wait=False)
+
+    def _clock(self) -> BackgroundScheduler:
+        """Puts a job's name into the queue at each of its times: what is due is done by the main thread, which an interruption reaches."""
+        clock = BackgroundScheduler(timezone=ZoneInfo(self.timetable.zone))
+        for name, job in self.timetable.jobs.items():
+            trigger = CronTrigger.from_crontab(job.at, timezone=ZoneInfo(self.timetable.zone))
+            clock.add_job(self._waiting.put, trigger, args=[name], id=name, coalesce=True, misfire_grace_time=None)
+        return clock
+
+    def _only_one(self, lake: Lake) -> AbstractContextManager[Lease]:
+        return lease.hold(lake.ops, "schedule", self._settings.ops.lease_s, 0, name=LEASE)
+
+    def _missed(self, lake: Lake, name: str) -> datetime | None:
+        """The newest time of a job that has come and was not done; none where there is none. A new job's times count from now on."""
+        now, before = ops.now(), turns(lake).get(name)
+        if before is None:
+            _record(lake, name, now.replace(microsecond=0), SEEN)
+            return None
+        due, found = self.timetable.next(name, min(before[0].due, now)), None
+        while due <= now:
+            found, due = due, self.timetable.next(name, due)
+        return found
+
+    def _perform(self, lake: Lake, name: str, due: datetime) -> bool:
+        """Does one turn, again where that can help. Returns whether it went well."""
+        job, messages = self.timetable.jobs[name], list[str]()
+        if not _record(lake, name, due, BEGUN):
+            return True  # somebody else is at it
+        self._say(f"{name}: due {self.timetable.told(due)}")
+        try:
+            for attempt in self._tries(lake, name, due, job):
+                with attempt:
+                    messages = [self._step(step) for step in job.do]
+        except ZeromarginError as error:
+            return self._ended(lake, name, due, FAILED, str(error))
+        except Exception as error:  # a defect of ours must not end every later turn
+            log.exception("job %s failed", name)
+            return self._ended(lake, name, due, FAILED, f"{type(error).__name__}: {error}")
+        return self._ended(lake, name, due, DONE, "; ".join(messages))
+
+    def _tries(self, lake: Lake, name: str, due: datetime, job: Job) -> Retrying:
+        def tell(state: RetryCallState) -> None:
+            reason = str(state.outcome.exception()) if state.outcome else ""
+            _change(lake, name, due, state=WAITING, tries=state.attempt_number, message=reason)
+            self._say(f"{name}: {reason}\n{name}: again in {job.wait_s:g} s (try {state.attempt_number + 1} of {job.tries})")
+
+        return Retrying(
+            retry=retry_if_exception_type(_CAN_HELP),
+            stop=stop_after_attempt(job.tries),
+            wait=wait_fixed(timedelta(seconds=job.wait_s)),
+            before_sleep=tell,
+            sleep=sleep_using_event(self._ending),
+            reraise=True,
+        )
+
+    def _ended(self, lake: Lake, name: str, due: datetime, state: str, message: str) -> bool:
+        _change(lake, name, due, state=state, message=message, ended_at=ops.now())
+        self._say(f"{name}: {state}. {message}")
+        return state == DONE
+
+    def _step(self, step: str) -> str:
+        """One step, on a lake of its own: between two turns no engine is kept. What it did, in a line. Raises what stopped it."""
+        name, *stages = step.split()
+        if name == "run":
+            return self._run(stages)
+        with Lake(self._settings) as lake:
+            if name == "load":
+                return self._load(lake)
+            if name == "maintain":
+                done = keeping.maintain(lake, lambda _: None)
+                return f"maintained: {sum(one.deletes for one in done.tables):,} files deleted"
+            broken = [one for one in verify(lake) if not one.whole]
+        if broken:
+            raise StateError(
+                f"{len(broken)} things are not whole, {broken[0].name} {broken[0].version}: {broken[0].found}. See: zeromargin verify"
+            )
+        return "verified"
+
+    def _load(self, lake: Lake) -> str:
+        picked = pick_up(lake, timetables.inbox(self._settings, self.timetable), self.timetable)
+        for one in picked:
+            if one.rejected:
+                self._say(f"  {one.file}: {one.rejected}")
+        landed = [one for one in picked if not one.rejected]
+        told = f"{len(landed):,} files landed ({sum(one.lines for one in landed):,} lines)"
+        return told + (f", {len(picked) - len(landed):,} rejected" if len(landed) < len(picked) else "")
+
+    def _run(self, stages: list[str]) -> str:
+        with Lake(self._settings) as lake:
+            if not stages and not _has_work(lake):
+                return "nothing new to run on"
+        report = run_stages(self._settings, stages or None)
+        return f"run {report.run} as of {report.as_of:%Y-%m-%d}" + (f" published snapshot {report.snapshot}" if report.published else "")
+
+
+def _has_work(lake: Lake) -> bool:
+    """Whether lines have landed since what is published, or a run is unfinished."""
+    published, newest = lake.snapshot(), runs.newest(lake.ops)
+    if published is None or (newest and newest[0].state == "open"):
+        return True
+    return published.versions["bronze.sales"] != lake.head("bronze.sales")
+
+
+def _record(lake: Lake, job: str, due: datetime, state: str) -> bool:
+    """Claims a turn. False where somebody has it."""
+    try:
+        with lake.ops.begin() as connection:
+            facts = {"job": job, "due": due, "state": state, "tries": 0, "message": "", "started_at": ops.now()}
+            connection.execute(insert(ops.turns).values(**facts))
+    except IntegrityError:
+        return False
+    return True
+
+
+def _change(lake: Lake, job: str, due: datetime, **values: object) -> None:
+    with lake.ops.begin() as connection:
+        connection.execute(update(ops.turns).where((ops.turns.c.job == job) & (ops.turns.c.due == due)).values(**values))

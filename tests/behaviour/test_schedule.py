@@ -1,0 +1,228 @@
+"""The timetable kept: files from the inbox, missed times caught up once, tries again where that helps, one keeper, an end in order."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import update
+
+from jobs import scheduling
+from jobs.cli import main
+from jobs.inbox import pick_up
+from jobs.processes import ROOT
+from jobs.scheduling import BEGUN, DONE, FAILED, SEEN, Schedule, turns
+from jobs.timetable import Timetable
+from lakehouse.errors import InputError, LeaseHeld, TryAgain
+from lakehouse.settings import Settings
+from lakehouse.tables import Lake, lease, ops
+from tests.conftest import SECRET
+from tests.served import until
+
+HEADER = "invoice,product_code,quantity,sold_at,unit_price"
+
+
+def table(do: tuple[str, ...] = ("load",), tries: int = 3, **changes: object) -> Timetable:
+    job = {"at": "0 3 * * *", "do": do, "tries": tries, "wait_s": 0}
+    return Timetable.model_validate({"zone": "UTC", "inbox": None, "settle_s": 0, "keep_landed": False, "jobs": {"nightly": job}} | changes)
+
+
+@pytest.fixture
+def lake(settings: Settings) -> Lake:
+    return Lake(settings)
+
+
+@pytest.fixture
+def inbox(settings: Settings) -> Path:
+    (settings.home / "inbox" / "canonical").mkdir(parents=True)
+    return settings.home / "inbox"
+
+
+def put(inbox: Path, name: str, *lines: str, source: str = "canonical") -> Path:
+    file = inbox / source / name
+    file.write_text("\n".join((HEADER, *(lines or ("1,A,2,2011-01-03T10:00:00,2.50",)))) + "\n", encoding="utf-8")
+    return file
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+
+
+def keeper(settings: Settings, found: Timetable) -> tuple[Schedule, list[str]]:
+    said: list[str] = []
+    made = Schedule(settings, said.append)
+    made.timetable = found
+    return made, said
+
+
+def missed(lake: Lake, days: float) -> None:
+    """The jobs were last done so many days ago."""
+    with lake.ops.begin() as connection:
+        connection.execute(update(ops.turns).values(due=ops.now() - timedelta(days=days)))
+
+
+# ---------------------------------------------------------------------- the inbox
+
+
+def test_files_land_by_source_and_are_gone_and_what_cannot_be_taken_lies_aside_with_the_reason(lake: Lake, inbox: Path) -> None:
+    put(inbox, "a.csv")
+    put(inbox, "b.csv", "2,B,1,2011-01-04T10:00:00,1.00", "3,B,x,2011-01-04T10:00:00,1.00")
+    put(inbox, "same.csv")  # what a.csv says, once more
+    (inbox / "canonical" / "broken.parquet").write_bytes(b"PAR1 and no more")
+    (inbox / "canonical" / "notes.doc").write_text("hello", encoding="utf-8")
+    put(inbox, "half.csv.part")
+    (inbox / "canonicl").mkdir()
+    put(inbox, "c.csv", source="canonicl")
+    with lake:
+        found = {one.file: one for one in pick_up(lake, inbox, table())}
+        assert lake.read("bronze.sales").count() == 3
+    assert (found["canonical/a.csv"].lines, found["canonical/b.csv"].lines, found["canonical/same.csv"].already) == (1, 2, True)
+    assert "not a whole Parquet file" in found["canonical/broken.parquet"].rejected
+    assert 'ends in ".doc"' in found["canonical/notes.doc"].rejected
+    assert 'Did you mean "canonical"' in found["canonicl/"].rejected
+    assert names(inbox / "canonical") == ["half.csv.part", "rejected"]
+    assert names(inbox / "canonical" / "rejected") == ["broken.parquet", "broken.parquet.reason.txt", "notes.doc", "notes.doc.reason.txt"]
+    assert names(inbox / "canonicl") == ["c.csv"]
+
+
+def test_a_file_that_is_still_written_to_waits_and_one_that_is_to_be_kept_is_moved(lake: Lake, inbox: Path) -> None:
+    file = put(inbox, "a.csv")
+    with lake:
+        assert pick_up(lake, inbox, table(settle_s=30)) == []
+        os.utime(file, (time.time() - 60, time.time() - 60))
+        assert [one.file for one in pick_up(lake, inbox, table(settle_s=30, keep_landed=True))] == ["canonical/a.csv"]
+        put(inbox, "a.csv", "2,B,1,2011-01-04T10:00:00,1.00")
+        pick_up(lake, inbox, table(keep_landed=True))
+    assert names(inbox / "canonical" / "landed") == ["a-2.csv", "a.csv"]
+
+
+def test_a_lake_that_somebody_writes_to_leaves_the_files_where_they_are(lake: Lake, settings: Settings, inbox: Path) -> None:
+    put(inbox, "a.csv")
+    with lake, Lake(settings) as other, other.lease("a long load"), pytest.raises(LeaseHeld):
+        pick_up(lake, inbox, table())
+    assert names(inbox / "canonical") == ["a.csv"]
+
+
+# ---------------------------------------------------------------------- turns
+
+
+def test_what_was_missed_is_caught_up_once_however_long_it_was(lake: Lake, settings: Settings, inbox: Path) -> None:
+    schedule, said = keeper(settings, table())
+    put(inbox, "a.csv")
+    assert schedule.once()  # a new job: its times count from now on
+    assert turns(lake)["nightly"][0].state == SEEN and names(inbox / "canonical") == ["a.csv"]
+    missed(lake, days=12)
+    assert schedule.once()
+    done = turns(lake, 5)["nightly"]
+    assert [turn.state for turn in done] == [DONE, SEEN]
+    assert timedelta(0) <= ops.now() - done[0].due < timedelta(days=1)
+    assert done[0].message == "1 files landed (1 lines)" and names(inbox / "canonical") == []
+    assert schedule.once() and len(turns(lake, 5)["nightly"]) == 2
+    assert any("done. 1 files landed" in line for line in said)
+
+
+def fails(times: int, error: Exception) -> Callable[..., list[object]]:
+    """A pick-up that fails so often, and then finds nothing."""
+    left = [error] * times
+
+    def pick(*_: object) -> list[object]:
+        if left:
+            raise left.pop()
+        return []
+
+    return pick
+
+
+@pytest.mark.parametrize(
+    ("error", "times", "state"),
+    [
+        (TryAgain("the engine is away"), 2, DONE),
+        (LeaseHeld("somebody is writing"), 2, DONE),
+        (TryAgain("the engine is away"), 3, FAILED),
+        (InputError("no such thing"), 1, FAILED),
+        (ZeroDivisionError("a defect"), 1, FAILED),
+    ],
+)
+def test_it_is_tried_again_only_where_that_can_help(
+    lake: Lake, settings: Settings, monkeypatch: pytest.MonkeyPatch, error: Exception, times: int, state: str
+) -> None:
+    schedule, said = keeper(settings, table(tries=3))
+    schedule.once()
+    missed(lake, days=2)
+    monkeypatch.setattr(scheduling, "pick_up", fails(times, error))
+    assert schedule.once() == (state == DONE)
+    turn = turns(lake)["nightly"][0]
+    assert (turn.state, turn.tries) == (state, times if state == DONE else (2 if times == 3 else 0))
+    assert sum("again in" in line for line in said) == turn.tries
+    if state == FAILED:
+        assert str(error) in turn.message
+
+
+def test_a_turn_that_somebody_has_is_not_done_twice_and_one_keeper_is_enough(lake: Lake, settings: Settings) -> None:
+    schedule, _ = keeper(settings, table())
+    schedule.once()
+    missed(lake, days=2)
+    due = schedule._missed(lake, "nightly")
+    assert due is not None and scheduling._record(lake, "nightly", due, BEGUN)
+    assert schedule._perform(lake, "nightly", due)
+    assert turns(lake)["nightly"][0].state == BEGUN
+    with (
+        lease.hold(lake.ops, "schedule", 60, 0, name=scheduling.LEASE),
+        pytest.raises(LeaseHeld, match=r'"schedule" \(process .* is at it already on this lake. Stop that one first'),
+    ):
+        schedule.once()
+
+
+def test_a_run_is_left_out_where_nothing_has_landed(lake: Lake, settings: Settings, inbox: Path) -> None:
+    put(inbox, "a.csv", *(f"{day},A,2,2011-01-{day:02}T10:00:00,2.50" for day in range(3, 29)))
+    schedule, _ = keeper(settings, table(("load", "run silver gold quality features", "verify")))
+    schedule.once()
+    missed(lake, days=2)
+    assert schedule.once(), turns(lake)
+    message = turns(lake)["nightly"][0].message
+    assert "26 lines" in message and "published snapshot 1" in message and message.endswith("verified")
+    assert not scheduling._has_work(lake) or lake.snapshot() is not None
+
+
+# ---------------------------------------------------------------------- as a process
+
+
+def test_it_does_what_was_missed_says_when_it_comes_next_and_ends_in_order(
+    lake: Lake, settings: Settings, inbox: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(inbox, "a.csv")
+    for name in ("nightly", "weekly"):
+        scheduling._record(lake, name, ops.now() - timedelta(days=1.5), SEEN)
+    for file in (inbox / "canonical").iterdir():
+        os.utime(file, (time.time() - 60, time.time() - 60))
+    settings_of = {"ZEROMARGIN_HOME": str(settings.home), "ZEROMARGIN_PROFILE": "test", "ZEROMARGIN_VAULT__SECRET": SECRET}
+    for name, value in settings_of.items():
+        monkeypatch.setenv(name, value)
+    log = (tmp_path / "log").open("w")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "jobs.cli", "schedule"], stdout=log, stderr=subprocess.STDOUT, cwd=ROOT, env={**os.environ, **settings_of}
+    )
+    try:
+        until(lambda: "nightly" in turns(lake) and turns(lake)["nightly"][0].state not in (SEEN, BEGUN), "the missed turn is done")
+        assert main(["status"]) == 0
+        told = " ".join(capsys.readouterr().out.split())
+        assert 'Timetable: kept by "schedule" (process' in told and "nightly: next" in told
+        assert main(["schedule", "--once"]) == 1  # there is a keeper
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 130
+    finally:
+        with suppress(ProcessLookupError):
+            process.kill()
+        process.wait()
+    text = (tmp_path / "log").read_text()
+    assert "1 files landed (1 lines)" in text and "Traceback" not in text
+    assert main(["status"]) == 0
+    assert "nobody keeps it now" in capsys.readouterr().out

@@ -1,0 +1,92 @@
+"""The timetable: what may stand in it, and when its times come, also where a clock skips an hour or shows one twice."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from jobs import timetable
+from jobs.timetable import Timetable
+from lakehouse import settings as settings_module
+from lakehouse.errors import SettingsError, UnknownName
+
+JOB = {"at": "30 1 * * *", "do": ["load"]}
+
+
+def table(zone: str = "Europe/London", **job: object) -> Timetable:
+    tree = {"zone": zone, "inbox": None, "settle_s": 0, "keep_landed": False, "jobs": {"nightly": JOB | job}}
+    return Timetable.model_validate(tree)
+
+
+def test_what_ships_is_whole() -> None:
+    found = timetable.load(settings_module.load(profile="local", environ={}))
+    assert found.jobs["nightly"].do == ("load", "run")
+
+
+def test_the_next_time_is_after_the_moment_and_on_the_zones_clock() -> None:
+    assert table().next("nightly", datetime(2026, 1, 10, 1, 30)) == datetime(2026, 1, 11, 1, 30)
+    assert table().next("nightly", datetime(2026, 7, 10, 0, 29)) == datetime(2026, 7, 10, 0, 30)  # summer time: an hour ahead
+    assert table().told(datetime(2026, 7, 10, 0, 30)) == "2026-07-10 01:30 Europe/London"
+
+
+def test_an_hour_that_the_clock_shows_twice_has_its_time_once() -> None:
+    """On 2026-10-25 London's clock goes from 01:59 back to 01:00."""
+    found = [datetime(2026, 10, 24, 12)]
+    for _ in range(3):
+        found.append(table().next("nightly", found[-1]))
+    assert [moment.day for moment in found[1:]] == [25, 26, 27]
+
+
+def test_an_hour_that_the_clock_skips_does_not_lose_the_day() -> None:
+    """On 2026-03-29 London's clock goes from 00:59 to 02:00."""
+    found = [datetime(2026, 3, 28, 12)]
+    for _ in range(2):
+        found.append(table().next("nightly", found[-1]))
+    assert found[1] < datetime(2026, 3, 30) and found[2].day == 30
+
+
+@given(
+    st.datetimes(datetime(2025, 1, 1), datetime(2028, 1, 1)),
+    st.sampled_from(["UTC", "Europe/London", "Australia/Lord_Howe", "America/St_Johns"]),
+)
+@hypothesis_settings(max_examples=60, deadline=None)
+def test_a_daily_job_always_comes_within_26_hours_and_never_twice_at_once(after: datetime, zone: str) -> None:
+    found = table(zone)
+    first = found.next("nightly", after)
+    second = found.next("nightly", first)
+    assert timedelta(0) < first - after <= timedelta(hours=26)
+    assert timedelta(hours=22) <= second - first <= timedelta(hours=26)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"at": "daily"}, "is no time"),
+        ({"at": "61 3 * * *"}, "is no time"),
+        ({"do": []}, "at least 1"),
+        ({"do": ["lod"]}, "is no step. Steps: load, run, maintain, verify"),
+        ({"do": ["run silvr"]}, 'Did you mean "silver"'),
+        ({"do": ["load silver"]}, "run may name stages"),
+        ({"tries": 0}, "greater than or equal to 1"),
+        ({"zone": "Mars/Base"}, "is not a time zone"),
+    ],
+)
+def test_a_wrong_timetable_says_what_is_wrong(wrong: dict[str, object], words: str) -> None:
+    with pytest.raises(ValidationError, match=words):
+        table(**wrong)  # type: ignore[arg-type]
+
+
+def test_a_wrong_file_is_named_with_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = settings_module.load(profile="local", environ={})
+    base = {"zone": "UTC", "inbox": None, "settle_s": 0, "keep_landed": False}
+    monkeypatch.setattr(timetable, "conf_file", lambda *_: base | {"jobs": {"nightly": JOB | {"tris": 3}}})
+    with pytest.raises(UnknownName, match='key "tris" is unknown in schedule.yml, jobs, nightly.*Did you mean "tries"'):
+        timetable.load(chosen)
+    monkeypatch.setattr(timetable, "conf_file", lambda *_: base | {"jobs": {"nightly": JOB | {"at": "x"}}})
+    with pytest.raises(SettingsError, match="schedule.yml, jobs, nightly, at: .x. is no time"):
+        timetable.load(chosen)
