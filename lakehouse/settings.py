@@ -52,6 +52,7 @@ class Door(Section):
 
 class Features(Section):
     every: Literal["week", "day"]
+    redis: str | None = Field(repr=False)
 
 
 class Demand(Section):

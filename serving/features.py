@@ -12,7 +12,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Literal, TypeVar
 
 from lakehouse.errors import NothingPublished, TryAgain
@@ -21,6 +20,7 @@ from lakehouse.features.online import OnlineFeatures
 from lakehouse.features.popular import PopularProduct
 from lakehouse.features.repository import ONLINE, REGISTRY, folder
 from lakehouse.features.values import FeatureValues, is_behind
+from lakehouse.settings import Settings
 from serving.baselines import WEEKS, WINDOW
 from serving.metrics import Metrics
 from serving.publication import Publication
@@ -102,8 +102,8 @@ class LastKnown:
 class Features:
     """The online store of a home. It may come, go and be replaced while this process lives; `refresh` looks after that."""
 
-    def __init__(self, home: Path, pool: Pool, metrics: Metrics) -> None:
-        self._home, self._pool, self._metrics = home, pool, metrics
+    def __init__(self, settings: Settings, pool: Pool, metrics: Metrics) -> None:
+        self._settings, self._home, self._pool, self._metrics = settings, settings.home, pool, metrics
         self._store: OnlineFeatures | None = None
         self._opened: tuple[object, ...] = ()
         self._failed = False
@@ -124,10 +124,13 @@ class Features:
         try:
             there = self._there()
             if there != self._opened or self._failed:  # a connection that met damage holds on to it
-                store = OnlineFeatures(self._home)
+                store = OnlineFeatures(self._settings)
                 store.product("", "")  # what is imported and connected on first use is not left to an answer
                 self._store, self._opened, self._failed = store, there, False
                 log.info("the online store is open, published up to %s", self.marker)
+            if self._store is not None and not self._store.is_whole:
+                self._store, self._failed = None, True
+                raise TryAgain("it has lost what was published into it. Publish anew: zeromargin run features")
             self.problem = None
         except NothingPublished as error:
             self.problem = str(error)
@@ -187,9 +190,12 @@ class Features:
         place = folder(self._home)
         if not (place / REGISTRY).exists():
             raise NothingPublished("no features were published online yet. Load files, then run: zeromargin run")
+        registry = (place / REGISTRY).stat()
+        if self._settings.features.redis:
+            return registry.st_ino, registry.st_mtime_ns
         if not (place / ONLINE).exists():
             raise TryAgain(f"{place / ONLINE} is not there")
-        registry, online = (place / REGISTRY).stat(), (place / ONLINE).stat()
+        online = (place / ONLINE).stat()
         return registry.st_ino, registry.st_mtime_ns, online.st_dev, online.st_ino
 
 

@@ -29,7 +29,7 @@ class Service:
         self.settings = settings
         self.metrics = Metrics()
         pool = self._pool = Pool(chosen.lookup_timeout_s)
-        self.features = Features(settings.home, pool, self.metrics)
+        self.features = Features(settings, pool, self.metrics)
         self.customers = Customers(settings, pool)
         self.answer_log = AnswerLog(
             settings.home / "answers", chosen.answer_queue, chosen.segment_rows, chosen.segment_s, self.metrics.log_dropped.inc

@@ -1,4 +1,4 @@
-"""Real servers for tests: PostgreSQL, on a free port of 127.0.0.1, started and stopped by process id."""
+"""Real servers for tests: PostgreSQL and Redis, on free ports of 127.0.0.1, started and stopped by process id."""
 
 from __future__ import annotations
 
@@ -93,6 +93,48 @@ def postgres() -> Iterator[Postgres]:
             server.stop()
     finally:
         shutil.rmtree(folder)
+
+
+@dataclass
+class Redis:
+    """A server that keeps nothing when it is stopped."""
+
+    port: int
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def words(self) -> str:
+        return f"127.0.0.1:{self.port},db=0"
+
+    def start(self) -> None:
+        options = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+        self.process = subprocess.Popen(["redis-server", *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/")
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return
+            assert self.process.poll() is None and time.monotonic() < deadline, "Redis did not start"
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait(PATIENCE_S)
+            self.process = None
+
+
+@contextmanager
+def redis() -> Iterator[Redis]:
+    """A new, empty server. A machine without one skips, or fails where nothing may be skipped."""
+    if not shutil.which("redis-server"):
+        skip_or_fail("there is no Redis on this machine (Debian: redis-server)")
+    server = Redis(free_port())
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
 
 
 def _run(*words: object) -> None:

@@ -5,20 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lakehouse.errors import NothingPublished, TryAgain
 from lakehouse.features import marker as markers
+from lakehouse.features import redis_seal
 from lakehouse.features.marker import Marker
 from lakehouse.features.repository import MARKER, REGISTRY, feature_store, folder, is_day
 from lakehouse.features.values import FeatureValues, Value
+from lakehouse.settings import Settings
 
 if TYPE_CHECKING:
     from feast.feature_view import FeatureView
     from feast.protos.feast.types.Value_pb2 import Value as ValueProto
 
 EPOCH = date(1970, 1, 1)
+NEVER = datetime(1970, 1, 1)
 
 
 class OnlineFeatures:
@@ -27,13 +29,14 @@ class OnlineFeatures:
     Raises `NothingPublished` for a home without a registry. Opening imports Feast, which takes seconds.
     """
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, settings: Settings) -> None:
         from feast.protos.feast.types import EntityKey_pb2, Value_pb2
 
+        home = settings.home
         if not (folder(home) / REGISTRY).exists():
             raise NothingPublished("no features were published online yet. Load files, then run: zeromargin run")
-        self._home = home
-        store = feature_store(home)
+        self._home, self._redis = home, settings.features.redis
+        store = feature_store(settings)
         self._config, self._provider = store.config, store.provider
         self._products = _View.of(store.get_feature_view("product_sales"))
         self._customers = _View.of(store.get_feature_view("customer_history"))
@@ -52,6 +55,14 @@ class OnlineFeatures:
         found = self._marker[1]
         return None if found is None else found.moment
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether the store still has what the marker says was published. Raises `TryAgain` when it does not answer."""
+        if not self._redis:
+            return True
+        marker, seal = self.marker, redis_seal.read(self._redis)
+        return marker is None or (seal is not None and seal.moment >= marker)  # later: a publication is about to end
+
     def product(self, store: str, product_code: str) -> FeatureValues | None:
         """None for a product that never sold there. Raises `TryAgain` when the online store does not answer."""
         return self._read(self._products, {"store": store, "product_code": product_code})
@@ -69,7 +80,8 @@ class OnlineFeatures:
             ((moment, found),) = self._provider.online_read(self._config, view.declared, [key], list(view.decoders))
         except Exception as error:
             raise TryAgain(f"the online store does not answer: {type(error).__name__}: {error}") from error
-        if moment is None or found is None:
+        # Redis has nothing to say of an entity that it lacks, and Feast makes the beginning of 1970 of that.
+        if moment is None or found is None or moment.replace(tzinfo=None) == NEVER:
             return None
         values = {name: decode(found[name]) if name in found else None for name, decode in view.decoders.items()}
         return FeatureValues(view.declared.name, values, moment.replace(tzinfo=None), marker)

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 from lakehouse.errors import NothingPublished, StateError
 from lakehouse.features import marker as markers
+from lakehouse.features import redis_seal
 from lakehouse.features.marker import Marker
 from lakehouse.features.repository import feature_store, open_store
 from lakehouse.features.store import FEATURES
 from lakehouse.privacy.vault import open_vault
 from lakehouse.tables import Lake
+from lakehouse.tables.snapshots import Snapshot
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -43,14 +45,21 @@ def publish_online(lake: Lake) -> PublishReport:
     """Writes each entity's newest row since the marker into the online store, then moves the marker.
 
     Killed in the middle, the next call does the same once more. The store is emptied first where it has no marker to begin from, or one
-    of a snapshot that was undone since. Raises `NothingPublished` without a snapshot, `StateError` where what was written does not read back.
+    of a snapshot that was undone since, or has lost what the marker says. Raises `NothingPublished` without a snapshot, `StateError` where
+    what was written does not read back, `TryAgain` where Redis does not answer.
     """
     published = lake.snapshot()
     if published is None:
         raise NothingPublished("nothing published yet, so there is nothing to put online. Load files, then run: zeromargin run")
     pins = {name: published.versions[name] for name in FEATURES}
-    store = open_store(lake.home, pins)
-    before = markers.read(lake.home)
+    with redis_seal.answering():
+        return _publish(lake, published, open_store(lake.settings, pins))
+
+
+def _publish(lake: Lake, published: Snapshot, store: FeatureStore) -> PublishReport:
+    redis, before = lake.settings.features.redis, markers.read(lake.home)
+    if redis and redis_seal.read(redis) != before:
+        before = None  # it was emptied or filled by others since
     if before is None or before.moment > published.moment or before.snapshot not in {one.id for one in lake.snapshots()}:
         empty_online(lake, store)
         before = None
@@ -61,16 +70,21 @@ def publish_online(lake: Lake) -> PublishReport:
         kept = _of_somebody(lake, rows) if "customer_key" in rows.column_names else rows
         written[view.name] = _write(store, view, kept)
         left_out += rows.num_rows - kept.num_rows
-    markers.write(lake.home, Marker(published.moment, published.id))
+    made = Marker(published.moment, published.id)
+    if redis:
+        redis_seal.write(redis, made)
+    markers.write(lake.home, made)
     return PublishReport(None if after is None else after.isoformat(), published.moment.isoformat(), written, left_out)
 
 
 def empty_online(lake: Lake, store: FeatureStore | None = None) -> None:
     """Takes every row out of the online store, the marker first. The next publication fills it anew."""
-    opened = store or feature_store(lake.home)
+    opened = store or feature_store(lake.settings)
     markers.remove(lake.home)
     views = opened.list_feature_views()
     online = opened.provider.online_store
+    if lake.settings.features.redis:
+        redis_seal.remove(lake.settings.features.redis)
     for gone, kept in ((views, []), ([], views)):
         online.update(opened.config, gone, kept, [], [], partial=True)
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lakehouse.errors import UnknownName
+from lakehouse.settings import Settings
 
 if TYPE_CHECKING:
     from feast import FeatureStore, Field
@@ -24,36 +25,38 @@ if TYPE_CHECKING:
 OFFLINE = "lakehouse.features.offline.PinnedDeltaOfflineStore"
 REGISTRY, ONLINE, MARKER, POPULAR, DECLARED, LOCK = "registry.db", "online.db", "online.json", "popular.json", "declared", "apply.lock"
 
+REDIS_WAIT_S = 5
+
 
 def folder(home: Path) -> Path:
     """Where a home keeps the registry, the online store and its marker."""
     return home / "feast"
 
 
-def feature_store(home: Path, pins: Mapping[str, int] | None = None, registry: str = REGISTRY) -> FeatureStore:
+def feature_store(settings: Settings, pins: Mapping[str, int] | None = None, registry: str = REGISTRY) -> FeatureStore:
     """The home's feature store as it is, not brought in line. Without `pins` it answers online only, and imports no offline store."""
     from feast import FeatureStore
 
-    return FeatureStore(config=_config(home, pins, registry))
+    return FeatureStore(config=_config(settings, pins, registry))
 
 
-def open_store(home: Path, pins: Mapping[str, int]) -> FeatureStore:
+def open_store(settings: Settings, pins: Mapping[str, int]) -> FeatureStore:
     """The home's feature store, its registry in line with `feature_repo`. `pins`: the version of each feature table, by name.
 
     One process at a time applies, and only where the declarations changed; the registry is then replaced at once, since it is read
     while it is written. The online store has to be published anew after that: its rows may lack features.
     """
-    place = folder(home)
+    place = folder(settings.home)
     place.mkdir(parents=True, exist_ok=True)
     with _locked(place / LOCK):
         digest = declarations_digest()
         declared = place / DECLARED
-        if not _is_declared(place, digest):
+        if not _is_declared(settings, digest):
             declared.unlink(missing_ok=True)
             (place / MARKER).unlink(missing_ok=True)
-            _apply(home)
+            _apply(settings)
             write_whole(declared, digest)
-    return feature_store(home, pins)
+    return feature_store(settings, pins)
 
 
 def is_day(field: Field) -> bool:
@@ -94,39 +97,52 @@ def _without_times(spec: object) -> object:
     return [_without_times(one) for one in spec] if isinstance(spec, list) else spec
 
 
-def _is_declared(place: Path, digest: str) -> bool:
-    there = all((place / name).exists() for name in (REGISTRY, ONLINE, DECLARED))
+def _is_declared(settings: Settings, digest: str) -> bool:
+    place = folder(settings.home)
+    there = all((place / name).exists() for name in (REGISTRY, DECLARED, *(() if settings.features.redis else (ONLINE,))))
     return there and (place / DECLARED).read_text(encoding="utf-8") == digest
 
 
-def _apply(home: Path) -> None:
+def _apply(settings: Settings) -> None:
     import feature_repo
 
-    place, draft = folder(home), f"{REGISTRY}.part"
+    place, draft = folder(settings.home), f"{REGISTRY}.part"
     (place / draft).unlink(missing_ok=True)
-    store = feature_store(home, {}, draft)
+    store = feature_store(settings, {}, draft)
     store.apply([*feature_repo.ENTITIES, *feature_repo.VIEWS, *feature_repo.SERVICES])
-    # Else whoever answers waits while a batch of features is written.
-    with closing(sqlite3.connect(place / ONLINE)) as connection:
-        connection.execute("PRAGMA journal_mode=WAL")
+    if not settings.features.redis:
+        # Else whoever answers waits while a batch of features is written.
+        with closing(sqlite3.connect(place / ONLINE)) as connection:
+            connection.execute("PRAGMA journal_mode=WAL")
     (place / draft).replace(place / REGISTRY)
 
 
-def _config(home: Path, pins: Mapping[str, int] | None, registry: str) -> RepoConfig:
+def _config(settings: Settings, pins: Mapping[str, int] | None, registry: str) -> RepoConfig:
     from feast.repo_config import RepoConfig
 
     import feature_repo
 
-    place = folder(home)
+    place = folder(settings.home)
+    online: dict[str, object] = {"type": "sqlite", "path": str(place / ONLINE)}
+    if settings.features.redis:
+        # One row per entity and publication: what is there already is older, or the same.
+        online = {"type": "redis", "connection_string": redis_connection(settings.features.redis), "skip_dedup": True}
     return RepoConfig(
         project=feature_repo.PROJECT,
         provider="local",
         registry=str(place / registry),
-        online_store={"type": "sqlite", "path": str(place / ONLINE)},
+        online_store=online,
         # As a name alone, it is imported when it is first used.
         offline_store=OFFLINE if pins is None else {"type": OFFLINE, "pins": dict(pins)},
         entity_key_serialization_version=3,
-        repo_path=home,
+        repo_path=settings.home,
+    )
+
+
+def redis_connection(words: str) -> str:
+    """A connection string of Feast's with limits on how long is waited, where it has none: a server that is gone must not hold anybody up."""
+    return ",".join(
+        [words, *(f"{name}={REDIS_WAIT_S}" for name in ("socket_timeout", "socket_connect_timeout") if f"{name}=" not in words)]
     )
 
 

@@ -39,7 +39,7 @@ def historical(lake: Lake, service: str, entities: pd.DataFrame) -> pd.DataFrame
     services = {one.name: one for one in feature_repo.SERVICES}
     if service not in services:
         raise UnknownName("feature service", service, services)
-    store = open_store(lake.home, pins(lake))
+    store = open_store(lake.settings, pins(lake))
     found = store.get_historical_features(entities, features=services[service]).to_df()
     for view in services[service].feature_view_projections:
         for field in view.features:
@@ -53,7 +53,7 @@ def product_moments(lake: Lake, moments: Sequence[datetime], active_weeks: int) 
     """One row per moment, store and product with a sale in the `active_weeks` before it: store, product_code, event_timestamp; sorted so."""
     import numpy as np
 
-    store = open_store(lake.home, pins(lake))
+    store = open_store(lake.settings, pins(lake))
     pairs = _pairs(lake, "features.product_sales", PRODUCT, moments)
     known = store.get_historical_features(pairs, features=["product_sales:last_sold"]).to_df()
     known[WHEN] = known[WHEN].dt.tz_localize(None)

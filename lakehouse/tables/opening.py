@@ -111,7 +111,7 @@ def settings_digest(settings: Settings) -> str:
     """SHA-256 over what of the settings can change what a stage computes; no secret is among them. Limits of gates are not: they are
     judged anew, and one that was raised need not have everything computed again."""
     chosen = {
-        "settings": settings.model_dump(mode="json", include={"profile": True, "features": True, "models": True, "vault": {"keys"}}),
+        "settings": settings.model_dump(mode="json", include={"profile": True, "features": {"every"}, "models": True, "vault": {"keys"}}),
         "rows": conf_file("quality.yml", settings.profile).get("rows"),
     }
     return hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()

@@ -145,7 +145,7 @@ def test_a_restore_takes_the_late_file_out_and_puts_the_online_store_back_and_a_
     online = marker.read(settings.home)
     assert online is not None
     assert (online.moment, online.snapshot) == (datetime(2024, 5, 6), found["published"])
-    assert OnlineFeatures(settings.home).product("all", "11111A") is None
+    assert OnlineFeatures(settings).product("all", "11111A") is None
     with Lake(settings) as lake:
         assert lake.digest("gold.products").digest == held.digest
     assert run_stages(settings).snapshot is not None

@@ -66,7 +66,7 @@ def test_a_service_that_is_not_declared_is_refused_with_a_hint(shop: FeaturedSho
 
 
 def test_a_source_without_a_pinned_version_is_refused(shop: FeaturedShop) -> None:
-    unpinned = open_store(shop.lake.home, {"features.customer_history": 1})
+    unpinned = open_store(shop.lake.settings, {"features.customer_history": 1})
     with pytest.raises(StateError, match="not pinned"):
         unpinned.get_historical_features(asked("2026-01-12"), features=["product_sales:units_4w"]).to_df()
 
@@ -103,7 +103,7 @@ def test_the_join_is_the_one_that_feast_itself_makes(shop: FeaturedShop, tmp_pat
     stock.apply([shop_store, product, view])
     wanted = pd.concat([asked(*MOMENTS, "2026-02-09"), asked(*MOMENTS, "2026-02-09", product="Q")], ignore_index=True)
     features = ["product_sales:units_4w", "product_sales:lines_52w"]
-    ours = open_store(shop.lake.home, store.pins(shop.lake))
+    ours = open_store(shop.lake.settings, store.pins(shop.lake))
     key = ["product_code", "event_timestamp"]
     frames = [one.get_historical_features(wanted, features=features).to_df().sort_values(key) for one in (ours, stock)]
     columns = ["units_4w", "lines_52w"]

@@ -73,7 +73,7 @@ def offline(lake: Lake, moment: datetime) -> dict[str, dict[str, object]]:
 
 def online(lake: Lake) -> dict[str, dict[str, object]]:
     """What answers are given, by product and customer; without those whom the store does not hold."""
-    features = OnlineFeatures(lake.home)
+    features = OnlineFeatures(lake.settings)
     found: dict[str, FeatureValues | None] = {code: features.product("all", code) for code in PRODUCTS}
     found |= {key: features.customer(key) for key in (*keys(lake), STRANGER)}
     return {entity: dict(values.values) for entity, values in found.items() if values is not None}
@@ -112,7 +112,7 @@ def test_whoever_is_not_in_the_vault_does_not_come_online(shop: FeaturedShop) ->
     publish.empty_online(shop.lake)
     report = publish.publish_online(shop.lake)
     assert report.left_out == 1
-    assert OnlineFeatures(shop.lake.home).customer(STRANGER) is None
+    assert OnlineFeatures(shop.lake.settings).customer(STRANGER) is None
 
 
 def test_killed_between_the_rows_and_the_marker_a_publication_is_done_once_more(
@@ -122,7 +122,7 @@ def test_killed_between_the_rows_and_the_marker_a_publication_is_done_once_more(
         patch.setattr(marker, "write", _killed)
         with pytest.raises(KeyboardInterrupt):
             publish.publish_online(shop.lake)
-    assert OnlineFeatures(shop.lake.home).marker == datetime(2011, 1, 10)
+    assert OnlineFeatures(shop.lake.settings).marker == datetime(2011, 1, 10)
     report = publish.publish_online(shop.lake)
     assert report.written == {"product_sales": 3, "customer_history": 1}
     assert online(shop.lake) == somebody(offline(shop.lake, datetime(2011, 1, 17)))
@@ -131,7 +131,7 @@ def test_killed_between_the_rows_and_the_marker_a_publication_is_done_once_more(
 def test_an_online_store_that_is_gone_is_filled_anew(shop: FeaturedShop) -> None:
     shutil.rmtree(repository.folder(shop.lake.home))
     with pytest.raises(NothingPublished):
-        OnlineFeatures(shop.lake.home)
+        OnlineFeatures(shop.lake.settings)
     report = publish.publish_online(shop.lake)
     assert (report.after, report.written) == (None, {"product_sales": 3, "customer_history": 2})
     assert online(shop.lake) == somebody(offline(shop.lake, datetime(2011, 1, 17)))
@@ -177,7 +177,7 @@ def test_the_declarations_are_applied_once_and_by_no_later_process_again(shop: F
 
 def test_ages_count_from_the_marker_where_a_row_is_older_and_stale_is_more_than_a_moment_behind(shop: FeaturedShop) -> None:
     publish.publish_online(shop.lake)
-    found = OnlineFeatures(shop.lake.home).customer(keys(shop.lake)[0])
+    found = OnlineFeatures(shop.lake.settings).customer(keys(shop.lake)[0])
     assert found is not None
     assert (found.moment, found.marker, found.as_of) == (datetime(2011, 1, 10), datetime(2011, 1, 17), datetime(2011, 1, 17))
     week = datetime(2011, 1, 17) - datetime(2011, 1, 10)
