@@ -8,13 +8,11 @@ import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from zoneinfo import ZoneInfo
+from datetime import UTC, datetime, timedelta
 
 from apscheduler.schedulers.background import BackgroundScheduler
-from apscheduler.triggers.cron import CronTrigger
 from sqlalchemy import insert, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, sleep_using_event, stop_after_attempt, wait_fixed
 
 from jobs import keeping
@@ -22,14 +20,17 @@ from jobs import timetable as timetables
 from jobs.inbox import pick_up
 from jobs.runner import run as run_stages
 from jobs.timetable import Job, Timetable
+from lakehouse.engine import explain
 from lakehouse.errors import LeaseHeld, StateError, TryAgain, ZeromarginError
 from lakehouse.registry.verifying import verify
 from lakehouse.settings import Settings
-from lakehouse.tables import Lake, lease, ops, runs
+from lakehouse.tables import Lake, delta, lease, ops, runs
 from lakehouse.tables.lease import Lease
 
 LEASE = "schedule"  # one scheduler per lake
 BEGUN, WAITING, DONE, FAILED, SEEN = "begun", "waiting", "done", "failed", "first seen"
+BRONZE = "bronze.sales"
+AWAY_S = 30
 Say = Callable[[str], None]
 _CAN_HELP = (TryAgain, LeaseHeld)
 
@@ -49,14 +50,22 @@ class Turn:
 
 
 def turns(lake: Lake, newest: int = 1) -> dict[str, list[Turn]]:
-    """The newest turns of every job that was ever done, the newest first."""
+    """The newest turns of every job that was ever done, the newest first. One that a clock ahead of its time recorded is not among them yet."""
     with lake.ops.connect() as connection:
-        rows = connection.execute(select(ops.turns).order_by(ops.turns.c.due.desc())).all()
+        rows = connection.execute(select(ops.turns).where(ops.turns.c.due <= ops.now()).order_by(ops.turns.c.due.desc())).all()
     found: dict[str, list[Turn]] = {}
     for row in rows:
         if len(found.setdefault(row.job, [])) < newest:
             found[row.job].append(Turn(row.job, row.due, row.state, row.tries, row.message, row.ended_at))
     return found
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one step did, in a line, and whether there is nothing that somebody should look at."""
+
+    told: str
+    went_well: bool = True
 
 
 class Schedule:
@@ -77,61 +86,85 @@ class Schedule:
 
     def forever(self) -> None:
         """Does what was missed, then each job at its times, until interrupted."""
+        clock = BackgroundScheduler(timezone=UTC)
         with Lake(self._settings) as lake, self._only_one(lake):
-            clock = self._clock()
             clock.start()
             try:
                 for name in self.timetable.jobs:
-                    self._say(f"{name}: next {self.timetable.told(self.timetable.next(name, ops.now()))}")
                     self._waiting.put(name)
                 while True:
                     name = self._waiting.get()
-                    due = self._missed(lake, name)
-                    if due is not None:
-                        self._perform(lake, name, due)
-                        self._say(f"{name}: next {self.timetable.told(self.timetable.next(name, ops.now()))}")
+                    self._turn(lake, name)
+                    coming = self.timetable.next(name, ops.now())
+                    self._say(f"{name}: next {self.timetable.told(coming)}")
+                    self._call(clock, name, coming)
             finally:
                 self._ending.set()
                 clock.shutdown(wait=False)
 
-    def _clock(self) -> BackgroundScheduler:
-        """Puts a job's name into the queue at each of its times: what is due is done by the main thread, which an interruption reaches."""
-        clock = BackgroundScheduler(timezone=ZoneInfo(self.timetable.zone))
-        for name, job in self.timetable.jobs.items():
-            trigger = CronTrigger.from_crontab(job.at, timezone=ZoneInfo(self.timetable.zone))
-            clock.add_job(self._waiting.put, trigger, args=[name], id=name, coalesce=True, misfire_grace_time=None)
-        return clock
+    def _turn(self, lake: Lake, name: str) -> None:
+        """What is due of a job. What the record can't be asked about is asked again a little later."""
+        while True:
+            try:
+                due = self._missed(lake, name)
+                if due is not None:
+                    self._perform(lake, name, due)
+                return
+            except (SQLAlchemyError, OSError) as error:
+                self._say(f"{name}: the run database does not answer ({type(error).__name__}). Again in {AWAY_S} s")
+                self._ending.wait(AWAY_S)
+
+    def _call(self, clock: BackgroundScheduler, name: str, when: datetime) -> None:
+        """Has a job's name put into the queue at a moment: what is due is done by the main thread, which an interruption reaches."""
+        at = when.replace(tzinfo=UTC)
+        clock.add_job(self._waiting.put, "date", run_date=at, args=[name], id=name, replace_existing=True, misfire_grace_time=None)
 
     def _only_one(self, lake: Lake) -> AbstractContextManager[Lease]:
         return lease.hold(lake.ops, "schedule", self._settings.ops.lease_s, 0, name=LEASE)
 
     def _missed(self, lake: Lake, name: str) -> datetime | None:
-        """The newest time of a job that has come and was not done; none where there is none. A new job's times count from now on."""
+        """The newest time of a job that has come and was not done, or was begun by a keeper that was killed; none where there is none. A new job's
+        times count from now on."""
         now, before = ops.now(), turns(lake).get(name)
         if before is None:
-            _record(lake, name, now.replace(microsecond=0), SEEN)
+            _claim(lake, name, now.replace(microsecond=0), SEEN)
             return None
-        due, found = self.timetable.next(name, min(before[0].due, now)), None
+        due, found = self.timetable.next(name, before[0].due), before[0].due if before[0].state in (BEGUN, WAITING) else None
         while due <= now:
             found, due = due, self.timetable.next(name, due)
         return found
 
     def _perform(self, lake: Lake, name: str, due: datetime) -> bool:
         """Does one turn, again where that can help. Returns whether it went well."""
-        job, messages = self.timetable.jobs[name], list[str]()
-        if not _record(lake, name, due, BEGUN):
-            return True  # somebody else is at it
+        job = self.timetable.jobs[name]
+        if not _claim(lake, name, due, BEGUN):
+            return True  # it is done
         self._say(f"{name}: due {self.timetable.told(due)}")
         try:
             for attempt in self._tries(lake, name, due, job):
                 with attempt:
-                    messages = [self._step(step) for step in job.do]
+                    done = [self._tried(step) for step in job.do]
         except ZeromarginError as error:
             return self._ended(lake, name, due, FAILED, str(error))
-        except Exception as error:  # a defect of ours must not end every later turn
+        except Exception as error:  # a defect of ours must not end every later turn; what it says may name a file
             log.exception("job %s failed", name)
-            return self._ended(lake, name, due, FAILED, f"{type(error).__name__}: {error}")
-        return self._ended(lake, name, due, DONE, "; ".join(messages))
+            return self._ended(lake, name, due, FAILED, f"{type(error).__name__}: see what the schedule printed")
+        went_well = all(one.went_well for one in done)
+        return self._ended(lake, name, due, DONE if went_well else FAILED, "; ".join(one.told for one in done))
+
+    def _tried(self, step: str) -> Step:
+        """One step. Raises `TryAgain` where the engine or a database is away."""
+        try:
+            return self._step(step)
+        except SQLAlchemyError as error:
+            raise TryAgain(f"a database does not answer: {type(error).__name__}") from error
+        except ZeromarginError:
+            raise
+        except Exception as error:
+            meant = explain(error)
+            if meant is None:
+                raise
+            raise meant from error
 
     def _tries(self, lake: Lake, name: str, due: datetime, job: Job) -> Retrying:
         def tell(state: RetryCallState) -> None:
@@ -153,32 +186,36 @@ class Schedule:
         self._say(f"{name}: {state}. {message}")
         return state == DONE
 
-    def _step(self, step: str) -> str:
-        """One step, on a lake of its own: between two turns no engine is kept. What it did, in a line. Raises what stopped it."""
+    def _step(self, step: str) -> Step:
+        """One step, on a lake of its own: between two turns no engine is kept. Raises what stopped it."""
         name, *stages = step.split()
         if name == "run":
-            return self._run(stages)
+            return Step(self._run(stages))
         with Lake(self._settings) as lake:
             if name == "load":
                 return self._load(lake)
             if name == "maintain":
                 done = keeping.maintain(lake, lambda _: None)
-                return f"maintained: {sum(one.deletes for one in done.tables):,} files deleted"
+                return Step(f"maintained: {sum(one.deletes for one in done.tables):,} files deleted")
             broken = [one for one in verify(lake) if not one.whole]
         if broken:
             raise StateError(
                 f"{len(broken)} things are not whole, {broken[0].name} {broken[0].version}: {broken[0].found}. See: zeromargin verify"
             )
-        return "verified"
+        return Step("verified")
 
-    def _load(self, lake: Lake) -> str:
+    def _load(self, lake: Lake) -> Step:
         picked = pick_up(lake, timetables.inbox(self._settings, self.timetable), self.timetable)
         for one in picked:
-            if one.rejected:
-                self._say(f"  {one.file}: {one.rejected}")
-        landed = [one for one in picked if not one.rejected]
+            if one.rejected or one.waits:
+                self._say(f"  {one.file}: {one.rejected or one.waits}")
+        rejected, waiting = sum(bool(one.rejected) for one in picked), sum(bool(one.waits) for one in picked)
+        landed = [one for one in picked if not (one.rejected or one.waits)]
+        # No file is named: a name may hold a customer's number, and this is kept.
         told = f"{len(landed):,} files landed ({sum(one.lines for one in landed):,} lines)"
-        return told + (f", {len(picked) - len(landed):,} rejected" if len(landed) < len(picked) else "")
+        told += f", {rejected:,} rejected" if rejected else ""
+        told += f", {waiting:,} wait for something" if waiting else ""
+        return Step(told, went_well=not (rejected or waiting))
 
     def _run(self, stages: list[str]) -> str:
         with Lake(self._settings) as lake:
@@ -191,19 +228,23 @@ class Schedule:
 def _has_work(lake: Lake) -> bool:
     """Whether lines have landed since what is published, or a run is unfinished."""
     published, newest = lake.snapshot(), runs.newest(lake.ops)
-    if published is None or (newest and newest[0].state == "open"):
+    if newest and newest[0].state == "open":
         return True
-    return published.versions["bronze.sales"] != lake.head("bronze.sales")
+    if published is None:
+        return delta.exists(lake.path(BRONZE)) and bool(delta.size(lake.path(BRONZE)).files)
+    return published.versions[BRONZE] != lake.head(BRONZE)
 
 
-def _record(lake: Lake, job: str, due: datetime, state: str) -> bool:
-    """Claims a turn. False where somebody has it."""
+def _claim(lake: Lake, job: str, due: datetime, state: str) -> bool:
+    """Takes a turn, also one that a keeper had begun which is gone: only one keeps the timetable. False where it has ended."""
+    turn = (ops.turns.c.job == job) & (ops.turns.c.due == due)
     try:
         with lake.ops.begin() as connection:
             facts = {"job": job, "due": due, "state": state, "tries": 0, "message": "", "started_at": ops.now()}
             connection.execute(insert(ops.turns).values(**facts))
     except IntegrityError:
-        return False
+        with lake.ops.connect() as connection:
+            return connection.execute(select(ops.turns.c.state).where(turn)).scalar() in (BEGUN, WAITING)
     return True
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -16,6 +17,8 @@ from lakehouse.settings import Section, Settings, conf_file
 
 FILE = "schedule.yml"
 STEPS = ("load", "run", "maintain", "verify")
+_WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
+_LONGEST_JUMP = timedelta(hours=3)
 
 
 class Job(Section):
@@ -30,7 +33,7 @@ class Job(Section):
     @classmethod
     def _is_crontab(cls, value: str) -> str:
         try:
-            CronTrigger.from_crontab(value, timezone=UTC)
+            _trigger(value)
         except ValueError as error:
             raise ValueError(
                 f'"{value}" is no time: {error}. Expected five fields, minute hour day month weekday, such as "15 3 * * *"'
@@ -70,18 +73,33 @@ class Timetable(Section):
         return value
 
     def next(self, job: str, after: datetime) -> datetime:
-        """The job's first time after a moment; both are UTC without a zone. An hour that the clock skips or shows twice has it once."""
-        trigger = CronTrigger.from_crontab(self.jobs[job].at, timezone=ZoneInfo(self.zone))
-        found: datetime | None = trigger.get_next_fire_time(after.replace(tzinfo=UTC), after.replace(tzinfo=UTC))
-        while found is not None and (found.fold or found.astimezone(UTC).replace(tzinfo=None) <= after):
-            found = trigger.get_next_fire_time(found, found)
-        if found is None:
-            raise SettingsError(f'job "{job}" of {FILE} never comes: {self.jobs[job].at}')
-        return found.astimezone(UTC).replace(tzinfo=None)
+        """The job's first time after a moment; both are UTC without a zone. A time that the clock skips comes as much later, one that it shows
+        twice comes once."""
+        trigger, zone = _trigger(self.jobs[job].at), ZoneInfo(self.zone)
+        # Times are found on the clock's face, whose hours all exist once, and then looked up in the zone.
+        face = (after.replace(tzinfo=UTC).astimezone(zone).replace(tzinfo=None) - _LONGEST_JUMP).replace(tzinfo=UTC)
+        while True:
+            found: datetime | None = trigger.get_next_fire_time(None, face)
+            if found is None:
+                raise SettingsError(f'job "{job}" of {FILE} never comes: {self.jobs[job].at}')
+            moment = found.replace(tzinfo=zone).astimezone(UTC).replace(tzinfo=None)
+            if moment > after:
+                return moment
+            face = found + timedelta(seconds=1)
 
     def told(self, moment: datetime) -> str:
         """A moment (UTC without a zone) on the timetable's clock."""
         return f"{moment.replace(tzinfo=UTC).astimezone(ZoneInfo(self.zone)):%Y-%m-%d %H:%M} {self.zone}"
+
+
+def _trigger(crontab: str) -> CronTrigger:
+    """A trigger on a clock without a zone. The weekdays of a crontab count from Sunday, those of APScheduler from Monday."""
+    fields = crontab.split()
+    if len(fields) == 5:
+        if fields[2] != "*" and fields[4] != "*":
+            raise ValueError("a day of the month and a weekday together mean either in a crontab; say one of them")
+        fields[4] = re.sub(r"(?<![/0-9])[0-7](?![0-9])", lambda found: _WEEKDAYS[int(found[0]) % 7], fields[4])
+    return CronTrigger.from_crontab(" ".join(fields), timezone=UTC)
 
 
 def load(settings: Settings) -> Timetable:

@@ -4,6 +4,7 @@
     ├── InputError            what was given is wrong: give something else
     │   ├── UnknownName           a name that nothing has; the nearest known one is named
     │   ├── WrongDay              what is given as a day is none
+    │   ├── TableBeside           the table that lies beside a file can't be relied on
     │   ├── SettingsError         a setting that is unknown, mistyped or missing
     │   └── NotEnoughData         too little history to train or judge a model on
     ├── StateError            what is there forbids it: change that first
@@ -62,6 +63,10 @@ class WrongDay(InputError):
     """What is given as a day is none."""
 
     exit_code = 2
+
+
+class TableBeside(InputError):
+    """The table that lies beside the files of sales is missing, or can't be relied on; the file itself is not judged."""
 
 
 class NotEnoughData(InputError):

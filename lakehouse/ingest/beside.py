@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from lakehouse.errors import InputError
+from lakehouse.errors import TableBeside
 from lakehouse.ingest.raw import RawBatch, number_texts
 from lakehouse.ingest.source_parts import Beside
 from lakehouse.ingest.sources import Source
@@ -38,7 +38,7 @@ class Table:
 def with_table(batches: Iterator[RawBatch], folder: Path, source: Source) -> Iterator[RawBatch]:
     """The batches of a file in `folder`, with what the source takes from the table beside it, if it names one.
 
-    Raises `InputError` for a table that is missing, lacks a column, or says two things of one key.
+    Raises `TableBeside` for a table that is missing, lacks a column, or says two things of one key.
     """
     if source.beside is None:
         return batches
@@ -54,7 +54,7 @@ def _read(path: Path, beside: Beside) -> Table:
     rows = pa.table({"key": keys, **values}).filter(keys.is_valid())
     distinct = rows.group_by(rows.column_names).aggregate([])
     if distinct.num_rows != len(pc.unique(distinct["key"])):
-        raise InputError(f'{path.name} has several lines of one "{theirs}" that say different things. Expected one line for each')
+        raise TableBeside(f'{path.name} has several lines of one "{theirs}" that say different things. Expected one line for each')
     return Table(ours, distinct["key"].combine_chunks(), {name: distinct[name].combine_chunks() for name in values})
 
 
@@ -63,27 +63,27 @@ def _columns(path: Path, beside: Beside, wanted: list[str]) -> dict[str, pa.Arra
     try:
         found = _of_parquet(path, wanted) if path.suffix.lower() == ".parquet" else _of_text(path, beside)
     except FileNotFoundError:
-        raise InputError(f"{path.name} is not beside the file, and its source takes columns from it. Put it into {path.parent}") from None
+        raise TableBeside(f"{path.name} is not beside the file, and its source takes columns from it. Put it into {path.parent}") from None
     except OSError as error:
-        raise InputError(f"{path.name} can't be read: {error.strerror}. Nothing was loaded") from None
+        raise TableBeside(f"{path.name} can't be read: {error.strerror}. Nothing was loaded") from None
     except pa.ArrowException:
-        raise InputError(f"{path.name} is not a whole Parquet file. Nothing was loaded") from None
+        raise TableBeside(f"{path.name} is not a whole Parquet file. Nothing was loaded") from None
     missing = [name for name in wanted if name not in found]
     if missing:
         listed = ", ".join(f'"{name}"' for name in found)
-        raise InputError(f'{path.name} has no column "{missing[0]}", which its source names. Columns found: {listed}')
+        raise TableBeside(f'{path.name} has no column "{missing[0]}", which its source names. Columns found: {listed}')
     return {name: _stripped(found[name]) for name in wanted}
 
 
 def _of_text(path: Path, beside: Beside) -> dict[str, pa.Array]:
     text = decoded(path.read_bytes().removeprefix(b"\xef\xbb\xbf"), beside.encoding)
     if text is None:
-        raise InputError(f"{path.name} is not text in {' or '.join(beside.encoding)}. Say its encoding in sources.yml (beside)")
+        raise TableBeside(f"{path.name} is not text in {' or '.join(beside.encoding)}. Say its encoding in sources.yml (beside)")
     lines: list[list[str]] = list(csv.reader(io.StringIO(text, newline=""), delimiter=beside.delimiter))
     header, rows = lines[0] if lines else [], lines[1:]
     ragged = next((number for number, row in enumerate(rows, 1) if row and len(row) != len(header)), None)
     if ragged is not None:
-        raise InputError(f"{path.name} has {len(header)} columns, and its line {ragged} has not. Was it cut off? Nothing was loaded")
+        raise TableBeside(f"{path.name} has {len(header)} columns, and its line {ragged} has not. Was it cut off? Nothing was loaded")
     names: list[str] = [name.strip() for name in header]
     return {name: pa.array([row[at] for row in rows if row], pa.string()) for at, name in enumerate(names)}
 

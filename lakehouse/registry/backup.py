@@ -28,7 +28,7 @@ from lakehouse.tables import Lake, ops
 LIST = "backup.json"
 FORMAT: Literal[1] = 1
 SPARE = 0.05  # of the disk's free bytes beyond what is copied
-_SKIPPED = {"endpoint", "staging"}  # what an engine leaves, and what is under way
+_SKIPPED = {"endpoint", "staging", "inbox"}  # what an engine leaves, what is under way, and raw files, which hold customer numbers
 _SECRETS = "secrets"
 _SQLITE = b"SQLite format 3\0"
 _CHUNK = 1 << 20

@@ -58,20 +58,22 @@ def restore_stage(lake: Lake, run: Run, stage: str) -> dict[str, int]:
 
 
 def newest_day(days: list[date]) -> date | None:
-    """The newest of the days that has another one in the 35 days before it; of one day alone, that day.
+    """The newest of the days that has another one in the 35 days before it; none where there is none such.
 
     A single line with a mistyped date would otherwise move the whole lake into the future.
     """
-    found = sorted(set(days))
-    for earlier, later in reversed(list(pairwise(found))):
+    for earlier, later in reversed(list(pairwise(sorted(set(days))))):
         if later - earlier <= timedelta(days=LONELY_DAYS):
             return later
-    return found[0] if found else None
+    return None
 
 
 def resolve_as_of(lake: Lake) -> datetime:
     """The later of the newest snapshot's as_of and the day after what the newest accepted sales line covers."""
+    published = snapshots.newest(lake.ops)
     covered = lake.read("bronze.sales", version=lake.head("bronze.sales")).where("size(reasons) = 0 AND is_product")
+    if published is not None:
+        covered = covered.where(f"sold_at >= TIMESTAMP'{looked_back_to(published.as_of)} 00:00:00'")
     rows = (
         covered.selectExpr("cast(date_add(to_date(sold_at), CASE WHEN covers = 'week' THEN 6 ELSE 0 END) AS date) AS day")
         .distinct()
@@ -79,14 +81,27 @@ def resolve_as_of(lake: Lake) -> datetime:
         .column("day")
         .to_pylist()
     )
-    newest = newest_day([day for day in rows if day is not None])
-    published = snapshots.newest(lake.ops)
-    if newest is None:
-        if published is None:
-            raise StateError("no sales have landed in this lake yet. Load some first: zeromargin load PATH --source NAME")
-        return published.as_of
-    after = datetime.combine(newest + timedelta(days=1), time())
-    return after if published is None else max(after, published.as_of)
+    found = day_told([day for day in rows if day is not None], None if published is None else published.as_of)
+    if found is None:
+        raise StateError("no sales have landed in this lake yet. Load some first: zeromargin load PATH --source NAME")
+    return found
+
+
+def day_told(days: list[date], published: datetime | None) -> datetime | None:
+    """The day that a run is told: the later of the published one and the day after the newest of `days`. None where there is neither.
+
+    On a lake's only day that is the newest one, alone though it is; of several that are all alone, the first.
+    """
+    newest = newest_day(days)
+    if published is None:
+        newest = newest or min(days, default=None)
+        return None if newest is None else datetime.combine(newest + timedelta(days=1), time())
+    return published if newest is None else max(datetime.combine(newest + timedelta(days=1), time()), published)
+
+
+def looked_back_to(published: datetime) -> date:
+    """What keeps a day after the published one from being alone is not older than this; a week's lines carry its first day."""
+    return published.date() - timedelta(days=LONELY_DAYS + 7)
 
 
 @cache

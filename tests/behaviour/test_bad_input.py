@@ -71,7 +71,7 @@ CASES = (
     whole_file("half a Parquet file", parquet()[: len(parquet()) // 2], "not a whole Parquet file", "cut off", file="a.parquet"),
     whole_file("Parquet without its end", parquet()[:-4], "not a whole Parquet file", file="a.parquet"),
     whole_file("text named Parquet", csv(GOOD), "not a whole Parquet file", file="a.parquet"),
-    whole_file("Parquet named text", parquet(), "is a Parquet file, not delimited text"),
+    whole_file("Parquet named text", parquet(), "is a Parquet file, not text"),
     whole_file("spreadsheet named text", b"PK\x03\x04" + bytes(64), "a zip archive or a spreadsheet"),
     whole_file("unknown ending", csv(GOOD), 'ends in ".ods"', "Endings: .csv, .parquet", file="a.ods"),
     whole_file("wrong columns", b"a,b\n1,2\n", 'does not begin with the columns of source "canonical"', "--source"),

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import update
 
+from jobs import inbox as inboxes
 from jobs import scheduling
 from jobs.cli import main
 from jobs.inbox import pick_up
@@ -25,6 +26,7 @@ from lakehouse.errors import InputError, LeaseHeld, TryAgain
 from lakehouse.settings import Settings
 from lakehouse.tables import Lake, lease, ops
 from tests.conftest import SECRET
+from tests.retailers import grocery_lines
 from tests.served import until
 
 HEADER = "invoice,product_code,quantity,sold_at,unit_price"
@@ -66,7 +68,8 @@ def keeper(settings: Settings, found: Timetable) -> tuple[Schedule, list[str]]:
 def missed(lake: Lake, days: float) -> None:
     """The jobs were last done so many days ago."""
     with lake.ops.begin() as connection:
-        connection.execute(update(ops.turns).values(due=ops.now() - timedelta(days=days)))
+        connection.execute(ops.turns.delete())
+    scheduling._claim(lake, "nightly", ops.now() - timedelta(days=days), SEEN)
 
 
 # ---------------------------------------------------------------------- the inbox
@@ -87,7 +90,7 @@ def test_files_land_by_source_and_are_gone_and_what_cannot_be_taken_lies_aside_w
     assert (found["canonical/a.csv"].lines, found["canonical/b.csv"].lines, found["canonical/same.csv"].already) == (1, 2, True)
     assert "not a whole Parquet file" in found["canonical/broken.parquet"].rejected
     assert 'ends in ".doc"' in found["canonical/notes.doc"].rejected
-    assert 'Did you mean "canonical"' in found["canonicl/"].rejected
+    assert 'Did you mean "canonical"' in found["canonicl/"].waits
     assert names(inbox / "canonical") == ["half.csv.part", "rejected"]
     assert names(inbox / "canonical" / "rejected") == ["broken.parquet", "broken.parquet.reason.txt", "notes.doc", "notes.doc.reason.txt"]
     assert names(inbox / "canonicl") == ["c.csv"]
@@ -102,6 +105,49 @@ def test_a_file_that_is_still_written_to_waits_and_one_that_is_to_be_kept_is_mov
         put(inbox, "a.csv", "2,B,1,2011-01-04T10:00:00,1.00")
         pick_up(lake, inbox, table(keep_landed=True))
     assert names(inbox / "canonical" / "landed") == ["a-2.csv", "a.csv"]
+
+
+def test_what_comes_under_the_same_name_while_a_file_lands_is_another_file(
+    lake: Lake, inbox: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(inbox, "sales.csv")
+    real = inboxes.load
+
+    def load(*words: object) -> object:
+        put(inbox, "sales.csv", "2,B,1,2011-01-04T10:00:00,1.00")  # the sender's next one
+        return real(*words)  # type: ignore[arg-type]
+
+    with lake:
+        with monkeypatch.context() as patch:
+            patch.setattr(inboxes, "load", load)
+            assert [one.lines for one in pick_up(lake, inbox, table())] == [1]
+        assert names(inbox / "canonical") == ["sales.csv"]
+        assert [one.lines for one in pick_up(lake, inbox, table())] == [1]
+        assert lake.read("bronze.sales").count() == 2
+    assert names(inbox / "canonical") == []
+
+
+def test_what_a_killed_keeper_had_begun_to_take_is_taken_first(lake: Lake, inbox: Path) -> None:
+    put(inbox, "sales.csv").rename(inbox / "canonical" / ".taking-sales.csv")
+    put(inbox, "sales.csv", "2,B,1,2011-01-04T10:00:00,1.00")
+    with lake:
+        assert [(one.file, one.lines) for one in pick_up(lake, inbox, table())] == [("canonical/sales.csv", 1)] * 2
+    assert names(inbox / "canonical") == []
+
+
+def test_a_file_waits_where_the_fault_is_not_its_own(lake: Lake, inbox: Path) -> None:
+    shape = inbox / "complete-journey"
+    shape.mkdir()
+    grocery_lines(shape)
+    products = (shape / "products.csv").read_text(encoding="utf-8")
+    (shape / "products.csv").write_text("product_id\n", encoding="utf-8")
+    with lake:
+        (one,) = pick_up(lake, inbox, table())
+        assert 'no column "product_type"' in one.waits and ".taking" not in one.waits
+        assert names(shape) == ["products.csv", "transactions.csv"]
+        (shape / "products.csv").write_text(products, encoding="utf-8")
+        assert pick_up(lake, inbox, table())[0].lines > 0
+    assert names(shape) == ["products.csv"]
 
 
 def test_a_lake_that_somebody_writes_to_leaves_the_files_where_they_are(lake: Lake, settings: Settings, inbox: Path) -> None:
@@ -162,18 +208,17 @@ def test_it_is_tried_again_only_where_that_can_help(
     turn = turns(lake)["nightly"][0]
     assert (turn.state, turn.tries) == (state, times if state == DONE else (2 if times == 3 else 0))
     assert sum("again in" in line for line in said) == turn.tries
-    if state == FAILED:
+    if state == FAILED and not isinstance(error, ZeroDivisionError):  # what a defect says may name a file
         assert str(error) in turn.message
 
 
-def test_a_turn_that_somebody_has_is_not_done_twice_and_one_keeper_is_enough(lake: Lake, settings: Settings) -> None:
-    schedule, _ = keeper(settings, table())
+def test_a_turn_that_has_ended_is_not_done_again_and_one_keeper_is_enough(lake: Lake, settings: Settings) -> None:
+    schedule, said = keeper(settings, table())
     schedule.once()
     missed(lake, days=2)
     due = schedule._missed(lake, "nightly")
-    assert due is not None and scheduling._record(lake, "nightly", due, BEGUN)
-    assert schedule._perform(lake, "nightly", due)
-    assert turns(lake)["nightly"][0].state == BEGUN
+    assert due is not None and scheduling._claim(lake, "nightly", due, DONE)
+    assert schedule._perform(lake, "nightly", due) and said == []
     with (
         lease.hold(lake.ops, "schedule", 60, 0, name=scheduling.LEASE),
         pytest.raises(LeaseHeld, match=r'"schedule" \(process .* is at it already on this lake. Stop that one first'),
@@ -189,7 +234,37 @@ def test_a_run_is_left_out_where_nothing_has_landed(lake: Lake, settings: Settin
     assert schedule.once(), turns(lake)
     message = turns(lake)["nightly"][0].message
     assert "26 lines" in message and "published snapshot 1" in message and message.endswith("verified")
-    assert not scheduling._has_work(lake) or lake.snapshot() is not None
+    whole, _ = keeper(settings, table(("run",)))
+    missed(lake, days=2)
+    with lake.ops.begin() as connection:
+        connection.execute(update(ops.runs).values(state="done"))
+    assert whole.once()
+    assert turns(lake)["nightly"][0].message == "nothing new to run on"
+
+
+def test_an_empty_lake_has_nothing_to_run_on_and_a_rejected_file_is_no_success(lake: Lake, settings: Settings, inbox: Path) -> None:
+    schedule, _ = keeper(settings, table(("load", "run")))
+    schedule.once()
+    missed(lake, days=2)
+    assert schedule.once()
+    assert turns(lake)["nightly"][0].message == "0 files landed (0 lines); nothing new to run on"
+    (inbox / "canonical" / "orders-of-98765432109876.parquet").write_bytes(b"PAR1 and no more")
+    missed(lake, days=2)
+    assert not schedule.once()
+    turn = turns(lake)["nightly"][0]
+    assert (turn.state, turn.message) == (FAILED, "0 files landed (0 lines), 1 rejected; nothing new to run on")
+    assert b"98765432109876" not in (settings.home / "ops.db").read_bytes()
+
+
+def test_a_turn_that_a_killed_keeper_had_begun_is_done_and_a_clock_that_was_ahead_does_no_harm(lake: Lake, settings: Settings) -> None:
+    schedule, _ = keeper(settings, table())
+    schedule.once()
+    missed(lake, days=2)
+    due = schedule._missed(lake, "nightly")
+    assert due is not None and scheduling._claim(lake, "nightly", due, BEGUN)
+    scheduling._claim(lake, "nightly", ops.now() + timedelta(days=2000), DONE)
+    assert schedule.once()
+    assert (turns(lake)["nightly"][0].due, turns(lake)["nightly"][0].state) == (due, DONE)
 
 
 # ---------------------------------------------------------------------- as a process
@@ -200,7 +275,7 @@ def test_it_does_what_was_missed_says_when_it_comes_next_and_ends_in_order(
 ) -> None:
     put(inbox, "a.csv")
     for name in ("nightly", "weekly"):
-        scheduling._record(lake, name, ops.now() - timedelta(days=1.5), SEEN)
+        scheduling._claim(lake, name, ops.now() - timedelta(days=1.5), SEEN)
     for file in (inbox / "canonical").iterdir():
         os.utime(file, (time.time() - 60, time.time() - 60))
     settings_of = {"ZEROMARGIN_HOME": str(settings.home), "ZEROMARGIN_PROFILE": "test", "ZEROMARGIN_VAULT__SECRET": SECRET}

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from lakehouse.errors import InputError
 from lakehouse.tables.moments import Every, floor_moment, grid, next_moment, parse_day, step
-from lakehouse.tables.opening import newest_day
+from lakehouse.tables.opening import day_told, looked_back_to, newest_day
 
 times = st.datetimes(min_value=datetime(1990, 1, 1), max_value=datetime(2090, 1, 1))
 grids = st.sampled_from(["week", "day"])
@@ -41,17 +41,29 @@ def test_a_lonely_day_far_ahead_is_not_the_newest() -> None:
     assert newest_day(days) == date(2011, 12, 6)
 
 
-def test_a_lakes_only_day_is_its_newest() -> None:
-    assert newest_day([date(2011, 12, 5)]) == date(2011, 12, 5)
-    assert newest_day([]) is None
+def test_a_lakes_only_day_is_its_newest_though_it_is_alone() -> None:
+    assert newest_day([date(2011, 12, 5)]) is None
+    assert day_told([date(2011, 12, 5)], None) == datetime(2011, 12, 6)
+    assert day_told([date(2031, 12, 5)], datetime(2011, 12, 6)) == datetime(2011, 12, 6)
+    assert day_told([], None) is None
 
 
-@given(st.lists(st.dates(min_value=date(2000, 1, 1), max_value=date(2030, 1, 1)), min_size=2))
+some_days = st.lists(st.dates(min_value=date(2010, 1, 1), max_value=date(2012, 1, 1)), min_size=2)
+
+
+@given(some_days)
 def test_the_newest_day_has_company_in_the_35_days_before_it(days: list[date]) -> None:
-    found = newest_day(days)
-    assert found is not None
     accompanied = [day for day in days if any(timedelta(0) < day - other <= timedelta(days=35) for other in days)]
-    assert found == (max(accompanied) if accompanied else min(days))
+    assert newest_day(days) == max(accompanied, default=None)
+
+
+@given(some_days, some_days)
+def test_looking_back_from_the_published_day_tells_the_same_as_looking_at_everything(earlier: list[date], later: list[date]) -> None:
+    published = day_told(earlier, None)
+    assert published is not None
+    every = [*earlier, *later]
+    since = looked_back_to(published)
+    assert day_told([day for day in every if day >= since], published) == day_told(every, published)
 
 
 @pytest.mark.parametrize("text", ["yesterday", "2011-13-01", "2011-12-01T00:00:00+01:00"])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -50,13 +51,22 @@ def test_an_hour_that_the_clock_skips_does_not_lose_the_day() -> None:
     assert found[1] < datetime(2026, 3, 30) and found[2].day == 30
 
 
-@given(
-    st.datetimes(datetime(2025, 1, 1), datetime(2028, 1, 1)),
-    st.sampled_from(["UTC", "Europe/London", "Australia/Lord_Howe", "America/St_Johns"]),
-)
-@hypothesis_settings(max_examples=60, deadline=None)
-def test_a_daily_job_always_comes_within_26_hours_and_never_twice_at_once(after: datetime, zone: str) -> None:
-    found = table(zone)
+ZONES = [
+    "UTC",
+    "Europe/London",
+    "Europe/Berlin",
+    "America/New_York",
+    "Australia/Lord_Howe",
+    "America/St_Johns",
+    "America/Havana",
+    "Africa/Cairo",
+]
+
+
+@given(st.datetimes(datetime(2025, 1, 1), datetime(2028, 1, 1)), st.sampled_from(ZONES), st.integers(0, 23), st.sampled_from([0, 30]))
+@hypothesis_settings(max_examples=300, deadline=None)
+def test_a_daily_job_always_comes_once_a_day(after: datetime, zone: str, hour: int, minute: int) -> None:
+    found = table(zone, at=f"{minute} {hour} * * *")
     first = found.next("nightly", after)
     second = found.next("nightly", first)
     assert timedelta(0) < first - after <= timedelta(hours=26)
@@ -64,10 +74,34 @@ def test_a_daily_job_always_comes_within_26_hours_and_never_twice_at_once(after:
 
 
 @pytest.mark.parametrize(
+    ("zone", "at", "month", "day"),
+    [("Europe/Berlin", "30 2 * * *", 3, 29), ("America/Havana", "0 0 * * *", 3, 8), ("Africa/Cairo", "0 0 * * *", 4, 24)],
+)
+def test_no_day_is_lost_where_the_clock_skips_the_hour(zone: str, at: str, month: int, day: int) -> None:
+    found, days = datetime(2026, month, day - 2, 12), []
+    for _ in range(4):
+        found = table(zone, at=at).next("nightly", found)
+        days.append(found.replace(tzinfo=UTC).astimezone(ZoneInfo(zone)).day)
+    assert days == [day - 1, day, day + 1, day + 2]
+
+
+@pytest.mark.parametrize(
+    ("at", "weekdays"), [("0 3 * * 0", {6}), ("0 3 * * 7", {6}), ("0 3 * * 1-5", {0, 1, 2, 3, 4}), ("0 3 * * mon,4", {0, 3})]
+)
+def test_weekdays_are_a_crontabs(at: str, weekdays: set[int]) -> None:
+    found, seen = datetime(2026, 1, 1), set()
+    for _ in range(14):
+        found = table("UTC", at=at).next("nightly", found)
+        seen.add(found.weekday())
+    assert seen == weekdays
+
+
+@pytest.mark.parametrize(
     ("wrong", "words"),
     [
         ({"at": "daily"}, "is no time"),
         ({"at": "61 3 * * *"}, "is no time"),
+        ({"at": "0 3 1 * mon"}, "mean either in a crontab"),
         ({"do": []}, "at least 1"),
         ({"do": ["lod"]}, "is no step. Steps: load, run, maintain, verify"),
         ({"do": ["run silvr"]}, 'Did you mean "silver"'),
