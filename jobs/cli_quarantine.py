@@ -72,7 +72,7 @@ def show(context: typer.Context, file: File, number: Line, as_json: AsJson = Fal
         print(f"  {name:<16} {text(value)}")
     for one in history:
         changed = ", ".join(f"{name} {_was(known.get(name))} to {value or 'nothing'}" for name, value in one.values.items())
-        landed = f"landed as {one.landed_as[:12]}…" if one.landed_as else "waits to be released"
+        landed = f"landed as {one.landed_as[:12]}…" if one.landed_as else one.state
         print(f"corrected by {one.by} ({day(one.proposed_at)} UTC): {changed}. Why: {one.why}; {landed}")
 
 
@@ -104,6 +104,16 @@ def correct(
 
 
 @app.command()
+def withdraw(context: typer.Context, file: File, number: Line) -> None:
+    """Take back what was said of a line, as long as it waits."""
+    from lakehouse.quality import corrections
+
+    with session(context).lake() as lake:
+        gone = corrections.withdraw(lake, file, number)
+    print(f"what {gone.by} said of line {gone.line} of {gone.file[:12]}… is withdrawn")
+
+
+@app.command()
 def release(
     context: typer.Context,
     file: Annotated[str | None, typer.Argument(metavar="[FILE]", help="Only corrections of this file's lines.")] = None,
@@ -119,6 +129,8 @@ def release(
         answer(asdict(done))
         return
     print(f"{done.lines:,} corrected lines landed as {done.digest[:12]}…, bronze.sales version {done.version}")
+    if done.left:
+        say(f"{done.left:,} wait on: their lines are not in quarantine any more")
     say("They are published by the next run: zeromargin run")
 
 

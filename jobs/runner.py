@@ -173,7 +173,12 @@ class _Going:
             try:
                 publishing.attach_notebook(self.lake.settings, stage.name, version, self._place(stage).notebook)
             except TryAgain as error:  # what the stage has made is there; the notebook lies in the run's folder
-                log.warning("the notebook of %s can't be put beside its model now: %s. Running again does it", stage.name, error)
+                log.warning(
+                    "the notebook of %s can't be put beside its model now: %s. It lies in %s",
+                    stage.name,
+                    error,
+                    self._place(stage).notebook,
+                )
 
     def _done(self) -> dict[str, dict[str, object]]:
         return {stage.name: stage.result for stage in runs.stage_runs(self.lake.ops, self.record.id) if stage.state == "done"}

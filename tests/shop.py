@@ -129,4 +129,5 @@ class Shop:
             None,
             list(line.reasons),
             known,
+            line.identity is None,
         )

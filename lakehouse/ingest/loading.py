@@ -60,6 +60,7 @@ SCHEMA = pa.schema(
         ("holiday", pa.bool_()),
         ("reasons", pa.list_(pa.string())),
         ("_known_at", WALL),
+        ("_dated", pa.bool_()),
     ]
 )
 
@@ -168,8 +169,18 @@ def limits(lake: Lake, source: Source) -> Limits:
     return Limits(oldest, now, None if published is None else published.moment)
 
 
-def rows(judged: Judged, unread: tuple[tuple[int, str], ...], vault: Vault, source: Source, digest: str) -> tuple[pa.Table, int]:
-    """Rows of bronze for a batch, in order of line number, and how many were accepted."""
+def rows(
+    judged: Judged,
+    unread: tuple[tuple[int, str], ...],
+    vault: Vault,
+    source: Source,
+    digest: str,
+    identity: tuple[str, ...] | None = None,
+) -> tuple[pa.Table, int]:
+    """Rows of bronze for a batch, in order of line number, and how many were accepted. `identity`: what tells a line from another, if it is not
+    for `source` to say; nothing: each line is itself."""
+    if identity is None:
+        identity = () if source.repeats == "keep" else source.identity_fields
     lines = len(judged.numbers)
     refused = door.any_of(judged.broken, lines)
     illegible = door.any_of({name: hit for name, hit in judged.broken.items() if name not in FACTS}, lines)
@@ -184,9 +195,10 @@ def rows(judged: Judged, unread: tuple[tuple[int, str], ...], vault: Vault, sour
     columns |= {
         "file_digest": pa.repeat(pa.scalar(digest), lines),
         "line_number": pa.array(judged.numbers),
-        "line_id": _without(_ids(judged, vault, source, digest), illegible),
+        "line_id": _without(_ids(judged, vault, source, digest, identity), illegible),
         "customer_key": vault.exchange(source.identity, customers, judged.columns["sold_at"]),
         "reasons": door.reasons_of(judged.broken, lines),
+        "_dated": pa.repeat(pa.scalar(not identity or "sold_at" in identity), lines),
     }
     table = pa.table({field.name: columns[field.name].cast(field.type) for field in SCHEMA}, schema=SCHEMA)
     if unread:
@@ -199,12 +211,11 @@ def _without(column: pa.Array, lines: Mask) -> pa.Array:
     return pc.if_else(pa.array(lines), pa.scalar(None, column.type), column)
 
 
-def _ids(judged: Judged, vault: Vault, source: Source, digest: str) -> pa.Array:
+def _ids(judged: Judged, vault: Vault, source: Source, digest: str, fields: tuple[str, ...]) -> pa.Array:
     lines = len(judged.numbers)
-    if source.repeats == "keep":
+    if not fields:
         return line_ids([pa.repeat(pa.scalar(digest), lines), pa.array(judged.numbers)])
     parts: Mapping[str, pa.Array] = judged.identity
-    fields = source.identity_fields
     if "customer" in fields:
         # Without receipt numbers two people's lines of one day would be copies of each other; the hash needs the vault's secret.
         parts = {**judged.identity, "customer": vault.lookups(source.identity, judged.customers)}

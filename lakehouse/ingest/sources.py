@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Literal, Self
 
@@ -71,6 +72,11 @@ class Source(Section):
         never = {"product_code", "quantity", "sold_at"} & set(self.optional)
         if never or not ({"unit_price", "amount"} & self.fields) - set(self.optional):
             raise ValueError("product_code, quantity, sold_at and one of unit_price and amount can't be optional")
+        if self.beside is not None and not set(self.beside.key.values()) <= self.fields - set(self.optional):
+            raise ValueError("the key of the table beside must be a column that every file has")
+        wrong_numbers = [value for name in self.skip.keys() & set(NUMBERS) for value in self.skip[name] if not _is_number(value)]
+        if wrong_numbers:
+            raise ValueError(f'skip expects numbers there, found "{wrong_numbers[0]}"')
         if self.beside is not None and (again := set(self.beside.columns.values()) & self.fields):
             raise ValueError(f"{', '.join(sorted(again))} is in the lines and in the table beside them. Take it from one of them")
         for named, where in (
@@ -105,6 +111,13 @@ class Source(Section):
         named = set(self.line_identity) or self.fields
         without = _NOT_IDENTITY if "invoice" in self.fields else _NOT_IDENTITY - {"customer"}
         return tuple(field for field in FIELDS if field in named - without)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
 
 
 class _Unknown(ValueError):

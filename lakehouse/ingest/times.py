@@ -124,7 +124,9 @@ def from_counted(column: pa.Array, days: int, number: int, day: date) -> Parsed:
     counted = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
     bad = ~missing & ~(np.abs(counted) < 1_000_000) | (counted != np.trunc(counted)) & ~missing
     since = np.where(missing | bad, number, counted).astype(np.int64) - number
-    return Parsed(((day - _EPOCH.date()).days + since * days) * _DAY, missing, bad)
+    found = (day - _EPOCH.date()).days + since * days
+    bad |= ~missing & ((found < _FIRST // 86_400) | (found > _LAST // 86_400))
+    return Parsed(np.where(bad, 0, found) * _DAY, missing, bad)
 
 
 def _read(column: pa.Array, form: TimeFormat) -> tuple[Ints, Mask]:

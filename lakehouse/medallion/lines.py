@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
-from pyspark.sql import DataFrame, Window
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 # What makes two copies of a line differ. The customer is not among it: a line landed again after an erasure comes without one.
@@ -65,8 +67,9 @@ def typed(lines: DataFrame) -> DataFrame:
     )
 
 
-def settle(new: DataFrame, existing: DataFrame | None) -> Settled:
-    """Copies of a line become one row: that with the least (`_known_at`, values). Copies with other values are conflicts.
+def settle(new: DataFrame, existing: DataFrame | None, beside: Mapping[str, Collection[str]] = MappingProxyType({})) -> Settled:
+    """Copies of a line become one row: that with the least (`_known_at`, values). Copies with other values are conflicts; what a source has
+    from a table beside its lines (`beside`) is not compared.
 
     `new` and `existing` have the columns of silver.sales without `_run`. `kept` holds what is to be written: lines of `new`, none of
     those that are there already and stay.
@@ -80,11 +83,12 @@ def settle(new: DataFrame, existing: DataFrame | None) -> Settled:
     if existing is not None:
         there = existing.withColumn("is_new", F.lit(False)).join(repeated, "line_id", "left_semi")
         copies = copies.unionByName(there.select(*copies.columns))
+    values = [_compared(name, [source for source, columns in beside.items() if name in columns]) for name in VALUES]
     # Of equal copies one that names its customer is kept before one that does not.
     known_first = (F.col("customer_key").isNull(), "customer_key")
-    order = Window.partitionBy("line_id").orderBy("_known_at", *VALUES, "is_new", *known_first, "_file", "_line")
+    order = Window.partitionBy("line_id").orderBy("_known_at", *values, "is_new", *known_first, "_file", "_line")
     ranked = (
-        copies.withColumn("values", F.xxhash64(*(part for name in VALUES for part in (F.col(name).isNull(), F.col(name)))))
+        copies.withColumn("values", F.xxhash64(*(part for value in values for part in (value.isNull(), value))))
         .withColumn("place", F.row_number().over(order))
         .withColumn("kept_values", F.first("values").over(order))
         .withColumn("kept_customer", F.first("customer_key").over(order))
@@ -96,6 +100,11 @@ def settle(new: DataFrame, existing: DataFrame | None) -> Settled:
     winners = ranked.where((F.col("place") == 1) & F.col("is_new")).select(*names)
     conflicts = ranked.where((F.col("place") > 1) & ((F.col("values") != F.col("kept_values")) | other_customer)).select(*names)
     return Settled(single.unionByName(winners), conflicts)
+
+
+def _compared(name: str, not_of: list[str]) -> Column:
+    """A value by which copies are told apart; nothing for the sources that it is not compared of."""
+    return F.when(~F.col("source").isin(*not_of), F.col(name)) if not_of else F.col(name)
 
 
 def as_quarantined(conflicts: DataFrame) -> DataFrame:

@@ -42,7 +42,7 @@ def build(lake: StageLake) -> SilverReport:
     new = lake.read(BRONZE, version=lake.run.bronze).where(F.col("file_digest").isin(*sorted(files)))
     good, refused = split_rows(new, config.load(lake.settings.profile).row_rules)
     candidates = lake.staged(lines.typed(good))
-    settled = lines.settle(candidates.frame, _where_copies_are(lake, candidates.frame))
+    settled = lines.settle(candidates.frame, _where_copies_are(lake, good), _taken_from_beside(lake))
     kept, conflicts = lake.staged(settled.kept), lake.staged(settled.conflicts)
     quarantined = lake.staged(refused.unionByName(lines.as_quarantined(conflicts.frame)))
     lake.writer.merge(SALES, kept)
@@ -71,19 +71,23 @@ def _new_files(lake: StageLake) -> dict[str, int]:
     return {digest: rows for digest, rows in landed.items() if digest not in seen}
 
 
-def _where_copies_are(lake: StageLake, candidates: DataFrame) -> DataFrame | None:
-    """The lines of silver among which copies of the candidates can be: of their months, where the time of sale is part of what tells a line from
-    another. None where silver is empty."""
+def _where_copies_are(lake: StageLake, good: DataFrame) -> DataFrame | None:
+    """The lines of silver among which copies of these lines of bronze can be: of their months, where the time of sale is part of every line's id.
+    None where silver is empty."""
     if delta.size(lake.path(SALES), lake.version(SALES)).files == 0:
         return None
     existing = lake.read(SALES).drop("_run")
-    found = candidates.select("source", "month").distinct().toArrow().to_pylist()
-    described = sources.named(lake.settings.profile)
-    for name in {row["source"] for row in found}:
-        source = described.get(name)
-        if source is None or (source.repeats == "drop" and "sold_at" not in source.identity_fields):
-            return existing
+    is_dated, month = F.coalesce("_dated", F.lit(False)).alias("is_dated"), F.date_format("sold_at", "yyyy-MM").alias("month")
+    found = good.select(is_dated, month).distinct().toArrow().to_pylist()
+    if not all(row["is_dated"] for row in found):
+        return existing
     return existing.where(F.col("month").isin(*sorted({row["month"] for row in found})))
+
+
+def _taken_from_beside(lake: StageLake) -> dict[str, frozenset[str]]:
+    """What the lines of a source have from a table beside them, which may say something else another time."""
+    described = sources.named(lake.settings.profile)
+    return {name: frozenset(one.beside.columns.values()) for name, one in described.items() if one.beside is not None}
 
 
 def _link(lake: StageLake, changed: DataFrame) -> None:

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from lakehouse.errors import TamperedModel
-from lakehouse.quality.corrections import corrections
+from lakehouse.quality.corrections import authors
 from lakehouse.registry import loading
 from lakehouse.registry.audit import PUBLISHED
 from lakehouse.registry.loading import open_registered
@@ -161,7 +161,7 @@ def _files(then: Lake, snapshot: Snapshot) -> Listing[Source]:
         f"FROM bronze.sales VERSION AS OF {version} GROUP BY file_digest"
     )
     landed = delta.arrivals(then.path(BRONZE), "file_digest", 0)
-    said = {one.landed_as: f"{one.by}: {one.why}" for one in corrections(then)}
+    said = authors(then)
     files = []
     for row in rows.toArrow().to_pylist():
         digest = row["file_digest"]

@@ -118,8 +118,8 @@ corrections = Table(  # of lines in quarantine
     Column("by", String, nullable=False),
     Column("why", String, nullable=False),
     Column("proposed_at", DateTime, nullable=False),
-    Column("landed_as", String),  # file digest in bronze; none: it waits
-    UniqueConstraint("file_digest", "line"),
+    Column("landed_as", String),  # file digest in bronze; none, or one that is not there: it waits
+    Column("withdrawn", Boolean, nullable=False, default=False),
 )
 
 restores = Table(

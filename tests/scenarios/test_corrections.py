@@ -12,7 +12,7 @@ from lakehouse.errors import InputError, StateError, UnknownName
 from lakehouse.ingest import load
 from lakehouse.privacy.vault import open_vault
 from lakehouse.quality import corrections
-from lakehouse.quality.corrections import OPEN, PROPOSED, RELEASED
+from lakehouse.quality.corrections import OPEN, PROPOSED, RELEASED, REPLACED
 from lakehouse.registry.table_audit import audit_table
 from lakehouse.tables import Lake, restoring
 from tests.featured import FeaturedShop, prepared
@@ -56,11 +56,11 @@ def test_a_corrected_line_comes_in_as_a_line_of_its_own_and_the_refused_one_stay
     assert states(lake) == {2: PROPOSED, 3: OPEN}
     # Of a line that the door refused no text is kept: whoever corrects it says all of it.
     whole = {"invoice": "3", "product_code": "c", "quantity": "3", "unit_price": "4.00", "sold_at": "2011-01-04T11:00:00"}
-    corrections.correct(lake, file, 3, whole | {"customer": " 98765432109877.0 "}, BY, WHY)
+    corrections.correct(lake, file, 3, whole | {"customer": " 98765432109877.0 "}, "Bob", "asked")
 
     done = corrections.release(lake)
 
-    assert (done.lines, done.already, states(lake)) == (2, False, {2: RELEASED, 3: RELEASED})
+    assert (done.lines, done.left, states(lake)) == (2, 0, {2: RELEASED, 3: RELEASED})
     shop.publish("2011-01-19")
     found = sold(lake)
     with open_vault(lake.settings) as vault:
@@ -73,7 +73,7 @@ def test_a_corrected_line_comes_in_as_a_line_of_its_own_and_the_refused_one_stay
     _, _, history = corrections.line(lake, file, 2)
     assert [(one.by, one.why, one.values, one.landed_as) for one in history] == [(BY, WHY, {"unit_price": "3.10"}, done.digest)]
     (told,) = [one for one in audit_table(lake, "silver.sales", "2011-01-19").files if one.corrected_by]
-    assert (told.file, told.lines, told.corrected_by) == (done.digest[:12], 2, f"{BY}: {WHY}")
+    assert (told.file, told.lines, told.corrected_by) == (done.digest[:12], 2, f"{BY}: {WHY}; Bob: asked")
     assert not [path for path in lake.home.rglob("*") if path.is_file() and b"98765432109877" in path.read_bytes()]
 
 
@@ -89,7 +89,9 @@ def test_what_is_released_is_released_once_and_may_land_again_after_a_restore(sh
     restoring.restore(lake, 1)
     assert states(lake)[2] == PROPOSED
     again = corrections.release(lake)
-    assert (again.digest, again.already) == (first.digest, False)
+    assert again.digest == first.digest
+    _, _, history = corrections.line(lake, file, 2)
+    assert [(one.by, one.state) for one in history] == [(BY, REPLACED), ("Bob", RELEASED)]
     assert lake.read("bronze.sales").where(f"file_digest = '{first.digest}'").count() == 1
 
 
@@ -100,7 +102,8 @@ def test_what_is_released_is_released_once_and_may_land_again_after_a_restore(sh
         ({"unit_price": "x"}, InputError, "would be refused again: bad_price"),
         ({"sold_at": "2011-02-30"}, InputError, "would be refused again: bad_time"),
         ({"price": "3"}, UnknownName, 'value "price" is unknown.*Did you mean "unit_price"'),
-        ({"customer": "1.23457E+13"}, InputError, "no customer number"),
+        ({"customer": "1.23457E+13", "unit_price": "3"}, InputError, "no customer number"),
+        ({"customer": "55555555555555", "unit_price": "0"}, InputError, "would be refused again: price_positive"),
         ({}, InputError, "says what it changes"),
     ],
 )
@@ -110,6 +113,53 @@ def test_a_correction_that_would_not_help_changes_nothing(
     with pytest.raises(error, match=words):
         corrections.correct(shop.lake, str(shop.made), 2, values, BY, WHY)
     assert corrections.corrections(shop.lake) == []
+    with open_vault(shop.lake.settings) as vault:
+        assert vault.look_up("canonical", "55555555555555") is None
+
+
+def test_killed_between_what_is_said_and_the_commit_a_release_is_done_anew_and_nothing_twice(
+    shop: FeaturedShop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake, file = shop.lake, str(shop.made)
+    corrections.correct(lake, file, 2, {"unit_price": "3.00"}, BY, WHY)
+
+    def killed(*_: object, **__: object) -> int:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(lake.writer, "append", killed)
+        with pytest.raises(KeyboardInterrupt):
+            corrections.release(lake)
+    assert states(lake)[2] == PROPOSED
+    whole = {"invoice": "3", "product_code": "c", "quantity": "3", "unit_price": "4.00", "sold_at": "2011-01-04T11:00:00"}
+    corrections.correct(lake, file, 3, whole, BY, WHY)
+    assert corrections.release(lake).lines == 2
+    shop.publish("2011-01-19")
+    assert set(sold(lake)) == {"A", "B", "C"}
+
+
+def test_what_is_there_already_or_twice_among_those_that_wait_is_refused_and_one_can_be_withdrawn(shop: FeaturedShop) -> None:
+    lake, file = shop.lake, str(shop.made)
+    as_published = {
+        "invoice": "1",
+        "product_code": "A",
+        "description": "A CUP",
+        "quantity": "2",
+        "sold_at": "2011-01-03T10:00:00",
+        "unit_price": "2.50",
+    }
+    with pytest.raises(InputError, match="would be refused again: conflicting_copy"):
+        corrections.correct(lake, file, 3, as_published, BY, WHY)
+    same = {"invoice": "9", "product_code": "X", "description": "X", "quantity": "1", "sold_at": "2011-01-04T10:00:00", "unit_price": "1"}
+    for number in (2, 3):
+        corrections.correct(lake, file, number, same, BY, WHY)
+    with pytest.raises(InputError, match="several would be one and the same"):
+        corrections.release(lake)
+    corrections.withdraw(lake, file, 2)
+    with pytest.raises(InputError, match="no correction of line 2"):
+        corrections.withdraw(lake, file, 2)
+    assert corrections.release(lake).lines == 1
+    assert states(lake) == {2: OPEN, 3: RELEASED}
 
 
 def test_a_line_that_is_not_in_quarantine_is_said(shop: FeaturedShop) -> None:

@@ -31,6 +31,7 @@ GOOD: dict[str, object] = {
     "holiday": None,
     "reasons": [],
     "_known_at": datetime(2011, 1, 3, 10),
+    "_dated": True,
 }
 RETURN = {"quantity": Decimal("-2.000"), "amount": Decimal("-5.0000"), "is_cancellation": True}
 BREAKS: dict[str, dict[str, object]] = {

@@ -164,3 +164,13 @@ def test_the_same_lines_in_one_file_and_in_another_order_give_the_same_content(t
         assert (found.rows, found.digest) == (expected.rows, expected.digest), name
         assert found.rows > 0, name
     other.lake.close()
+
+
+def test_a_copy_in_another_month_is_found_where_the_time_does_not_tell_lines_apart(lake: Lake) -> None:
+    shop = Shop(lake)
+    shop.land(Line("A", "2011-01-03T10:00:00", quantity="1", identity="one and the same"))
+    shop.clean("2011-01-12")
+    shop.land(Line("A", "2011-02-03T10:00:00", quantity="5", identity="one and the same"), moment="2011-01-10")
+    made = shop.clean("2011-02-09")
+    assert (made.written, made.refused) == (0, {"conflicting_copy": 1})
+    assert [str(row["quantity"]) for row in lake.read("silver.sales").toArrow().to_pylist()] == ["1.000"]

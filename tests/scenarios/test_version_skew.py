@@ -24,7 +24,7 @@ def newer(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """What makes the library the next version, whose tables have one more column each."""
     found = dict(catalog.load())
     for name in (STORES, BRONZE):
-        found[name] = replace(found[name], columns=(*found[name].columns, NEW))
+        found[name] = replace(found[name], columns=(*found[name].columns[:2], NEW, *found[name].columns[2:]))
     patched = MappingProxyType(found)
     monkeypatch.setattr(catalog, "load", lambda: patched)
     return monkeypatch

@@ -71,6 +71,26 @@ def test_a_line_is_told_from_another_by_the_file_alone() -> None:
     assert "description" not in grocer().identity_fields
 
 
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (
+            {
+                "optional": ["store"],
+                "columns": {**ENTRY["columns"], "Shop": "store"},
+                "beside": {**ENTRY["beside"], "key": {"Id": "store"}},
+            },
+            "every file has",
+        ),  # type: ignore[dict-item]
+        ({"beside": {**ENTRY["beside"], "key": {"Id": "store"}}}, "every file has"),  # type: ignore[dict-item]
+        ({"skip": {"quantity": ["closed"]}}, 'skip expects numbers there, found "closed"'),
+    ],
+)
+def test_what_could_not_be_looked_up_or_compared_is_refused_in_the_description(changes: dict[str, object], words: str) -> None:
+    with pytest.raises(SettingsError, match=words):
+        sources.parse("grocer", {**ENTRY, **changes})
+
+
 def test_what_is_in_the_lines_is_not_taken_from_the_table_too() -> None:
     with pytest.raises(SettingsError, match="description is in the lines and in the table beside them"):
         sources.parse("grocer", {**ENTRY, "columns": {**ENTRY["columns"], "Text": "description"}})  # type: ignore[dict-item]

@@ -166,7 +166,9 @@ def test_the_truth_is_written_beside_the_files_and_reads_back_the_same(sample: S
 
 def test_the_truth_is_not_among_the_files_that_load(sample: Sample) -> None:
     assert (sample.folder / TRUTH_FILE).is_file()
-    assert [path.name for path in loading._files(sample.folder)] == [file.name for file in sample.truth.files]
+    assert [path.name for path in loading._files(sample.folder, sources.find("canonical", "test"))] == [
+        file.name for file in sample.truth.files
+    ]
     with pytest.raises(InputError, match='ends in ".json"'):
         loading._form(sample.folder / TRUTH_FILE, sources.find("canonical", "test"))
 
