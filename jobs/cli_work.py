@@ -84,6 +84,9 @@ def run(
     engine: Annotated[
         str | None, typer.Option("--engine", metavar="sail|spark", help="The engine; left out, the one of the settings.")
     ] = None,
+    from_bronze: Annotated[
+        bool, typer.Option("--from-bronze", help="Make every table anew from what landed: for one that was lost, or to compare.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Run the stages from silver to predictions on what has landed. An unfinished run is gone on with."""
@@ -92,7 +95,7 @@ def run(
 
     if engine not in (None, "sail", "spark"):
         raise UnknownName("engine", str(engine), ("sail", "spark"))
-    report = run_stages(session(context).settings(engine), stages, as_of, progress=_tell)
+    report = run_stages(session(context).settings(engine), stages, as_of, from_bronze=from_bronze, progress=_tell)
     if as_json:
         answer(asdict(report))
     else:

@@ -63,9 +63,11 @@ def run(
     stages: Iterable[str] | None = None,
     as_of: str | None = None,
     engine: str | None = None,
+    from_bronze: bool = False,
     progress: Progress = silent,
 ) -> RunReport:
-    """Runs the whole pipeline, or the named stages and those before them that the run has not done yet, and says how it went.
+    """Runs the whole pipeline, or the named stages and those before them that the run has not done yet, and says how it went. `from_bronze`: makes
+    every derived table anew, those that were lost too.
 
     Raises `UnknownName` for a stage, an engine or a parameter that is not there, `LeaseHeld` when somebody else is writing, `GateFailed` or
     `StageFailed` with the cell, the message and the executed notebook when a stage fails. Nothing that failed is published.
@@ -83,7 +85,7 @@ def run(
         # Whoever held the lease before us is gone; what it started may not be.
         processes.end_marked(settings.home / "runs")
         lake.sweep()
-        record = begin_or_resume(lake, as_of, lease.token, stages=named)
+        record = begin_or_resume(lake, as_of, lease.token, stages=named, from_bronze=from_bronze)
         if record.back_test and named and not wanted[-1].looks_back:
             runs.end(lake.ops, record.id, "abandoned")
             back = ", ".join(stage.name for stage in pipeline.STAGES if stage.looks_back)

@@ -61,6 +61,7 @@ def prepared(lake: Lake, factory: pytest.TempPathFactory, make: Callable[[Featur
         return first.home, said
 
     home, said = once(factory, f"{lake.settings.engine} {make.__module__}.{make.__qualname__}", made)
+    lake.ops.dispose()  # it has the database of the home that goes
     shutil.rmtree(lake.home)
     shutil.copytree(home, lake.home)
     return FeaturedShop(lake, made=said)

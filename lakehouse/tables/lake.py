@@ -18,7 +18,7 @@ from sqlalchemy import Engine
 from lakehouse.engine import Endpoint, attach, connect, start
 from lakehouse.errors import InputError, LeaseHeld, NothingPublished, StateError
 from lakehouse.settings import Settings
-from lakehouse.tables import catalog, delta, digests, lease, moments, ops, pins, runs, snapshots, sql
+from lakehouse.tables import catalog, delta, digests, lease, moments, ops, pins, rebuilding, runs, snapshots, sql
 from lakehouse.tables.catalog import Table
 from lakehouse.tables.digests import Digest
 from lakehouse.tables.lease import Lease
@@ -177,6 +177,8 @@ class Lake:
         if timestamp is not None:
             version = self.version_at(name, timestamp)
         number = self.version(name) if version is None else self._checked(name, version)
+        if not delta.exists(self.path(name)):
+            raise rebuilding.refuse(name, f"{name} is not there any more")
         return self.spark.read.format("delta").option("versionAsOf", number).load(self.path(name))
 
     def sql(self, text: str) -> DataFrame:
@@ -221,6 +223,9 @@ class Lake:
 
     def _checked(self, name: str, version: int) -> int:
         """The version, if it is there. Raises `StateError` where it is not."""
+        lost = rebuilding.loss(self.path(name), name, self.snapshot())
+        if lost is not None:
+            raise rebuilding.refuse(name, lost)
         newest = self.head(name)
         if not 0 <= version <= newest:
             raise StateError(f"{name} has no version {version}. Versions: 0 to {newest}. See: zeromargin history {name}")
@@ -235,8 +240,13 @@ class Lake:
 
     def create_tables(self) -> None:
         """Every table of the catalog, empty where it is not there yet. Those that no stage writes get the columns that they lack now; the others
-        when they are put back, before a stage writes to them. Raises `StateError` for a table that a newer version of this library wrote."""
+        when they are put back, before a stage writes to them. Raises `StateError` for a table that a newer version of this library wrote, and for one
+        that was published and is lost."""
+        published = snapshots.newest(self.ops)
         for name, table in self.catalog.items():
+            lost = rebuilding.loss(self.path(name), name, published)
+            if lost is not None:
+                raise rebuilding.refuse(name, lost)
             delta.forget_hint(self.path(name))
             if not delta.exists(self.path(name)) or delta.head(self.path(name)) < delta.created_version(table):
                 delta.create(self.path(name), table, self.settings.snapshots.retention_days)

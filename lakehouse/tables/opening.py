@@ -12,7 +12,7 @@ from pathlib import Path
 
 from lakehouse.errors import InputError, StateError
 from lakehouse.settings import Settings, conf_file
-from lakehouse.tables import delta, runs, snapshots
+from lakehouse.tables import delta, rebuilding, runs, snapshots
 from lakehouse.tables.lake import Lake
 from lakehouse.tables.moments import floor_moment, parse_day
 from lakehouse.tables.runs import Run, Terms
@@ -23,24 +23,28 @@ _ROOT = Path(__file__).resolve().parents[2]
 _CODE = ("lakehouse", "jobs", "feature_repo", "notebooks")
 
 
-def begin_or_resume(lake: Lake, as_of: str | None, token: str, stages: Collection[str] = ()) -> Run:
+def begin_or_resume(lake: Lake, as_of: str | None, token: str, stages: Collection[str] = (), from_bronze: bool = False) -> Run:
     """The run that goes on now, under the lease `token`.
 
     The newest unfinished run is resumed if as_of, code, settings and the head of bronze.sales are what they were. Where `stages` are asked
     for by name, also without an `as_of` to compare, and with lines that landed after it had published: those are the next run's, unless the
     stage that reads them is among those asked for.
-    Anything else begins a new run, which first puts every table that stages write back to the newest snapshot. Raises `StateError` where
-    nothing has landed yet.
+    Anything else begins a new run, which first puts every table that stages write back to the newest snapshot; `from_bronze`: to the beginning, and
+    makes them anew, those that were lost too. Raises `StateError` where nothing has landed yet, or a table was lost.
     """
+    if from_bronze:
+        rebuilding.make_room(lake)
     lake.create_tables()
     _check_grid(lake)
     terms = _terms(lake, as_of)
     again = runs.unfinished(lake.ops, terms, by_name=bool(stages) and as_of is None, new_lines=READS_FILES in stages)
-    if again is not None:
+    if again is not None and not from_bronze:
         return runs.take_over(lake.ops, again, token)
-    run = runs.begin(lake.ops, terms, token)
+    if from_bronze and terms.back_test:
+        raise InputError(f"making everything anew from bronze is for today, not for {terms.as_of:%Y-%m-%d}. Leave --as-of out")
+    run = runs.begin(lake.ops, terms, token, from_bronze)
     if not run.back_test:
-        runs.set_restored(lake.ops, run.id, _restore(lake))
+        runs.set_restored(lake.ops, run.id, _restore(lake, from_bronze))
     return runs.get(lake.ops, run.id)
 
 
@@ -157,14 +161,17 @@ def _check_grid(lake: Lake) -> None:
         )
 
 
-def _restore(lake: Lake) -> dict[str, int]:
-    """Puts every table that stages write back to the newest snapshot. Returns the versions that hold that content now."""
+def _restore(lake: Lake, from_bronze: bool) -> dict[str, int]:
+    """Puts every table that stages write back to the newest snapshot, or, `from_bronze`, those that can be made anew to their beginning. Returns the
+    versions that hold that content now."""
     published = snapshots.newest(lake.ops)
     restored = {}
     for name, table in lake.catalog.items():
         if table.stage is None:
             continue
-        version = delta.created_version(table) if published is None else published.versions.get(name, delta.created_version(table))
+        version = delta.created_version(table)
+        if published is not None and not (from_bronze and table.kind == "derived"):
+            version = published.versions.get(name, version)
         lake.check_lease()
         restored[name] = delta.restore(lake.path(name), version, lake.catalog[name])
     return restored

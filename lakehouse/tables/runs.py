@@ -90,8 +90,11 @@ def unfinished(engine: Engine, terms: Terms, by_name: bool = False, new_lines: b
     return str(row.id) if terms.resumes(row, by_name, new_lines, has_published) else None
 
 
-def begin(engine: Engine, terms: Terms, lease: str) -> Run:
-    """A new run's record. Open runs of its kind before it are abandoned: a back-test leaves an unfinished run as it is, and the other way round."""
+def begin(engine: Engine, terms: Terms, lease: str, from_bronze: bool = False) -> Run:
+    """A new run's record; one `from_bronze` begins from nothing that is published.
+
+    Open runs of its kind before it are abandoned: a back-test leaves an unfinished run as it is, and the other way round.
+    """
     name = f"{terms.as_of:%Y%m%d}-{uuid.uuid4().hex[:8]}"
     published = snapshots.newest(engine)
     with engine.begin() as connection:
@@ -106,7 +109,7 @@ def begin(engine: Engine, terms: Terms, lease: str) -> Run:
                 every=terms.every,
                 back_test=terms.back_test,
                 state="open",
-                base=None if published is None else published.id,
+                base=None if published is None or from_bronze else published.id,
                 restored={},
                 bronze=terms.bronze,
                 engine=terms.engine,
