@@ -20,6 +20,7 @@ from lakehouse.errors import EndpointDown
 from lakehouse.settings import Settings
 
 TRIES = 3
+LOG_BYTES = 4_000_000  # of endpoint.log; then one older file is kept beside it
 _PR_SET_PDEATHSIG = 1
 
 
@@ -64,6 +65,8 @@ def start(settings: Settings, scratch: Path) -> Endpoint:
     """
     scratch.mkdir(parents=True, exist_ok=True)
     log = scratch / "endpoint.log"
+    if log.exists() and log.stat().st_size > LOG_BYTES:  # an engine that others use goes on writing into the older one
+        log.replace(log.with_name("endpoint.log.1"))
     said = f"did not listen within {settings.endpoint.start_timeout_s:g} s"
     for _ in range(TRIES):
         port = _free_port()

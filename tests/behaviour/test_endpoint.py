@@ -137,3 +137,13 @@ def test_running_out_of_memory_says_which_setting_to_raise() -> None:
     found = explain(RuntimeError("Resources exhausted: Failed to allocate additional 1.2 GB"))
     assert isinstance(found, StateError)
     assert "endpoint.memory_gb" in str(found)
+
+
+def test_its_log_does_not_grow_without_end(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "endpoint.log").write_bytes(b"x" * (endpoint_module.LOG_BYTES + 1))
+    found = start(settings, tmp_path)
+    try:
+        assert (tmp_path / "endpoint.log").stat().st_size < endpoint_module.LOG_BYTES
+        assert (tmp_path / "endpoint.log.1").stat().st_size > endpoint_module.LOG_BYTES
+    finally:
+        found.stop()
