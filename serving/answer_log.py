@@ -38,6 +38,7 @@ class Answered:
     parameters: Mapping[str, object]
     features: Mapping[str, object] | None
     features_as_of: str | None
+    features_moment: str | None
     fallback: str | None
     answer: Mapping[str, object]
 

@@ -222,6 +222,7 @@ class Answers:
                 parameters=asked,
                 features=None if values is None else values.values,
                 features_as_of=None if values is None else values.as_of.isoformat(),
+                features_moment=None if values is None else values.moment.isoformat(),
                 fallback=fallback,
                 answer=answer if cut is None else cut(answer),
             )

@@ -28,7 +28,7 @@ MOST_BYTES = 64 * 1024 * 1024  # of segments in one commit
 
 log = logging.getLogger(__name__)
 
-_TIMES = ("answered_at", "features_as_of")
+_TIMES = ("answered_at", "features_as_of", "features_moment")
 _JSON = ("parameters", "features", "answer")
 _TEXTS = ("request_id", "model", "version", "digest", "variant", "fallback")
 _REQUIRED = ("request_id", "answered_at")

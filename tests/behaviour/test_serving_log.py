@@ -19,7 +19,7 @@ from tests.trained import Trained
 
 RECORD = [
     "request_id", "answered_at", "model", "version", "digest", "variant",
-    "parameters", "features", "features_as_of", "fallback", "answer",
+    "parameters", "features", "features_as_of", "features_moment", "fallback", "answer",
 ]  # fmt: skip
 ANSWERS = ("/v1/forecast", "/v1/segment", "/v1/recommend")
 
@@ -72,6 +72,7 @@ def test_a_record_says_who_answered_from_which_features_and_why(asked: Asked, pa
     used = {"name": record["model"], "version": record["version"], "digest": record["digest"]}
     assert (used, record["variant"]) == (answer["model"], "champion")
     assert (record["features_as_of"], record["fallback"]) == (answer["features_as_of"], None)
+    assert str(record["features_moment"]) <= str(record["features_as_of"])
     assert record["features"]
 
 
@@ -106,7 +107,8 @@ def test_an_unknown_customer_is_logged_without_number_key_or_features(settings: 
         client.post("/v1/recommend", json={"customer": UNKNOWN, "k": 1})
     (record,) = logged(settings.home)
     assert record["parameters"] == {"customer_key": None, "k": 1, "exclude": [], "only_new": False}
-    assert (record["features"], record["features_as_of"], record["fallback"]) == (None, None, "unknown customer")
+    assert (record["features"], record["features_as_of"], record["features_moment"]) == (None, None, None)
+    assert record["fallback"] == "unknown customer"
 
 
 def test_what_is_refused_is_not_logged(settings: Settings, trained: Trained) -> None:

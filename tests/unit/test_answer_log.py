@@ -38,6 +38,7 @@ def answered(number: int, answer: object = 1) -> Answered:
         parameters={"product": "A"},
         features={"units_4w": 0.1},
         features_as_of="2011-11-07T00:00:00",
+        features_moment="2011-10-31T00:00:00",
         fallback=None,
         answer={"n": answer},
     )

@@ -26,6 +26,7 @@ def answered(request: str, fallback: str | None = None) -> Answered:
         parameters={"product": "85123A", "store": "all", "weeks": 1},
         features={"units_4w": 17.25, "last_sold": "2011-11-05", "naïve": None},
         features_as_of="2011-11-07T00:00:00",
+        features_moment="2011-10-31T00:00:00",
         fallback=fallback,
         answer={"forecast": [{"week": "2011-11-07", "mean": 4.3125}]},
     )
@@ -60,6 +61,7 @@ def test_what_was_answered_lands_in_bronze_value_by_value_and_the_segment_is_gon
         "digest": "ab" * 32,
         "variant": "champion",
         "features_as_of": datetime(2011, 11, 7),
+        "features_moment": datetime(2011, 10, 31),
         "fallback": None,
     }
     assert list((lake.home / "answers").iterdir()) == []
