@@ -238,8 +238,8 @@ def _waiting(lake: Lake, file: str | None, number: int | None) -> list[Correctio
 def _row(lake: Lake, file: str, number: int) -> dict[str, Any]:
     from pyspark.sql import functions as F
 
-    wanted = F.col("file_digest").startswith(file) & (F.col("line_number") == number)
-    found = lake.read(QUARANTINE).where(wanted).limit(2).toArrow().to_pylist()
+    rows = lake.read(QUARANTINE)  # before any column is spoken of: that needs an open session
+    found = rows.where(F.col("file_digest").startswith(file) & (F.col("line_number") == number)).limit(2).toArrow().to_pylist()
     if not found:
         raise InputError(f"line {number} of a file {file}… is not in quarantine. See: zeromargin quarantine list")
     if len(found) > 1:
