@@ -164,7 +164,7 @@ def training(lake: Lake, entities: int) -> dict[str, float]:
         assert isinstance(rows, pl.DataFrame)
         rows = rows.with_columns(pl.col("moment").dt.replace_time_zone(None).cast(pl.Datetime("ns"))).sort("moment")
         left = pl.from_pandas(asked).with_columns(pl.col("event_timestamp").cast(pl.Datetime("ns"))).sort("event_timestamp")
-        return left.join_asof(rows, left_on="event_timestamp", right_on="moment", by=["store", "product_code"])
+        return left.join_asof(rows, left_on="event_timestamp", right_on="moment", by=["store", "product_code"], check_sortedness=False)
 
     ours = min(seconds(lambda: historical(lake, "demand_v1", asked)) for _ in range(3))
     peer = min(seconds(by_hand) for _ in range(3))
