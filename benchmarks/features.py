@@ -19,7 +19,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -28,6 +28,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 from deltalake import DeltaTable
+from processes import free_port
 
 from lakehouse import settings as settings_module
 from lakehouse.features import publish
@@ -56,8 +57,8 @@ def main() -> None:
             os.environ["SPARK_REMOTE"] = lake.endpoint.url
             keys = known(settings, options.customers)
             fill(lake, keys)
-            for store, words in stores():
-                told |= {f"{store}_{name}": value for name, value in publishing(lake, store, words).items()}
+            for store in stores():
+                told |= {f"{store}_{name}": value for name, value in publishing(lake, store).items()}
             told |= training(lake, options.entities)
     told["machine"] = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
     show(told)
@@ -128,13 +129,13 @@ def product_rows(products: int) -> pa.Table:
     )
 
 
-def stores() -> list[tuple[str, str | None]]:
-    return [("sqlite", None), *([("redis", "")] if shutil.which("redis-server") else [])]
+def stores() -> list[str]:
+    return ["sqlite", *(["redis"] if shutil.which("redis-server") else [])]
 
 
-def publishing(lake: Lake, store: str, words: str | None) -> dict[str, float]:
+def publishing(lake: Lake, store: str) -> dict[str, float]:
     """Seconds to publish the second moment when the first is online, and for Feast to materialise all."""
-    with redis() if store == "redis" else nothing() as words:
+    with redis() if store == "redis" else nullcontext() as words:
         lake.settings = lake.settings.model_copy(update={"features": lake.settings.features.model_copy(update={"redis": words})})
         first, second = lake.snapshots()
         publish.empty_online(lake, open_store(lake.settings, pins(lake)))
@@ -178,16 +179,9 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 @contextmanager
-def nothing() -> Iterator[None]:
-    yield None
-
-
-@contextmanager
 def redis() -> Iterator[str]:
     """A Redis of its own, empty, by its connection string."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     words = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
     process = subprocess.Popen(words, stdout=subprocess.DEVNULL, cwd="/")
     try:

@@ -20,8 +20,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from processes import ROOT
-
 from jobs.attempt import Place, attempt
 from jobs.pipeline import STAGES
 from jobs.runner import run
@@ -152,5 +150,4 @@ def show(told: dict[str, object]) -> None:
 
 
 if __name__ == "__main__":
-    assert ROOT.exists()
     main()

@@ -11,6 +11,7 @@ from pathlib import Path
 from jobs.timetable import Timetable
 from lakehouse.errors import InputError, SettingsError, TableBeside, UnknownName
 from lakehouse.ingest import load, sources
+from lakehouse.ingest.loading import stamp
 from lakehouse.ingest.sources import Source
 from lakehouse.tables import Lake
 
@@ -72,9 +73,9 @@ def _is_settled(file: Path, settle_s: float) -> bool:
     if age >= 0 or settle_s == 0:
         return age >= settle_s or settle_s == 0
     # The writer's clock is ahead of ours, or ours was set back: nothing but looking twice tells.
-    before = _stamp(file)
+    before = stamp(file.stat())
     time.sleep(min(settle_s, _LOOK_AGAIN_S))
-    return _stamp(file) == before
+    return stamp(file.stat()) == before
 
 
 def _take(lake: Lake, file: Path, source: Source, timetable: Timetable) -> Picked:
@@ -83,11 +84,11 @@ def _take(lake: Lake, file: Path, source: Source, timetable: Timetable) -> Picke
     try:
         if file != taken:
             _rename(file, taken)
-        before = _stamp(taken)
+        before = stamp(taken.stat())
         try:
             (landed,) = load(lake, taken, source.name)
         except BaseException as error:
-            return _not_taken(error, taken, name, shown, changed=_stamp(taken) != before)
+            return _not_taken(error, taken, name, shown, changed=stamp(taken.stat()) != before)
         if timetable.keep_landed:
             _moved(taken, name, LANDED)
         else:
@@ -129,8 +130,3 @@ def _moved(file: Path, name: str, folder: str) -> Path:
         place = into / f"{Path(name).stem}-{number}{Path(name).suffix}"
     file.rename(place)
     return place
-
-
-def _stamp(file: Path) -> tuple[int, int]:
-    found = file.stat()
-    return found.st_size, found.st_mtime_ns

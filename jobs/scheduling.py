@@ -25,11 +25,11 @@ from lakehouse.errors import LeaseHeld, StateError, TryAgain, ZeromarginError
 from lakehouse.registry.verifying import verify
 from lakehouse.settings import Settings
 from lakehouse.tables import Lake, delta, lease, ops, runs
+from lakehouse.tables.catalog import BRONZE
 from lakehouse.tables.lease import Lease
 
 LEASE = "schedule"  # one scheduler per lake
 BEGUN, WAITING, DONE, FAILED, SEEN = "begun", "waiting", "done", "failed", "first seen"
-BRONZE = "bronze.sales"
 AWAY_S = 30
 Say = Callable[[str], None]
 _CAN_HELP = (TryAgain, LeaseHeld)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -27,6 +26,7 @@ from lakehouse.settings import Settings
 from lakehouse.tables import delta
 from serving.app import create_app
 from tests.conftest import SECRET
+from tests.servers import free_port
 
 ROOT = Path(__file__).resolve().parents[1]
 IDENTITY = "canonical"  # the space of the sample's customer numbers
@@ -98,13 +98,6 @@ def process(home: Path, log: Path, **chosen: float) -> Iterator[Running]:
     finally:
         started.kill()
         started.wait(30)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def published(settings: Settings, name: str) -> list[dict[str, object]]:

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Self
 
 from lakehouse.features.repository import MARKER, folder, write_whole
 
@@ -17,18 +18,26 @@ class Marker:
     moment: datetime
     snapshot: int
 
+    def as_text(self) -> str:
+        return json.dumps({"moment": self.moment.isoformat(), "snapshot": self.snapshot})
+
+    @classmethod
+    def of(cls, text: str | bytes) -> Self:
+        """What `as_text` made of one."""
+        found = json.loads(text)
+        return cls(datetime.fromisoformat(found["moment"]), found["snapshot"])
+
 
 def read(home: Path) -> Marker | None:
     """None where nothing was published to the end."""
     try:
-        found = json.loads((folder(home) / MARKER).read_text(encoding="utf-8"))
+        return Marker.of((folder(home) / MARKER).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
-    return Marker(datetime.fromisoformat(found["moment"]), found["snapshot"])
 
 
 def write(home: Path, marker: Marker) -> None:
-    write_whole(folder(home) / MARKER, json.dumps({"moment": marker.moment.isoformat(), "snapshot": marker.snapshot}))
+    write_whole(folder(home) / MARKER, marker.as_text())
 
 
 def remove(home: Path) -> None:

@@ -6,11 +6,9 @@ lake while that file stays; so the same words stand in Redis too, and what diffe
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from lakehouse.errors import TryAgain
 from lakehouse.features.marker import Marker
@@ -26,15 +24,12 @@ def read(words: str) -> Marker | None:
     """What Redis says was published into it. Raises `TryAgain` when it does not answer."""
     with answering():
         found = _client(words).get(SEAL)
-    if found is None:
-        return None
-    told = json.loads(str(found, "utf-8") if isinstance(found, bytes) else str(found))
-    return Marker(datetime.fromisoformat(told["moment"]), told["snapshot"])
+    return None if found is None else Marker.of(cast("bytes", found))
 
 
 def write(words: str, marker: Marker) -> None:
     with answering():
-        _client(words).set(SEAL, json.dumps({"moment": marker.moment.isoformat(), "snapshot": marker.snapshot}))
+        _client(words).set(SEAL, marker.as_text())
 
 
 def remove(words: str) -> None:

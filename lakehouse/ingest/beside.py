@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from lakehouse.errors import TableBeside
-from lakehouse.ingest.raw import RawBatch, number_texts
+from lakehouse.ingest.raw import RawBatch, number_texts, stripped
 from lakehouse.ingest.source_parts import Beside
 from lakehouse.ingest.sources import Source
 from lakehouse.ingest.texts import decoded
@@ -72,7 +72,7 @@ def _columns(path: Path, beside: Beside, wanted: list[str]) -> dict[str, pa.Arra
     if missing:
         listed = ", ".join(f'"{name}"' for name in found)
         raise TableBeside(f'{path.name} has no column "{missing[0]}", which its source names. Columns found: {listed}')
-    return {name: _stripped(found[name]) for name in wanted}
+    return {name: stripped(number_texts(found[name])) for name in wanted}
 
 
 def _of_text(path: Path, beside: Beside) -> dict[str, pa.Array]:
@@ -94,10 +94,5 @@ def _of_parquet(path: Path, wanted: list[str]) -> dict[str, pa.Array]:
     return {name: table[name].combine_chunks() for name in table.column_names}
 
 
-def _stripped(column: pa.Array) -> pa.Array:
-    stripped = pc.utf8_trim_whitespace(column if pa.types.is_string(column.type) else number_texts(column))
-    return pc.if_else(pc.equal(stripped, ""), pa.scalar(None, pa.string()), stripped)
-
-
 def _folded(column: pa.Array) -> pa.Array:
-    return pc.utf8_upper(_stripped(column))
+    return pc.utf8_upper(stripped(number_texts(column)))

@@ -25,7 +25,7 @@ import pyarrow.compute as pc
 
 from lakehouse.ingest import amounts, times
 from lakehouse.ingest.amounts import MONEY_SCALE, QUANTITY_SCALE, Scaled
-from lakehouse.ingest.raw import RawBatch, number_texts
+from lakehouse.ingest.raw import RawBatch, number_texts, stripped
 from lakehouse.ingest.source_parts import Cancellation, Format, Products
 from lakehouse.ingest.sources import FLAGS, NUMBERS, TEXTS, Source
 from lakehouse.ingest.times import Ints, Mask, Parsed
@@ -78,7 +78,7 @@ class _Rules:
 def judge(batch: RawBatch, source: Source, form: Format, limits: Limits) -> Judged:
     """Every line that could be read, as bronze keeps it, and what is wrong with it."""
     rules = _Rules()
-    given = {name: _said(_stripped(column), source.values.get(name)) for name, column in batch.columns.items()}
+    given = {name: _said(stripped(column), source.values.get(name)) for name, column in batch.columns.items()}
     for name, value in source.constants.items():
         written = value.replace(".", form.decimal) if name in NUMBERS else value
         given[name] = pa.repeat(pa.scalar(written), len(batch.numbers))
@@ -96,7 +96,7 @@ def judge(batch: RawBatch, source: Source, form: Format, limits: Limits) -> Judg
     for name in TEXTS:
         rules.add("bad_text", _has_zero_byte(texts[name]))
 
-    quantity = _number(given["quantity"], "quantity", QUANTITY_SCALE, form, rules, "quantity" in source.logarithms)
+    quantity = _number(given, "quantity", source, form, rules)
     price, amount = _money(given, quantity, source, form, rules)
     sold = _sold_at(given["sold_at"], source)
     rules.add("missing_time", sold.missing)
@@ -145,19 +145,11 @@ def any_of(broken: Mapping[str, Mask], lines: int) -> Mask:
     return found
 
 
-def _stripped(column: pa.Array) -> pa.Array:
-    """Texts without outer spaces, null where nothing is left; anything else as it is."""
-    if not pa.types.is_string(column.type):
-        return column
-    stripped = pc.utf8_trim_whitespace(column)
-    return pc.if_else(pc.equal(pc.binary_length(stripped), 0), pa.scalar(None, pa.string()), stripped)
-
-
 def _said(column: pa.Array, values: Mapping[str, str] | None) -> pa.Array:
     """Values of the file as the source says that they are meant, whatever is not listed as it is."""
     if values is None:
         return column
-    texts = column if pa.types.is_string(column.type) else number_texts(column)
+    texts = number_texts(column)
     meant = pa.array(values.values(), pa.string()).take(pc.index_in(texts, pa.array(values.keys(), pa.string())))
     return pc.coalesce(meant, texts)
 
@@ -174,8 +166,7 @@ def _skipped(given: Mapping[str, pa.Array], source: Source, form: Format, lines:
             has = amounts.scaled(column, MONEY_SCALE, form, name in source.logarithms)
             found |= ~(has.missing | has.bad) & np.isin(has.units, wanted)
         else:
-            texts = column if pa.types.is_string(column.type) else number_texts(column)
-            found |= pc.is_in(texts, pa.array(listed)).to_numpy(zero_copy_only=False)
+            found |= pc.is_in(number_texts(column), pa.array(listed)).to_numpy(zero_copy_only=False)
     return found
 
 
@@ -185,19 +176,20 @@ def _has_zero_byte(column: pa.Array) -> Mask:
     return found
 
 
-def _number(column: pa.Array, name: str, scale: int, form: Format, rules: _Rules, is_logarithm: bool) -> Scaled:
-    found = amounts.scaled(column, scale, form, is_logarithm)
-    rules.add(f"missing_{name}", found.missing)
-    rules.add(f"bad_{name}", found.bad)
+def _number(given: Mapping[str, pa.Array], name: str, source: Source, form: Format, rules: _Rules) -> Scaled:
+    found = amounts.scaled(given[name], QUANTITY_SCALE if name == "quantity" else MONEY_SCALE, form, name in source.logarithms)
+    told = name.removeprefix("unit_")
+    rules.add(f"missing_{told}", found.missing)
+    rules.add(f"bad_{told}", found.bad)
     return found
 
 
 def _money(given: Mapping[str, pa.Array], quantity: Scaled, source: Source, form: Format, rules: _Rules) -> tuple[Scaled, Scaled]:
     """Unit price and amount: as read, the one from the other where a source says only one."""
     if "unit_price" in given:
-        price = _number(given["unit_price"], "price", MONEY_SCALE, form, rules, "unit_price" in source.logarithms)
+        price = _number(given, "unit_price", source, form, rules)
     if "amount" in given:
-        amount = _number(given["amount"], "amount", MONEY_SCALE, form, rules, "amount" in source.logarithms)
+        amount = _number(given, "amount", source, form, rules)
     else:
         amount = amounts.times(quantity, price)
         rules.add("bad_amount", amount.bad)

@@ -34,8 +34,8 @@ from lakehouse.ingest.sources import FLAGS, NUMBERS, TEXTS, Source, find
 from lakehouse.ingest.times import Mask
 from lakehouse.privacy.vault import Vault, open_vault
 from lakehouse.tables import Lake, delta
+from lakehouse.tables.catalog import BRONZE
 
-BRONZE = "bronze.sales"
 Progress = Callable[[str, int], None]
 SCHEMA = pa.schema(
     [
@@ -136,7 +136,7 @@ def _check_home(home: Path) -> None:
 def _land(lake: Lake, vault: Vault, file: Path, source: Source, progress: Progress) -> Landed:
     form = _form(file, source)
     with _opened(file) as opened:
-        before = _stamp(opened.fileno())
+        before = stamp(os.fstat(opened.fileno()))
         digest = hashlib.file_digest(opened, "sha256").hexdigest()
         if digest in delta.partition_values(lake.path(BRONZE), "file_digest"):
             return Landed(file.name, digest, 0, 0, {}, already=True, version=lake.head(BRONZE))
@@ -152,7 +152,7 @@ def _land(lake: Lake, vault: Vault, file: Path, source: Source, progress: Progre
                     lines, accepted, skipped = lines + table.num_rows, accepted + good, skipped + judged.skipped
                     counted.update(pc.list_flatten(table.column("reasons")).to_pylist())
                     progress(file.name, lines)
-            if _stamp(opened.fileno()) != before:
+            if stamp(os.fstat(opened.fileno())) != before:
                 raise InputError(f"{file.name} changed while it was read. Nothing was loaded; load it again when it is whole")
             version = lake.writer.append(BRONZE, lake.spark.read.parquet(str(folder)), batch={"file_digest": digest})
     return Landed(file.name, digest, lines, accepted, dict(sorted(counted.items())), already=False, version=version, skipped=skipped)
@@ -260,8 +260,8 @@ def _opened(file: Path) -> BufferedReader:
         raise InputError(f"{file.name} can't be read: {error.strerror}. Nothing of it was loaded") from None
 
 
-def _stamp(descriptor: int) -> tuple[int, int]:
-    found = os.fstat(descriptor)
+def stamp(found: os.stat_result) -> tuple[int, int]:
+    """What tells that a file was written to since: its size, and when that was last."""
     return found.st_size, found.st_mtime_ns
 
 

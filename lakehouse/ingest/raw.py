@@ -32,3 +32,11 @@ def number_texts(column: pa.Array) -> pa.Array:
     as_integers = pc.if_else(exact, doubles, None).cast(pa.int64()).cast(pa.string())
     # Beyond that the last digits are gone: such a number stays in a float's form, in which no customer is accepted.
     return pc.coalesce(as_integers, pc.replace_substring_regex(doubles.cast(pa.string()), "^(-?[0-9]+)$", r"\1.0"))
+
+
+def stripped(column: pa.Array) -> pa.Array:
+    """Texts without outer spaces, null where nothing is left; anything else as it is."""
+    if not pa.types.is_string(column.type):
+        return column
+    stripped = pc.utf8_trim_whitespace(column)
+    return pc.if_else(pc.equal(pc.binary_length(stripped), 0), pa.scalar(None, pa.string()), stripped)

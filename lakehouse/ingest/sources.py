@@ -72,13 +72,6 @@ class Source(Section):
         never = {"product_code", "quantity", "sold_at"} & set(self.optional)
         if never or not ({"unit_price", "amount"} & self.fields) - set(self.optional):
             raise ValueError("product_code, quantity, sold_at and one of unit_price and amount can't be optional")
-        if self.beside is not None and not set(self.beside.key.values()) <= self.fields - set(self.optional):
-            raise ValueError("the key of the table beside must be a column that every file has")
-        wrong_numbers = [value for name in self.skip.keys() & set(NUMBERS) for value in self.skip[name] if not _is_number(value)]
-        if wrong_numbers:
-            raise ValueError(f'skip expects numbers there, found "{wrong_numbers[0]}"')
-        if self.beside is not None and (again := set(self.beside.columns.values()) & self.fields):
-            raise ValueError(f"{', '.join(sorted(again))} is in the lines and in the table beside them. Take it from one of them")
         for named, where in (
             (self.optional, "optional"),
             (self.line_identity, "line_identity"),
@@ -93,6 +86,17 @@ class Source(Section):
             raise ValueError("with repeats: keep every line is itself, so line_identity says nothing")
         if self.cancellation is not None and self.cancellation.column is not None and self.cancellation.column not in self.fields:
             raise ValueError(f"cancellation looks at {self.cancellation.column}, which no column is mapped to")
+        return self
+
+    @model_validator(mode="after")
+    def _can_be_looked_up(self) -> Self:
+        if self.beside is not None and not set(self.beside.key.values()) <= self.fields - set(self.optional):
+            raise ValueError("the key of the table beside must be a column that every file has")
+        wrong_numbers = [value for name in self.skip.keys() & set(NUMBERS) for value in self.skip[name] if not _is_number(value)]
+        if wrong_numbers:
+            raise ValueError(f'skip expects numbers there, found "{wrong_numbers[0]}"')
+        if self.beside is not None and (again := set(self.beside.columns.values()) & self.fields):
+            raise ValueError(f"{', '.join(sorted(again))} is in the lines and in the table beside them. Take it from one of them")
         return self
 
     @property

@@ -54,10 +54,8 @@ def fixed(file: BinaryIO, name: str, source: Source, form: Format, batch_rows: i
     than its fields is refused."""
     encodings, header, tally = _begun(file, name, form), list(form.header or ()), Tally()
     matched = match_columns(name, header, source)
-    ends = list(accumulate(form.widths or ()))
-    places = {
-        ours: (ends[at] - (form.widths or ())[at], ends[at]) for ours, at in ((ours, header.index(one)) for ours, one in matched.items())
-    }
+    marks = list(accumulate(form.widths or (), initial=0))
+    places = {ours: (marks[at], marks[at + 1]) for ours, at in ((ours, header.index(one)) for ours, one in matched.items())}
     done = lines = 0
     while block := list(islice(iter(lambda: file.readline(MAX_LINE), b""), batch_rows)):
         texts: list[str] = []
@@ -73,7 +71,7 @@ def fixed(file: BinaryIO, name: str, source: Source, form: Format, batch_rows: i
                 if not line.isascii():
                     tally.fitting += text is not None
                     tally.unreadable += text is None
-                if text is None or len(text) > ends[-1]:
+                if text is None or len(text) > marks[-1]:
                     refused.append((done, UNREADABLE if text is None else RAGGED))
                 else:
                     texts.append(text)

@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 
 from lakehouse.errors import StateError
 from lakehouse.medallion import aggregates
-from lakehouse.medallion.lines import CONFLICT
+from lakehouse.quality.quarantine import CONFLICT
 from lakehouse.tables import StageLake, catalog, delta
 from lakehouse.tables.staging import Staged
 
@@ -37,18 +37,21 @@ def build(lake: StageLake) -> GoldReport:
     touched = lake.staged(written.unionByName(taken_out.frame).distinct())
     if not touched.rows:
         return GoldReport(dict.fromkeys(TABLES, 0), _rows(lake))
-    again = _Again(lake, touched.frame, may_be_gone=bool(taken_out.rows))
+    months = [row["month"] for row in touched.frame.select("month").distinct().toArrow().to_pylist()]
     lines, customers = lake.read(SALES), touched.frame.where("customer_key IS NOT NULL")
+    recent = lines.where(F.col("month").isin(*sorted(months)))
+
+    def again(name: str, of: DataFrame, aggregate: Callable[[Keep], DataFrame]) -> int:
+        return _again(lake, name, of, aggregate, may_be_gone=bool(taken_out.rows))
+
     counts = {
-        DAYS: again.fact(DAYS, touched.frame, aggregates.daily_sales),
-        CUSTOMER_DAYS: again.fact(CUSTOMER_DAYS, customers, aggregates.customer_days),
-        BASKETS: again.fact(BASKETS, touched.frame.where("invoice IS NOT NULL"), aggregates.baskets),
+        DAYS: again(DAYS, touched.frame, lambda keep: aggregates.daily_sales(keep(recent))),
+        CUSTOMER_DAYS: again(CUSTOMER_DAYS, customers, lambda keep: aggregates.customer_days(keep(recent))),
+        BASKETS: again(BASKETS, touched.frame.where("invoice IS NOT NULL"), lambda keep: aggregates.baskets(keep(recent))),
     }
-    counts[PRODUCTS] = again.dimension(PRODUCTS, touched.frame, lambda keep: aggregates.products(keep(lake.read(DAYS)), keep(lines)))
-    counts[CUSTOMERS] = again.dimension(
-        CUSTOMERS, customers, lambda keep: aggregates.customers(keep(lake.read(CUSTOMER_DAYS)), keep(lines))
-    )
-    counts[STORES] = again.dimension(STORES, touched.frame, lambda keep: aggregates.stores(keep(lake.read(DAYS))))
+    counts[PRODUCTS] = again(PRODUCTS, touched.frame, lambda keep: aggregates.products(keep(lake.read(DAYS)), keep(lines)))
+    counts[CUSTOMERS] = again(CUSTOMERS, customers, lambda keep: aggregates.customers(keep(lake.read(CUSTOMER_DAYS)), keep(lines)))
+    counts[STORES] = again(STORES, touched.frame, lambda keep: aggregates.stores(keep(lake.read(DAYS))))
     return GoldReport(counts, _rows(lake))
 
 
@@ -69,26 +72,11 @@ def _touched(lake: StageLake) -> tuple[DataFrame, Staged]:
     return written, lake.staged(taken_out.select(*names))
 
 
-class _Again:
-    """Computes the touched rows of tables again. `may_be_gone`: lines were taken out, so a row may have none left."""
-
-    def __init__(self, lake: StageLake, touched: DataFrame, may_be_gone: bool) -> None:
-        self._lake, self._may_be_gone = lake, may_be_gone
-        months = [row["month"] for row in touched.select("month").distinct().toArrow().to_pylist()]
-        self._lines = lake.read(SALES).where(F.col("month").isin(*sorted(months)))
-
-    def fact(self, name: str, touched: DataFrame, aggregate: Callable[[DataFrame], DataFrame]) -> int:
-        """The touched rows of a fact table, from silver. Returns how many there are."""
-        return self._write(name, touched, lambda keep: aggregate(keep(self._lines)))
-
-    def dimension(self, name: str, touched: DataFrame, aggregate: Callable[[Keep], DataFrame]) -> int:
-        """The touched rows of a dimension. Returns how many there are."""
-        return self._write(name, touched, aggregate)
-
-    def _write(self, name: str, touched: DataFrame, aggregate: Callable[[Keep], DataFrame]) -> int:
-        key = list(catalog.table(name).key)
-        keys = touched.select(*key).distinct()
-        rows = self._lake.staged(aggregate(lambda frame: frame.join(keys, key, "left_semi")))
-        gone = self._lake.staged(keys.join(rows.frame, key, "left_anti")) if self._may_be_gone else None
-        self._lake.writer.merge(name, rows, gone=gone.frame if gone is not None and gone.rows else None)
-        return rows.rows
+def _again(lake: StageLake, name: str, touched: DataFrame, aggregate: Callable[[Keep], DataFrame], may_be_gone: bool) -> int:
+    """Computes the touched rows of a table again. Returns how many there are. `may_be_gone`: lines were taken out, so a row may have none left."""
+    key = list(catalog.table(name).key)
+    keys = touched.select(*key).distinct()
+    rows = lake.staged(aggregate(lambda frame: frame.join(keys, key, "left_semi")))
+    gone = lake.staged(keys.join(rows.frame, key, "left_anti")) if may_be_gone else None
+    lake.writer.merge(name, rows, gone=gone.frame if gone is not None and gone.rows else None)
+    return rows.rows

@@ -9,6 +9,8 @@ from types import MappingProxyType
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
+from lakehouse.quality.quarantine import CONFLICT
+
 # What makes two copies of a line differ. The customer is not among it: a line landed again after an erasure comes without one.
 VALUES = (
     "source",
@@ -26,7 +28,6 @@ VALUES = (
     "promotion",
     "holiday",
 )
-CONFLICT = "conflicting_copy"
 # Spelt out: what the engines take for a space differs.
 SPACES = "[ \\t\\n\\x0B\\f\\r\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+"
 

@@ -13,10 +13,10 @@ from lakehouse.medallion import cancellations, lines
 from lakehouse.quality import config
 from lakehouse.quality.quarantine import split_rows
 from lakehouse.tables import StageLake, delta
+from lakehouse.tables.catalog import BRONZE
 from lakehouse.tables.staging import Staged
 
 SALES, LINKS, QUARANTINE = "silver.sales", "silver.cancellations", "quarantine.sales"
-BRONZE = "bronze.sales"
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from lakehouse.ingest.sources import FLAGS, NUMBERS, Source
 from lakehouse.privacy.numbers import DamagedNumber, canonical
 from lakehouse.privacy.vault import Vault
 from lakehouse.quality import config
-from lakehouse.quality.quarantine import split_rows
+from lakehouse.quality.quarantine import CONFLICT, split_rows
 from lakehouse.tables import Lake
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 # What somebody may say anew of a line. The customer is said by number, and kept by key.
 SETTABLE = ("store", "invoice", "product_code", "description", *NUMBERS, "sold_at", "customer", "country", *FLAGS)
-TWICE = "conflicting_copy"  # of a line that is there already
 _MONEY = {"unit_price", "amount"}
 _FORM = Format(kind="csv")
 _TIMES = Times(formats=("%Y-%m-%dT%H:%M:%S.%f", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d"))
@@ -34,7 +33,7 @@ _TIMES = Times(formats=("%Y-%m-%dT%H:%M:%S.%f", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %
 
 def kept(vault: Vault, row: Mapping[str, Any], values: Mapping[str, str], profile: str) -> dict[str, str]:
     """The values as they are kept: a customer's number is exchanged at once."""
-    kept = {name: value for name, value in values.items() if name != "customer"}
+    found = {name: value for name, value in values.items() if name != "customer"}
     if "customer" in values:
         identity = sources.find(str(row["source"]), profile).identity
         try:
@@ -42,8 +41,8 @@ def kept(vault: Vault, row: Mapping[str, Any], values: Mapping[str, str], profil
         except DamagedNumber:
             raise InputError("that is no customer number: it lost digits on its way. Give it in full") from None
         (key,) = vault.exchange(identity, pa.array([number], pa.string())).to_pylist()
-        kept["customer_key"] = key or ""
-    return kept
+        found["customer_key"] = key or ""
+    return found
 
 
 def made(lake: Lake, vault: Vault, row: Mapping[str, Any], values: Mapping[str, str], digest: str = "0" * 64, place: int = 1) -> pa.Table:
@@ -56,7 +55,7 @@ def made(lake: Lake, vault: Vault, row: Mapping[str, Any], values: Mapping[str, 
         reasons = [reason for one in bad.select("reasons").toArrow().column(0).to_pylist() for reason in one]
     line_id = found.column("line_id")[0].as_py()
     if not reasons and not lake.read("silver.sales").where(f"line_id = '{line_id}'").isEmpty():
-        reasons = [TWICE]
+        reasons = [CONFLICT]
     if reasons:
         raise InputError(f"the corrected line would be refused again: {', '.join(reasons)}. Nothing was changed")
     return found
@@ -77,11 +76,11 @@ def _table(lake: Lake, vault: Vault, row: Mapping[str, Any], values: Mapping[str
     judged = door.judge(RawBatch(np.array([place]), columns, ()), plain, _FORM, loading.limits(lake, source))
     # What tells lines of this source apart and is not kept of them can't tell this one from another: then it is itself.
     told_apart = () if source.repeats == "keep" or "line" in source.identity_fields else source.identity_fields
-    made, _ = loading.rows(judged, (), vault, plain, digest, told_apart)
+    line, _ = loading.rows(judged, (), vault, plain, digest, told_apart)
     if source.cancellation is not None and source.cancellation.column in ("line", "status") and row.get("is_cancellation") is not None:
         at = SCHEMA.get_field_index("is_cancellation")
-        made = made.set_column(at, SCHEMA.field(at), pa.array([row["is_cancellation"]], pa.bool_()))
-    return made
+        line = line.set_column(at, SCHEMA.field(at), pa.array([row["is_cancellation"]], pa.bool_()))
+    return line
 
 
 def _computed(source: Source, values: Mapping[str, str]) -> set[str]:

@@ -11,23 +11,19 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 from sqlalchemy import Row, insert, select, update
 
 from lakehouse.errors import InputError, StateError, UnknownName
-from lakehouse.ingest.loading import BRONZE
 from lakehouse.privacy.vault import open_vault
 from lakehouse.quality import corrected_line
+from lakehouse.quality.quarantine import TABLE as QUARANTINE
 from lakehouse.tables import Lake, delta, ops
+from lakehouse.tables.catalog import BRONZE
 from lakehouse.tables.listing import Listing
 
-if TYPE_CHECKING:
-    pass
-
-
-QUARANTINE = "quarantine.sales"
 OPEN, PROPOSED, RELEASED = "open", "proposed", "released"
 REPLACED, WITHDRAWN = "replaced", "withdrawn"
 

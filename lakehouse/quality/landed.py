@@ -10,8 +10,9 @@ from lakehouse.quality import gate
 from lakehouse.quality.config import Quality
 from lakehouse.quality.facts import Fact, breaking, equality, single_row, whole
 from lakehouse.quality.gate import Batch, Trade
-from lakehouse.quality.scope import BRONZE, Scope
+from lakehouse.quality.scope import Scope
 from lakehouse.quality.suites import QUARANTINE, SALES, equal_rule, share_rule
+from lakehouse.tables.catalog import BRONZE
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from lakehouse.quality.rules import RowRule
 
 TABLE = "quarantine.sales"
+CONFLICT = "conflicting_copy"  # of a line that is there already, with other values
 
 
 def split_rows(frame: DataFrame, rules: Sequence[RowRule]) -> tuple[DataFrame, DataFrame]:

@@ -11,8 +11,7 @@ from sqlglot.errors import SqlglotError
 
 from lakehouse.errors import SettingsError, UnknownName
 from lakehouse.tables import catalog
-
-SOURCE = "bronze.sales"
+from lakehouse.tables.catalog import BRONZE
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,7 @@ def row_rules(listed: Mapping[str, tuple[str, str]]) -> tuple[RowRule, ...]:
 
     Raises `SettingsError` for SQL that can't be parsed, `UnknownName` for a column that is not there.
     """
-    known = catalog.table(SOURCE).column_names
+    known = catalog.table(BRONZE).column_names
     rules = tuple(RowRule(name, expression, about) for name, (expression, about) in sorted(listed.items()))
     for rule in rules:
         for column in sorted(rule.columns):

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from lakehouse.errors import NothingPublished
 from lakehouse.tables import catalog, delta
+from lakehouse.tables.catalog import BRONZE
 
 if TYPE_CHECKING:
     from lakehouse.tables import Lake
 
-BRONZE = "bronze.sales"
 PARTITIONED = ("silver.sales", "gold.daily_sales")
 
 

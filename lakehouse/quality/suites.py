@@ -10,7 +10,7 @@ from typing import Literal
 from lakehouse.errors import SettingsError, UnknownName
 from lakehouse.quality.config import Quality, TableTerms
 from lakehouse.tables import catalog
-from lakehouse.tables.catalog import Table
+from lakehouse.tables.catalog import BRONZE, Table
 
 Severity = Literal["stop", "warn"]
 SALES, QUARANTINE = "silver.sales", "quarantine.sales"
@@ -148,9 +148,7 @@ def _sales(quality: Quality) -> Iterator[Ask]:
     yield _zero(SALES, "no_line_lost", "every accepted line of a new file is here, a copy of one here, or in quarantine", "none lost")
     yield _zero(SALES, "no_line_in_both", "no line is here and in quarantine", "none in both")
     for part in ("lines", "units", "amount"):
-        yield _equal(
-            SALES, equal_rule(part, "bronze.sales"), f"{part} of the new files' lines: the same as in bronze.sales", "as in bronze.sales"
-        )
+        yield _equal(SALES, equal_rule(part, BRONZE), f"{part} of the new files' lines: the same as in bronze.sales", "as in bronze.sales")
     for rule, days in (("fresh", freshness.warn_days), ("not_abandoned", freshness.stop_days)):
         about = "days from the newest line to the day that the run was told"
         yield _between_facts(SALES, rule, about, f"at most {days} days", None, days)
@@ -163,9 +161,7 @@ def _sales(quality: Quality) -> Iterator[Ask]:
 def _quarantine(quality: Quality) -> Iterator[Ask]:
     """How much of a newly landed file was refused, and whether all that the door refused is here."""
     limits = quality.quarantine
-    yield _equal(
-        QUARANTINE, equal_rule("door_lines", "bronze.sales"), "all that the door refused of the new files is here", "as in bronze.sales"
-    )
+    yield _equal(QUARANTINE, equal_rule("door_lines", BRONZE), "all that the door refused of the new files is here", "as in bronze.sales")
     about = "share of a newly landed file's lines that were refused, the worst file"
     yield _between_facts(QUARANTINE, "refused_share", about, f"at most {limits.share:.0%}", None, limits.share)
     for reason, share in limits.reasons.items():

@@ -13,7 +13,8 @@ from lakehouse.registry import loading
 from lakehouse.registry.audit import PUBLISHED
 from lakehouse.registry.loading import open_registered
 from lakehouse.tables import Lake, audit, catalog, delta, runs
-from lakehouse.tables.audit import BRONZE, Change, Held
+from lakehouse.tables.audit import Change, Held
+from lakehouse.tables.catalog import BRONZE
 from lakehouse.tables.listing import Listing, shown
 from lakehouse.tables.snapshots import Snapshot
 

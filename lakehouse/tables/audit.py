@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 
 from lakehouse.engine import explain
 from lakehouse.tables import catalog, delta, diff, pins, runs
+from lakehouse.tables.catalog import BRONZE
 from lakehouse.tables.lake import Lake
 from lakehouse.tables.listing import Listing
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-BRONZE, SALES, DAYS = "bronze.sales", "silver.sales", "gold.daily_sales"
+SALES, DAYS = "silver.sales", "gold.daily_sales"
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import yaml
 from lakehouse.errors import UnknownName
 
 Kind = Literal["source", "derived", "output", "log"]
+BRONZE = "bronze.sales"
 FOLDER = Path(__file__).with_name("catalog")
 # Which stage writes a layer's tables. Bronze is written by loading, not by a run.
 STAGE_OF_LAYER = {"silver": "silver", "quarantine": "silver", "gold": "gold", "features": "features", "predictions": "predictions"}

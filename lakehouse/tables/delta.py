@@ -191,8 +191,9 @@ def evolve(path: str, table: Table) -> int:
             " this lake: install that"
         )
     new = [_field(column) for column in table.columns if column.name not in there]
-    if new:
-        found.alter.add_columns(new)
+    if not new:
+        return int(found.version())
+    found.alter.add_columns(new)
     return head(path)
 
 

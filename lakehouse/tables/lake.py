@@ -248,7 +248,8 @@ class Lake:
             if lost is not None:
                 raise rebuilding.refuse(name, lost)
             delta.forget_hint(self.path(name))
-            if not delta.exists(self.path(name)) or delta.head(self.path(name)) < delta.created_version(table):
+            is_known = published is not None and name in published.versions
+            if not is_known and (not delta.exists(self.path(name)) or delta.head(self.path(name)) < delta.created_version(table)):
                 delta.create(self.path(name), table, self.settings.snapshots.retention_days)
             elif table.stage is None:
                 delta.evolve(self.path(name), table)

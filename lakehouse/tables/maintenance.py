@@ -15,13 +15,13 @@ from urllib.parse import unquote
 from sqlalchemy import Engine
 
 from lakehouse.tables import delta, pins, runs, snapshots
+from lakehouse.tables.catalog import BRONZE
 from lakehouse.tables.lake import Lake
 from lakehouse.tables.listing import Listing
 from lakehouse.tables.pins import Pin
 from lakehouse.tables.runs import Run
 from lakehouse.tables.snapshots import Snapshot
 
-BRONZE = "bronze.sales"
 SMALL = 32 << 20  # bytes: a file below is small …
 COMPACT_FROM = 4  # … and so many of them in one partition are worth rewriting
 CHECKPOINT_FROM = 10  # versions

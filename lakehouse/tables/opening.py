@@ -13,6 +13,7 @@ from pathlib import Path
 from lakehouse.errors import InputError, StateError
 from lakehouse.settings import Settings, conf_file
 from lakehouse.tables import delta, rebuilding, runs, snapshots
+from lakehouse.tables.catalog import BRONZE
 from lakehouse.tables.lake import Lake
 from lakehouse.tables.moments import floor_moment, parse_day
 from lakehouse.tables.runs import Run, Terms
@@ -75,7 +76,7 @@ def newest_day(days: list[date]) -> date | None:
 def resolve_as_of(lake: Lake) -> datetime:
     """The later of the newest snapshot's as_of and the day after what the newest accepted sales line covers."""
     published = snapshots.newest(lake.ops)
-    covered = lake.read("bronze.sales", version=lake.head("bronze.sales")).where("size(reasons) = 0 AND is_product")
+    covered = lake.read(BRONZE, version=lake.head(BRONZE)).where("size(reasons) = 0 AND is_product")
     if published is not None:
         covered = covered.where(f"sold_at >= TIMESTAMP'{looked_back_to(published.as_of)} 00:00:00'")
     rows = (

@@ -10,12 +10,12 @@ from sqlalchemy import Engine, delete
 
 from lakehouse.errors import StateError
 from lakehouse.tables import catalog, delta, ops
+from lakehouse.tables.catalog import BRONZE
 from lakehouse.tables.snapshots import Snapshot
 
 if TYPE_CHECKING:
     from lakehouse.tables.lake import Lake
 
-BRONZE = "bronze.sales"
 ANEW = "zeromargin run --from-bronze"
 
 

@@ -9,11 +9,10 @@ from datetime import datetime
 
 from lakehouse.errors import StateError
 from lakehouse.tables import delta, snapshots
+from lakehouse.tables.catalog import BRONZE
 from lakehouse.tables.lake import Lake
 from lakehouse.tables.listing import Listing
 from lakehouse.tables.snapshots import Snapshot
-
-BRONZE = "bronze.sales"
 
 
 @dataclass(frozen=True)

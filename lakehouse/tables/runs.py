@@ -11,6 +11,7 @@ from sqlalchemy import Engine, Row, insert, select, update
 
 from lakehouse.errors import StateError
 from lakehouse.tables import snapshots
+from lakehouse.tables.catalog import BRONZE
 from lakehouse.tables.moments import Every
 from lakehouse.tables.ops import now, runs, stages
 from lakehouse.tables.snapshots import Snapshot
@@ -36,7 +37,7 @@ class Terms:
         Lines that land count from the moment published last, so a run that has not published its moment yet must not go on without them.
         """
         same = (self.code, self.settings) == (row.code, row.settings)
-        same_lines = self.bronze.get("bronze.sales") == row.bronze.get("bronze.sales")
+        same_lines = self.bronze.get(BRONZE) == row.bronze.get(BRONZE)
         if by_name:
             return same and (same_lines or (has_published and not new_lines))
         return same and same_lines and self.as_of == row.as_of
@@ -59,7 +60,7 @@ class Run:
     @property
     def bronze(self) -> int:
         """The version of bronze.sales that this run reads."""
-        return self.bronze_versions["bronze.sales"]
+        return self.bronze_versions[BRONZE]
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from lakehouse.engine import endpoint as endpoint_module
 from lakehouse.errors import EndpointDown, StateError
 from lakehouse.settings import Settings
 from tests.conftest import can_run_spark, skip_or_fail
+from tests.servers import free_port
 
 STARTER = """
 import sys, time
@@ -40,9 +41,7 @@ def test_an_endpoint_answers_and_is_gone_after_stopping(settings: Settings, tmp_
 
 
 def test_nothing_at_a_url_is_said_within_seconds_with_what_to_do() -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     begun = time.monotonic()
     with pytest.raises(EndpointDown, match="unset SPARK_REMOTE"):
         attach(f"sc://127.0.0.1:{port}")

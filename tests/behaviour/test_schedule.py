@@ -65,6 +65,12 @@ def keeper(settings: Settings, found: Timetable) -> tuple[Schedule, list[str]]:
     return made, said
 
 
+def overdue(lake: Lake, settings: Settings, found: Timetable) -> tuple[Schedule, list[str]]:
+    """A keeper whose jobs were last done two days ago."""
+    missed(lake, days=2)
+    return keeper(settings, found)
+
+
 def missed(lake: Lake, days: float) -> None:
     """The jobs were last done so many days ago."""
     with lake.ops.begin() as connection:
@@ -200,9 +206,7 @@ def fails(times: int, error: Exception) -> Callable[..., list[object]]:
 def test_it_is_tried_again_only_where_that_can_help(
     lake: Lake, settings: Settings, monkeypatch: pytest.MonkeyPatch, error: Exception, times: int, state: str
 ) -> None:
-    schedule, said = keeper(settings, table(tries=3))
-    schedule.once()
-    missed(lake, days=2)
+    schedule, said = overdue(lake, settings, table(tries=3))
     monkeypatch.setattr(scheduling, "pick_up", fails(times, error))
     assert schedule.once() == (state == DONE)
     turn = turns(lake)["nightly"][0]
@@ -213,9 +217,7 @@ def test_it_is_tried_again_only_where_that_can_help(
 
 
 def test_a_turn_that_has_ended_is_not_done_again_and_one_keeper_is_enough(lake: Lake, settings: Settings) -> None:
-    schedule, said = keeper(settings, table())
-    schedule.once()
-    missed(lake, days=2)
+    schedule, said = overdue(lake, settings, table())
     due = schedule._missed(lake, "nightly")
     assert due is not None and scheduling._claim(lake, "nightly", due, DONE)
     assert schedule._perform(lake, "nightly", due) and said == []
@@ -228,14 +230,11 @@ def test_a_turn_that_has_ended_is_not_done_again_and_one_keeper_is_enough(lake: 
 
 def test_a_run_is_left_out_where_nothing_has_landed(lake: Lake, settings: Settings, inbox: Path) -> None:
     put(inbox, "a.csv", *(f"{day},A,2,2011-01-{day:02}T10:00:00,2.50" for day in range(3, 29)))
-    schedule, _ = keeper(settings, table(("load", "run silver gold quality features", "verify")))
-    schedule.once()
-    missed(lake, days=2)
+    schedule, _ = overdue(lake, settings, table(("load", "run silver gold quality features", "verify")))
     assert schedule.once(), turns(lake)
     message = turns(lake)["nightly"][0].message
     assert "26 lines" in message and "published snapshot 1" in message and message.endswith("verified")
-    whole, _ = keeper(settings, table(("run",)))
-    missed(lake, days=2)
+    whole, _ = overdue(lake, settings, table(("run",)))
     with lake.ops.begin() as connection:
         connection.execute(update(ops.runs).values(state="done"))
     assert whole.once()
@@ -243,9 +242,7 @@ def test_a_run_is_left_out_where_nothing_has_landed(lake: Lake, settings: Settin
 
 
 def test_an_empty_lake_has_nothing_to_run_on_and_a_rejected_file_is_no_success(lake: Lake, settings: Settings, inbox: Path) -> None:
-    schedule, _ = keeper(settings, table(("load", "run")))
-    schedule.once()
-    missed(lake, days=2)
+    schedule, _ = overdue(lake, settings, table(("load", "run")))
     assert schedule.once()
     assert turns(lake)["nightly"][0].message == "0 files landed (0 lines); nothing new to run on"
     (inbox / "canonical" / "orders-of-98765432109876.parquet").write_bytes(b"PAR1 and no more")
@@ -257,9 +254,7 @@ def test_an_empty_lake_has_nothing_to_run_on_and_a_rejected_file_is_no_success(l
 
 
 def test_a_turn_that_a_killed_keeper_had_begun_is_done_and_a_clock_that_was_ahead_does_no_harm(lake: Lake, settings: Settings) -> None:
-    schedule, _ = keeper(settings, table())
-    schedule.once()
-    missed(lake, days=2)
+    schedule, _ = overdue(lake, settings, table())
     due = schedule._missed(lake, "nightly")
     assert due is not None and scheduling._claim(lake, "nightly", due, BEGUN)
     scheduling._claim(lake, "nightly", ops.now() + timedelta(days=2000), DONE)

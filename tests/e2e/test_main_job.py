@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ import pytest
 
 from lakehouse.tables import catalog
 from tests.conftest import REAL_DATA, SECRET, can_run_spark, skip_or_fail
+from tests.servers import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARE = 40  # of the receipts, one in so many is in the slice
@@ -47,9 +47,7 @@ def zeromargin(home: Path, *words: str) -> str:
 @contextmanager
 def served(home: Path) -> Iterator[str]:
     """The service on a free port, ready, for the length of the block."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     environ = {**os.environ, "ZEROMARGIN_HOME": str(home), "ZEROMARGIN_VAULT__KEYS": "derived", "ZEROMARGIN_VAULT__SECRET": SECRET}
     log = home.parent / "serve.log"
     with log.open("w") as sink:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ import pytest
 
 from tests.conftest import SECRET, skip_or_fail
 from tests.served import published
+from tests.servers import free_port
 from tests.trained import Trained
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -105,9 +105,7 @@ def test_serving_alone_answers_from_a_home_that_the_whole_made(python: Path, tra
     settings = trained.copy(tmp_path / "home")
     products = sorted({str(row["product_code"]) for row in published(settings, "forecasts")})
     key = str(published(settings, "segments")[0]["customer_key"])
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     with served(python, settings.home, port) as url:
         forecast = ask(f"{url}/v1/forecast", {"product": products[0]})
         others = [ask(f"{url}{path}", {"customer_key": key}) for path in ("/v1/segment", "/v1/recommend")]
