@@ -84,7 +84,8 @@ def test_nothing_is_written_without_the_lease(lake: Lake) -> None:
 def test_a_batch_landed_twice_is_there_once(lake: Lake) -> None:
     table = catalog.table("bronze.answers")
     columns = ", ".join(f"`{column.name}` {column.type}" for column in table.columns)
-    row = ("r1", "s1", None, "demand", "1", "d", "champion", "{}", "{}", None, None, "{}")
+    known = {"request_id": "r1", "segment": "s1", "model": "demand", "parameters": "{}"}
+    row = tuple(known.get(column.name) for column in table.columns)
     frame = lake.spark.createDataFrame([row], columns)
     with lake.lease("test"):
         lake.writer.append("bronze.answers", frame, batch={"segment": "s1"})
