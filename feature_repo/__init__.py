@@ -5,6 +5,7 @@ A home's store is made from them by `lakehouse.features.store.open_store`.
 
 from __future__ import annotations
 
+import feature_repo._feast  # noqa: F401
 from feature_repo.entities import customer, product, store
 from feature_repo.services import demand_v1, recommendations_v1, segments_v1
 from feature_repo.views import customer_history, product_sales

@@ -114,7 +114,7 @@ def purchases(customers: int = 40, products: int = 12, moments: int = 6) -> Purc
                 }
             )
     names = {f"p{place:02d}": f"thing {place}" for place in range(products - 1)}  # the last has none
-    return Purchases(pd.DataFrame(rows), pd.DataFrame(), names)
+    return Purchases(pd.DataFrame(rows), names)
 
 
 @dataclass(frozen=True)

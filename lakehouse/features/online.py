@@ -30,13 +30,13 @@ class OnlineFeatures:
     """
 
     def __init__(self, settings: Settings) -> None:
-        from feast.protos.feast.types import EntityKey_pb2, Value_pb2
-
         home = settings.home
         if not (folder(home) / REGISTRY).exists():
             raise NothingPublished("no features were published online yet. Load files, then run: zeromargin run")
         self._home, self._redis = home, settings.features.redis
         store = feature_store(settings)
+        from feast.protos.feast.types import EntityKey_pb2, Value_pb2
+
         self._config, self._provider = store.config, store.provider
         self._products = _View.of(store.get_feature_view("product_sales"))
         self._customers = _View.of(store.get_feature_view("customer_history"))

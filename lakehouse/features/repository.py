@@ -35,9 +35,10 @@ def folder(home: Path) -> Path:
 
 def feature_store(settings: Settings, pins: Mapping[str, int] | None = None, registry: str = REGISTRY) -> FeatureStore:
     """The home's feature store as it is, not brought in line. Without `pins` it answers online only, and imports no offline store."""
+    config = _config(settings, pins, registry)
     from feast import FeatureStore
 
-    return FeatureStore(config=_config(settings, pins, registry))
+    return FeatureStore(config=config)
 
 
 def open_store(settings: Settings, pins: Mapping[str, int]) -> FeatureStore:
@@ -80,10 +81,9 @@ def feature_types(service: str) -> dict[str, str]:
 
 def declarations_digest() -> str:
     """SHA-256 over what `feature_repo` declares and the version of Feast that reads it."""
+    import feature_repo  # isort: skip
     import feast
     from google.protobuf.json_format import MessageToDict
-
-    import feature_repo
 
     declared = (*feature_repo.ENTITIES, *feature_repo.VIEWS, *feature_repo.SERVICES)
     specs = [_without_times(MessageToDict(one.to_proto().spec)) for one in declared]
@@ -118,9 +118,8 @@ def _apply(settings: Settings) -> None:
 
 
 def _config(settings: Settings, pins: Mapping[str, int] | None, registry: str) -> RepoConfig:
+    import feature_repo  # isort: skip
     from feast.repo_config import RepoConfig
-
-    import feature_repo
 
     place = folder(settings.home)
     online: dict[str, object] = {"type": "sqlite", "path": str(place / ONLINE)}

@@ -42,15 +42,7 @@ def candidates(items: Items, history: History, day: float, ranks: NDArray[np.int
     known = np.array([code in items.place for code in history.products], dtype=bool)
     own = np.array([items.place[code] for code in history.products if code in items.place], dtype=np.int64)
     weight, times, age = own_weight(history, day)[known], history.times[known], np.maximum(day - history.last[known], 0.0)
-    likeness, best, because = np.zeros(count), np.zeros(count), np.full(count, -1, dtype=np.int64)
-    for mine, strength in zip(own, weight, strict=True):
-        near = items.near[mine]
-        there = near >= 0
-        shares = strength * items.likeness[mine][there]
-        likeness[near[there]] += shares
-        better = shares > best[near[there]]
-        best[near[there][better]] = shares[better]
-        because[near[there][better]] = mine
+    likeness, best, because = _likeness(items, own, weight)
     chosen = np.zeros(count, dtype=bool)
     chosen[own] = True
     chosen[_top(likeness, FROM_LIKENESS)] = True
@@ -96,6 +88,20 @@ def popularity_ranks(items: Items) -> NDArray[np.int64]:
     return ranks
 
 
+def _likeness(items: Items, own: NDArray[np.int64], weight: Floats) -> tuple[Floats, Floats, NDArray[np.int64]]:
+    """By item: how like the own products it is, in sum and at best, and the first own product that is as like as the best (-1: none is)."""
+    count = len(items.codes)
+    near, shares = items.near[own].ravel(), (weight[:, None] * items.likeness[own]).ravel()
+    there = (near >= 0) & (shares > 0)
+    near, shares, mine = near[there], shares[there], np.repeat(own, items.near.shape[1])[there]
+    best, because = np.zeros(count), np.full(count, -1, dtype=np.int64)
+    np.maximum.at(best, near, shares)
+    first = np.flatnonzero(shares == best[near])[::-1]
+    because[near[first]] = mine[first]
+    return np.bincount(near, shares, count).astype(np.float64), best, because
+
+
 def _top(values: Floats, count: int) -> NDArray[np.int64]:
-    order = np.argsort(-values, kind="stable")[:count]
-    return order[values[order] > 0]
+    """Places of the greatest values above 0, the greatest first, equals by place."""
+    there = np.flatnonzero(values > 0)
+    return there[np.argsort(-values[there], kind="stable")[:count]]

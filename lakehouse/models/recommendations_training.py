@@ -13,14 +13,12 @@ from lakehouse.errors import NotEnoughData
 from lakehouse.models import metrics
 from lakehouse.models.candidates import INPUTS, candidates, popularity_ranks
 from lakehouse.models.evaluation import Evaluation
-from lakehouse.models.interface import EPOCH, Json, Rows
-from lakehouse.models.items import History, Items, items_of, own_weight
-from lakehouse.models.recommendations import RecommendationsModel, histories
-from lakehouse.models.recommendations_frame import Purchases
+from lakehouse.models.interface import EPOCH, Json
+from lakehouse.models.items import History, Items, own_weight
+from lakehouse.models.recommendations import RecommendationsModel
+from lakehouse.models.recommendations_frame import Moment, Purchases
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from lakehouse.settings import Models
 
 Ranking = Callable[[History, float, int, bool], list[str]]
@@ -46,16 +44,6 @@ class RecommendationsParameters:
 
 
 @dataclass(frozen=True)
-class Moment:
-    """All customers at one moment, sorted by key: histories, and the products bought in the label window; None where it has not closed."""
-
-    day: float
-    histories: list[History]
-    bought: list[frozenset[str] | None]
-    items: Items
-
-
-@dataclass(frozen=True)
 class RecommendationsTrainer:
     """Trains on `Purchases`. The ranker's inputs at a moment come from the histories at that moment alone, its target from the window after.
 
@@ -70,15 +58,15 @@ class RecommendationsTrainer:
 
     def fit(self, frame: Purchases) -> RecommendationsModel:
         """The items of the newest moment, and a ranker trained on every moment whose label window has closed."""
-        moments = self._moments(frame)
+        moments = frame.moments
         if not moments:
             raise NotEnoughData("no customer's purchases are known at any moment: load sales that name their customers")
         _check_choice(moments[0].items)
-        return RecommendationsModel(moments[0].items, self._ranker([one for one in moments if self._is_closed(one)]))
+        return RecommendationsModel(moments[0].items, self._ranker([one for one in moments if one.is_closed]))
 
     def evaluate(self, frame: Purchases) -> Evaluation:
         """A model whose newest label window ends where the one that it is judged on begins, for the customers who bought in that."""
-        closed = [one for one in self._moments(frame) if self._is_closed(one)]
+        closed = [one for one in frame.moments if one.is_closed]
         if len(closed) < 2:
             raise NotEnoughData(
                 f"there are {len(closed)} label windows of {self.settings.label_days} days in which somebody bought, too few to train on one and "
@@ -95,7 +83,7 @@ class RecommendationsTrainer:
 
     def golden(self, frame: Purchases) -> list[dict[str, Json]]:
         """Invented customers of popular products, and one of whom nothing is known: nobody's history."""
-        newest = self._moments(frame)[0]
+        newest = frame.moments[0]
         popular = [newest.items.codes[place] for place in np.argsort(popularity_ranks(newest.items))[:12]]
         moment = str(EPOCH.astype("datetime64[s]") + np.timedelta64(int(newest.day * 86_400), "s"))
         shared: dict[str, Json] = {"moment": moment, "k": 10, "exclude": [], "only_new": False}
@@ -108,21 +96,6 @@ class RecommendationsTrainer:
             }
             questions.append(shared | {"features": own, "only_new": count == 4})
         return questions
-
-    def _moments(self, frame: Purchases) -> list[Moment]:
-        """The moments of the frame, the newest first."""
-        made = []
-        for moment in sorted(frame.rows["event_timestamp"].unique(), reverse=True):
-            rows: pd.DataFrame = frame.rows[frame.rows["event_timestamp"] == moment].sort_values("customer_key", ignore_index=True)
-            day = float((np.datetime64(moment, "s") - EPOCH.astype("datetime64[s]")).astype(np.int64) / 86_400)
-            held = histories(Rows.of_frame(rows))
-            bought = [None if products is None else frozenset(products) for products in rows["bought"]]
-            made.append(Moment(day, held, bought, items_of(held, day, frame.names)))
-        return made
-
-    @staticmethod
-    def _is_closed(moment: Moment) -> bool:
-        return any(bought for bought in moment.bought if bought is not None) and bool(moment.items.codes)
 
     def _ranker(self, moments: Sequence[Moment]) -> lgb.Booster:
         matrices, targets, groups = [], [], []

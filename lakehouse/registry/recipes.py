@@ -87,5 +87,5 @@ def _recommendations() -> Recipe:
         frame = recommendations_frame.training_frame(lake)
         return Trained(trainer.fit(frame), trainer.evaluate(frame), trainer.golden(frame), trainer.parameters)
 
-    reads = ("silver.sales", "gold.products", "features.product_sales", "features.customer_history")
+    reads = ("silver.sales", "gold.products", "features.customer_history")
     return Recipe(recommendations_frame.SERVICE, reads, train, recommendations_frame.asking_frame)

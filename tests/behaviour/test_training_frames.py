@@ -34,7 +34,6 @@ FEW = settings(max_examples=4, deadline=None, phases=(Phase.explicit, Phase.gene
 class Frames:
     demand: pd.DataFrame
     purchases: pd.DataFrame
-    products: pd.DataFrame
 
 
 def base_lines() -> list[Line]:
@@ -53,8 +52,7 @@ def base_lines() -> list[Line]:
 
 
 def frames(lake: Lake) -> Frames:
-    bought = recommendations_frame.training_frame(lake)
-    return Frames(demand_frame.training_frame(lake), bought.rows, bought.sales)
+    return Frames(demand_frame.training_frame(lake), recommendations_frame.training_frame(lake).rows)
 
 
 def told(frame: pd.DataFrame) -> list[dict[str, object]]:
@@ -152,7 +150,6 @@ def test_sales_at_a_moment_or_later_change_no_row_of_a_training_frame_before_it(
         assert before(other.demand, moment - HORIZON) == before(plain.demand, moment - HORIZON)
         assert before(other.purchases, moment, ("bought",)) == before(plain.purchases, moment, ("bought",))
         assert before(other.purchases, moment - HORIZON) == before(plain.purchases, moment - HORIZON)
-        assert before(other.products, moment) == before(plain.products, moment)
         assert told(other.demand) != told(plain.demand) or moment >= LAST - HORIZON
 
     always()
