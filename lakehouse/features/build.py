@@ -1,7 +1,7 @@
 """The stage features: the rows of every moment since the newest snapshot's, from silver.
 
-Only lines that became usable since then, and lines that enter or leave a window since, are read; of customers with new lines all lines,
-since what they bought last is taken from their whole history.
+Only lines that became usable since then, lines that enter or leave a window since, and earlier lines of what customers buy again count; all
+else is taken from the rows before.
 """
 
 from __future__ import annotations
@@ -72,12 +72,10 @@ def customer_rows(sales: DataFrame, published: DataFrame, span: Span, staged: St
     known = _trade(sales).where(F.col("customer_key").isNotNull())
     if span.after is None:
         return customer_history.customer_history(known, None, span, staged)
-    entity = list(customer_history.ENTITY)
-    touched = staged(_new(known, span).select(*entity).distinct())
-    whole = known.where(_known_before(span.until)).join(touched, on=entity, how="left_semi")
-    moving = _moving(known, span, customer_history.WINDOWS).join(touched, on=entity, how="left_anti")
-    lines = staged(whole.unionByName(moving))
-    return customer_history.customer_history(lines, latest(published, customer_history.ENTITY), span, staged)
+    new = staged(_new(known, span))
+    lines = staged(new.unionByName(_earlier(known, new, span)))
+    before = published.join(lines.select(*customer_history.ENTITY).distinct(), on=list(customer_history.ENTITY), how="left_semi")
+    return customer_history.customer_history(lines, staged(latest(before, customer_history.ENTITY)), span, staged)
 
 
 def _trade(sales: DataFrame) -> DataFrame:
@@ -91,13 +89,36 @@ def _new(lines: DataFrame, span: Span) -> DataFrame:
     return lines.where(~_known_before(span.after) & _known_before(span.until))
 
 
+def _earlier(lines: DataFrame, new: DataFrame, span: Span) -> DataFrame:
+    """Lines of customers, usable before the span, that count in it: those that enter or leave a window, those of a customer's products that
+    are among the new lines too, and of the days that new lines are late for."""
+    assert span.after is not None
+    customer = customer_history.ENTITY[0]
+    day = F.to_date("sold_at")
+    again = new.select(customer, "product_code").distinct().withColumn("again", F.lit(True))
+    late = new.where(F.col("sold_at") < timestamp_of(F.lit(day_number(span.after)))).select(customer, day.alias("sold_on")).distinct()
+    marked = (
+        lines.where(_known_before(span.after))
+        .withColumn("sold_on", day)
+        .join(again, on=[customer, "product_code"], how="left")
+        .join(late.withColumn("late", F.lit(True)), on=[customer, "sold_on"], how="left")
+    )
+    counts = F.col("again").isNotNull() | F.col("late").isNotNull() | _moves(span, customer_history.WINDOWS)
+    return marked.where(counts).select(*new.columns)
+
+
 def _moving(lines: DataFrame, span: Span, windows: tuple[Window, ...]) -> DataFrame:
     """Lines usable before the span that enter or leave a window in it."""
     assert span.after is not None
+    return lines.where(_moves(span, windows) & _known_before(span.after))
+
+
+def _moves(span: Span, windows: tuple[Window, ...]) -> Column:
+    """Whether a line enters or leaves a window in the span for another reason than being new."""
     ranges = sold_ranges(windows, span)
     months = sorted({month for low, high in ranges for month in _months(low, high)})
     sold = [(F.col("sold_at") >= timestamp_of(F.lit(low))) & (F.col("sold_at") < timestamp_of(F.lit(high))) for low, high in ranges]
-    return lines.where(F.col("month").isin(*months) & reduce(operator.or_, sold) & _known_before(span.after))
+    return F.col("month").isin(*months) & reduce(operator.or_, sold)
 
 
 def _known_before(moment: datetime) -> Column:

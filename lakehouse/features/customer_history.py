@@ -30,16 +30,16 @@ MEASURES = ("spend", "units", "units_returned", "lines", "days", "products", *EX
 def customer_history(lines: DataFrame, before: DataFrame | None, span: Span, staged: Staged = as_it_is) -> DataFrame:
     """One row per customer and moment of the span at which a value changed, in the columns of features.customer_history.
 
-    `lines`: sale and return lines of silver.sales: every line of a customer with a line that becomes usable in the span, and of
-    the others at least those that leave a window in it; all lines do as well. `before`: rows of features.customer_history,
-    each customer's last up to the span's beginning; None where nothing was published.
+    `lines`: sale and return lines of silver.sales: at least those that become usable in the span, those that leave a window in it, and of
+    a customer with new lines all of the same products, and of the days that new lines are late for; all lines do as well. `before`: rows of
+    features.customer_history, each customer's last up to the span's beginning; None where nothing was published.
     """
     known = placed(lines.where(F.col("customer_key").isNotNull()), span)
-    events = window_events(_measured(known), ENTITY, WINDOWS, EXTREMES, span)
+    events = staged(window_events(_measured(known), ENTITY, WINDOWS, EXTREMES, span))
     last = None if before is None else as_integers(before, TABLE).join(events.select(*ENTITY).distinct(), on=list(ENTITY), how="left_semi")
     rows = running_rows(events, last, ENTITY, WINDOWS, EXTREMES)
     days = staged(bought_days(known.where(F.col("kind") == "sale"), span))
-    arrays, moments = recent_products(days, span), bought_moments(days, span)
+    arrays, moments = recent_products(days, last, span, staged), bought_moments(days, span)
     if last is not None:
         arrays = arrays.unionByName(last.select(*ENTITY, "t", *ARRAYS, F.lit(True).alias("same")))
         moments = moments.unionByName(last.select(*ENTITY, "t"))

@@ -9,6 +9,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import Window as Over
 from pyspark.sql import functions as F
 
+from lakehouse.features.rows import Staged, as_it_is
 from lakehouse.features.windows import Span
 
 CUSTOMER = "customer_key"
@@ -19,14 +20,15 @@ KEPT = 100
 def bought_days(sales: DataFrame, span: Span) -> DataFrame:
     """One row per customer, product and day on which it was bought, with the moment from which that is `usable`.
 
-    `sales`: placed sale lines; all of a customer's, or none that becomes usable in the span (such a customer is left out). What
-    was usable by the span's beginning counts from there.
+    Products of which a customer has no such day in the span are left out: `sales` (placed sale lines) need not hold all their days. What was
+    usable by the span's beginning counts from there.
     """
     days = sales.groupBy(CUSTOMER, "product_code", "sold_day").agg(F.min("usable").alias("usable"))
     if span.after_day is None:
         return days
-    touched = days.where(span.holds(F.col("usable"))).select(CUSTOMER).distinct()
-    return days.join(touched, on=CUSTOMER, how="left_semi").withColumn("usable", F.greatest(F.col("usable"), F.lit(span.after_day)))
+    touched = days.where(span.holds(F.col("usable"))).select(CUSTOMER, "product_code").distinct()
+    held = days.join(touched, on=[CUSTOMER, "product_code"], how="left_semi")
+    return held.withColumn("usable", F.greatest(F.col("usable"), F.lit(span.after_day)))
 
 
 def bought_moments(days: DataFrame, span: Span) -> DataFrame:
@@ -34,12 +36,14 @@ def bought_moments(days: DataFrame, span: Span) -> DataFrame:
     return days.where(span.holds(F.col("usable"))).select(CUSTOMER, F.col("usable").alias("t")).distinct()
 
 
-def recent_products(days: DataFrame, span: Span) -> DataFrame:
+def recent_products(days: DataFrame, last: DataFrame | None, span: Span, staged: Staged = as_it_is) -> DataFrame:
     """One row per customer and moment `t` of `bought_moments`: the 100 products by last day, times and code.
 
-    `same`: whether the arrays are those of the moment before, as when a day long past becomes known.
+    `last`: customers' rows at the span's beginning, whose arrays say what there is to say of products that are not in `days`: one that is
+    no longer among the 100 comes back by being bought alone. `same`: whether the arrays are those of the moment before, as when a day long
+    past becomes known.
     """
-    versions = _versions(days)
+    versions = staged(_versions(days) if last is None else _versions(days).unionByName(_others(days, last, span)))
     moments = _numbered(versions)
     held = _held(versions, moments)
     order = Over.partitionBy(CUSTOMER, "number").orderBy(F.desc("last"), F.desc("times"), "product_code")
@@ -55,6 +59,22 @@ def recent_products(days: DataFrame, span: Span) -> DataFrame:
     )
     # Those at the span's beginning only serve to compare.
     return arrays.withColumn("same", _same_as_before()).where(span.holds(F.col("t")))
+
+
+def _others(days: DataFrame, last: DataFrame, span: Span) -> DataFrame:
+    """The versions of the products that their customers do not buy in the span: as the rows at its beginning say, for all of it. Customers who
+    buy nothing are left out."""
+    buyers = days.select(CUSTOMER).distinct()
+    entries = last.join(buyers, on=CUSTOMER, how="left_semi").select(CUSTOMER, F.explode(F.arrays_zip(*ARRAYS)).alias("entry"))
+    known = entries.select(
+        CUSTOMER,
+        F.col("entry.recent_products").alias("product_code"),
+        F.lit(span.after_day).alias("t"),
+        F.lit(None).cast("int").alias("until"),
+        F.col("entry.recent_times").cast("bigint").alias("times"),
+        F.col("entry.recent_last").cast("int").alias("last"),
+    )
+    return known.join(days.select(CUSTOMER, "product_code").distinct(), on=[CUSTOMER, "product_code"], how="left_anti")
 
 
 def _versions(days: DataFrame) -> DataFrame:
