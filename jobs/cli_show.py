@@ -86,18 +86,21 @@ def history(context: typer.Context, name: Name, as_json: AsJson = False) -> None
 
 def digest(
     context: typer.Context,
-    name: Name,
+    names: Annotated[list[str], typer.Argument(metavar="TABLE…", help="Names of tables, such as gold.daily_sales.")],
     version: Version = None,
     full: Annotated[bool, typer.Option("--full", help="With the bookkeeping columns (those that begin with _).")] = False,
     as_json: AsJson = False,
 ) -> None:
     """A fingerprint of a table's content: the same on both engines, in any order of rows, before and after compaction."""
+    if version is not None and len(names) > 1:
+        raise typer.BadParameter("--version is of one table; give one name with it")
     with session(context).lake() as lake:
-        found = lake.digest(name, version, full)
+        found = [lake.digest(name, version, full) for name in names]
     if as_json:
-        answer(asdict(found))
+        answer([asdict(one) for one in found])
     else:
-        print(f"{found.table} version {found.version}: {found.digest} ({found.rows:,} rows)")
+        for one in found:
+            print(f"{one.table} version {one.version}: {one.digest} ({one.rows:,} rows)")
 
 
 def models(

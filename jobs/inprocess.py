@@ -78,6 +78,9 @@ class _ValueHook(DisplayHook):
     def finish_displayhook(self) -> None:
         self._is_active = False
 
+    def flush(self) -> None:
+        """Forgets nothing itself: the shell is thrown away with what it keeps, and a collection of the whole process costs more than a stage."""
+
 
 class _Shell(InteractiveShell):
     """An InteractiveShell whose values, displays and tracebacks are kept, as a notebook's outputs, instead of printed."""

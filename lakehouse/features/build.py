@@ -64,7 +64,7 @@ def product_rows(sales: DataFrame, published: DataFrame, span: Span) -> DataFram
     if span.after is None:
         return product_sales.product_sales(trade, None, span)
     lines = _new(trade, span).unionByName(_moving(trade, span, product_sales.WINDOWS))
-    return product_sales.product_sales(lines, latest(published, product_sales.ENTITY), span)
+    return product_sales.product_sales(lines, latest(published, product_sales.ENTITY, lines), span)
 
 
 def customer_rows(sales: DataFrame, published: DataFrame, span: Span, staged: Staged = as_it_is) -> DataFrame:
@@ -74,8 +74,8 @@ def customer_rows(sales: DataFrame, published: DataFrame, span: Span, staged: St
         return customer_history.customer_history(known, None, span, staged)
     new = staged(_new(known, span))
     lines = staged(new.unionByName(_earlier(known, new, span)))
-    before = published.join(lines.select(*customer_history.ENTITY).distinct(), on=list(customer_history.ENTITY), how="left_semi")
-    return customer_history.customer_history(lines, staged(latest(before, customer_history.ENTITY)), span, staged)
+    # The arrays of these rows are what a run reads most of, so which rows it needs is found first.
+    return customer_history.customer_history(lines, staged(latest(published, customer_history.ENTITY, lines, staged)), span, staged)
 
 
 def _trade(sales: DataFrame) -> DataFrame:

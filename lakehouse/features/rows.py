@@ -41,9 +41,10 @@ def as_published(rows: DataFrame, table: Table) -> DataFrame:
     )
 
 
-def latest(rows: DataFrame, entity: tuple[str, ...]) -> DataFrame:
-    """Each entity's last row."""
-    last = rows.groupBy(*entity).agg(F.max("moment").alias("moment"))
+def latest(rows: DataFrame, entity: tuple[str, ...], of: DataFrame, staged: Staged = as_it_is) -> DataFrame:
+    """The last row of each entity that is in `of`."""
+    wanted = rows.select(*entity, "moment").join(of.select(*entity).distinct(), on=list(entity), how="left_semi")
+    last = staged(wanted.groupBy(*entity).agg(F.max("moment").alias("moment")))
     return rows.join(last, on=[*entity, "moment"], how="left_semi")
 
 

@@ -13,6 +13,7 @@ from lakehouse.medallion import aggregates
 from lakehouse.quality.quarantine import CONFLICT
 from lakehouse.tables import StageLake, catalog, delta
 from lakehouse.tables.staging import Staged
+from lakehouse.tables.writer import Within
 
 SALES, QUARANTINE = "silver.sales", "quarantine.sales"
 DAYS, CUSTOMER_DAYS, BASKETS = "gold.daily_sales", "gold.customer_days", "gold.baskets"
@@ -37,17 +38,18 @@ def build(lake: StageLake) -> GoldReport:
     touched = lake.staged(written.unionByName(taken_out.frame).distinct())
     if not touched.rows:
         return GoldReport(dict.fromkeys(TABLES, 0), _rows(lake))
-    months = [row["month"] for row in touched.frame.select("month").distinct().toArrow().to_pylist()]
+    days = touched.frame.select("day", "month").distinct().toArrow().to_pydict()
     lines, customers = lake.read(SALES), touched.frame.where("customer_key IS NOT NULL")
-    recent = lines.where(F.col("month").isin(*sorted(months)))
+    recent = lines.where(F.col("month").isin(*sorted(set(days["month"]))))
 
-    def again(name: str, of: DataFrame, aggregate: Callable[[Keep], DataFrame]) -> int:
-        return _again(lake, name, of, aggregate, may_be_gone=bool(taken_out.rows))
+    def again(name: str, of: DataFrame, aggregate: Callable[[Keep], DataFrame], within: Within | None = None) -> int:
+        return _again(lake, name, of, aggregate, bool(taken_out.rows), within)
 
+    on_days = Within("day", days["day"])
     counts = {
-        DAYS: again(DAYS, touched.frame, lambda keep: aggregates.daily_sales(keep(recent))),
-        CUSTOMER_DAYS: again(CUSTOMER_DAYS, customers, lambda keep: aggregates.customer_days(keep(recent))),
-        BASKETS: again(BASKETS, touched.frame.where("invoice IS NOT NULL"), lambda keep: aggregates.baskets(keep(recent))),
+        DAYS: again(DAYS, touched.frame, lambda keep: aggregates.daily_sales(keep(recent)), Within("month", set(days["month"]))),
+        CUSTOMER_DAYS: again(CUSTOMER_DAYS, customers, lambda keep: aggregates.customer_days(keep(recent)), on_days),
+        BASKETS: again(BASKETS, touched.frame.where("invoice IS NOT NULL"), lambda keep: aggregates.baskets(keep(recent)), on_days),
     }
     counts[PRODUCTS] = again(PRODUCTS, touched.frame, lambda keep: aggregates.products(keep(lake.read(DAYS)), keep(lines)))
     counts[CUSTOMERS] = again(CUSTOMERS, customers, lambda keep: aggregates.customers(keep(lake.read(CUSTOMER_DAYS)), keep(lines)))
@@ -72,11 +74,14 @@ def _touched(lake: StageLake) -> tuple[DataFrame, Staged]:
     return written, lake.staged(taken_out.select(*names))
 
 
-def _again(lake: StageLake, name: str, touched: DataFrame, aggregate: Callable[[Keep], DataFrame], may_be_gone: bool) -> int:
-    """Computes the touched rows of a table again. Returns how many there are. `may_be_gone`: lines were taken out, so a row may have none left."""
+def _again(
+    lake: StageLake, name: str, touched: DataFrame, aggregate: Callable[[Keep], DataFrame], may_be_gone: bool, within: Within | None
+) -> int:
+    """Computes the touched rows of a table again. Returns how many there are. `may_be_gone`: lines were taken out, so a row may have none left.
+    `within`: where the touched rows are."""
     key = list(catalog.table(name).key)
     keys = touched.select(*key).distinct()
     rows = lake.staged(aggregate(lambda frame: frame.join(keys, key, "left_semi")))
     gone = lake.staged(keys.join(rows.frame, key, "left_anti")) if may_be_gone else None
-    lake.writer.merge(name, rows, gone=gone.frame if gone is not None and gone.rows else None)
+    lake.writer.merge(name, rows, gone=gone.frame if gone is not None and gone.rows else None, within=within)
     return rows.rows

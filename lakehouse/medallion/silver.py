@@ -15,6 +15,7 @@ from lakehouse.quality.quarantine import split_rows
 from lakehouse.tables import StageLake, delta
 from lakehouse.tables.catalog import BRONZE
 from lakehouse.tables.staging import Staged
+from lakehouse.tables.writer import Within
 
 SALES, LINKS, QUARANTINE = "silver.sales", "silver.cancellations", "quarantine.sales"
 
@@ -42,10 +43,11 @@ def build(lake: StageLake) -> SilverReport:
     new = lake.read(BRONZE, version=lake.run.bronze).where(F.col("file_digest").isin(*sorted(files)))
     good, refused = split_rows(new, config.load(lake.settings.profile).row_rules)
     candidates = lake.staged(lines.typed(good))
-    settled = lines.settle(candidates.frame, _where_copies_are(lake, good), _taken_from_beside(lake))
+    months = _months_of_copies(lake, good)
+    settled = lines.settle(candidates.frame, _among(lake, months), _taken_from_beside(lake))
     kept, conflicts = lake.staged(settled.kept), lake.staged(settled.conflicts)
     quarantined = lake.staged(refused.unionByName(lines.as_quarantined(conflicts.frame)))
-    lake.writer.merge(SALES, kept)
+    lake.writer.merge(SALES, kept, within=None if months is None else Within("month", months))
     lake.writer.merge(QUARANTINE, quarantined)
     # A copy that took the place of another may have taken a sale or a return from the group that the other was in.
     _link(lake, kept.frame.unionByName(conflicts.frame))
@@ -71,17 +73,21 @@ def _new_files(lake: StageLake) -> dict[str, int]:
     return {digest: rows for digest, rows in landed.items() if digest not in seen}
 
 
-def _where_copies_are(lake: StageLake, good: DataFrame) -> DataFrame | None:
-    """The lines of silver among which copies of these lines of bronze can be: of their months, where the time of sale is part of every line's id.
-    None where silver is empty."""
+def _months_of_copies(lake: StageLake, good: DataFrame) -> list[str] | None:
+    """The months in which copies of these lines of bronze can be: their own, where the time of sale is part of every line's id. Else None."""
+    if delta.size(lake.path(SALES), lake.version(SALES)).files == 0:
+        return None
+    is_dated, month = F.coalesce("_dated", F.lit(False)).alias("is_dated"), F.date_format("sold_at", "yyyy-MM").alias("month")
+    found = good.select(is_dated, month).distinct().toArrow().to_pylist()
+    return sorted({row["month"] for row in found}) if found and all(row["is_dated"] for row in found) else None
+
+
+def _among(lake: StageLake, months: list[str] | None) -> DataFrame | None:
+    """The lines that silver has, of these months or all. None where it is empty."""
     if delta.size(lake.path(SALES), lake.version(SALES)).files == 0:
         return None
     existing = lake.read(SALES).drop("_run")
-    is_dated, month = F.coalesce("_dated", F.lit(False)).alias("is_dated"), F.date_format("sold_at", "yyyy-MM").alias("month")
-    found = good.select(is_dated, month).distinct().toArrow().to_pylist()
-    if not all(row["is_dated"] for row in found):
-        return existing
-    return existing.where(F.col("month").isin(*sorted({row["month"] for row in found})))
+    return existing if months is None else existing.where(F.col("month").isin(*months))
 
 
 def _taken_from_beside(lake: StageLake) -> dict[str, frozenset[str]]:

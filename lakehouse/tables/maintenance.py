@@ -80,10 +80,9 @@ def plan(lake: Lake, expired: Iterable[Pin] = ()) -> Listing[TablePlan]:
     """What `maintain` would do, table by table; nothing is changed. What compaction replaces is kept as long as its snapshot is."""
     kept, newest = kept_versions(lake, expired), snapshots.newest(lake.ops)
     published = {} if newest is None else newest.versions
-    # An open run goes on only while bronze is the version that it began from, and deleting is a commit too.
-    left_alone = {BRONZE} if _open_run(lake) is not None else set()
-    names = [name for name in lake.catalog if name not in left_alone]
-    return Listing([_planned(lake, name, kept[name], published.get(name)) for name in names], "no table is there yet")
+    # An open run goes on only while bronze is the version that it began from, and deleting is a commit too; a checkpoint is none.
+    settled = set(lake.catalog) - ({BRONZE} if _open_run(lake) is not None else set())
+    return Listing([_planned(lake, name, kept[name], published.get(name), name in settled) for name in lake.catalog], "no table is there yet")
 
 
 def maintain(lake: Lake, expired: Iterable[Pin] = (), progress: Progress = lambda _: None) -> Maintained:
@@ -122,15 +121,16 @@ def _maintain(lake: Lake, one: TablePlan, kept: set[int], progress: Progress) ->
         delta.checkpoint(path)
 
 
-def _planned(lake: Lake, name: str, kept: set[int], published: int | None) -> TablePlan:
+def _planned(lake: Lake, name: str, kept: set[int], published: int | None, may_commit: bool) -> TablePlan:
     path, head = lake.path(name), lake.head(name)
     # The log goes on naming what was deleted before.
-    deletes = [file for file in map(unquote, delta.vacuum(path, kept, dry_run=True)) if (Path(path) / file).is_file()]
+    unneeded = map(unquote, delta.vacuum(path, kept, dry_run=True)) if may_commit else ()
+    deletes = [file for file in unneeded if (Path(path) / file).is_file()]
     named = delta.logged_files(path)
     orphans = [file for file in deletes if file not in named]
     size = sum((Path(path) / file).stat().st_size for file in deletes)
     # Beyond the published version there is what nobody may see yet, and what a run has not read.
-    compacts = head == published and delta.small_files(path, SMALL) >= COMPACT_FROM
+    compacts = may_commit and head == published and delta.small_files(path, SMALL) >= COMPACT_FROM
     checkpoint = delta.since_checkpoint(path) >= CHECKPOINT_FROM
     return TablePlan(name, head + 1, len(kept), compacts, checkpoint, len(deletes), len(orphans), size)
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Union
 
@@ -23,6 +25,22 @@ _LOST = ("Failed to commit transaction", "ConcurrentModification", "ConcurrentAp
 GONE = "_gone"
 Rows = Union["DataFrame", Staged]
 TRIES = 4
+LONGEST_LIST = 20
+
+
+@dataclass(frozen=True)
+class Within:
+    """Rows whose `column` has one of the values, days or texts, at least one."""
+
+    column: str
+    values: Collection[str | date]
+
+    def sql(self, of: str = "") -> str:
+        """As a condition that engines skip files by: they do not look at longer lists."""
+        ordered = sorted(f"DATE'{value}'" if isinstance(value, date) else f"'{_quoted(value)}'" for value in self.values)
+        if len(ordered) > LONGEST_LIST:
+            return f"{of}{self.column} BETWEEN {ordered[0]} AND {ordered[-1]}"
+        return f"{of}{self.column} IN ({', '.join(ordered)})"
 
 
 class Writer:
@@ -72,12 +90,12 @@ class Writer:
 
             return self._commit(name, write)
 
-    def merge(self, name: str, frame: Rows, gone: DataFrame | None = None) -> int:
+    def merge(self, name: str, frame: Rows, gone: DataFrame | None = None, within: Within | None = None) -> int:
         """Rows of `frame` replace those with the same key, or are added; rows with a key in `gone` are deleted; one commit, or none where
         there is nothing to do.
 
-        Rows whose values are what they were are not written again. Raises `InputError` for a key that occurs twice. Returns the
-        table's version.
+        Rows whose values are what they were are not written again. `within`: where all rows with these keys are, in the table too; nothing else
+        is read of it. Raises `InputError` for a key that occurs twice, and for a row that is not `within`. Returns the table's version.
         """
         from pyspark.sql import functions as F
 
@@ -88,6 +106,9 @@ class Writer:
             twice = rows.groupBy(*table.key).count().where("count > 1").count()
             if twice:
                 raise InputError(f"{twice} keys {table.key} occur more than once in what is to be merged into {name}. Nothing was written")
+            outside = 0 if within is None else rows.where(f"NOT coalesce({within.sql()}, false)").count()
+            if outside:
+                raise InputError(f"{outside} rows for {name} are not where they are said to be ({within}). Nothing was written")
             if gone is None and delta.size(self._path(name)).files == 0:
 
                 def write() -> None:
@@ -101,19 +122,19 @@ class Writer:
                 leaving = keys.join(rows.select(*table.key), list(table.key), "left_anti")
                 empty = [F.lit(None).cast(column.type).alias(column.name) for column in table.columns if column.name not in table.key]
                 source = source.unionByName(leaving.select(*table.key, *empty, F.lit(True).alias(GONE)))
-            return self._commit(name, lambda: self._run_merge(table, source))
+            return self._commit(name, lambda: self._run_merge(table, source, within))
 
     def delete(self, name: str, keys: DataFrame) -> int:
         """Deletes the rows with these keys, by MERGE, so that no key is written into the log. Returns the table's version."""
         table = catalog.table(name)
         return self.merge(name, self._empty(table), gone=keys)
 
-    def _run_merge(self, table: Table, source: DataFrame) -> None:
+    def _run_merge(self, table: Table, source: DataFrame, within: Within | None) -> None:
         view = f"merge_{uuid.uuid4().hex}"
         source.createOrReplaceTempView(view)
         spark = self._spark()
         columns = table.column_names
-        on = " AND ".join(f"t.{name} = s.{name}" for name in table.key)
+        on = " AND ".join([*(f"t.{name} = s.{name}" for name in table.key), *([] if within is None else [within.sql("t.")])])
         compared = [name for name in columns if name != "_run" and name not in table.key] or list(table.key)
         same = " AND ".join(f"t.{name} <=> s.{name}" for name in compared)
         assign = ", ".join(f"{name} = s.{name}" for name in columns)
