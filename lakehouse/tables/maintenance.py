@@ -82,7 +82,9 @@ def plan(lake: Lake, expired: Iterable[Pin] = ()) -> Listing[TablePlan]:
     published = {} if newest is None else newest.versions
     # An open run goes on only while bronze is the version that it began from, and deleting is a commit too; a checkpoint is none.
     settled = set(lake.catalog) - ({BRONZE} if _open_run(lake) is not None else set())
-    return Listing([_planned(lake, name, kept[name], published.get(name), name in settled) for name in lake.catalog], "no table is there yet")
+    return Listing(
+        [_planned(lake, name, kept[name], published.get(name), name in settled) for name in lake.catalog], "no table is there yet"
+    )
 
 
 def maintain(lake: Lake, expired: Iterable[Pin] = (), progress: Progress = lambda _: None) -> Maintained:
