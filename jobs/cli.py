@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from jobs import cli_audit, cli_backup, cli_keep, cli_quarantine, cli_schedule, cli_show, cli_sources, cli_work
+from jobs import cli_audit, cli_backup, cli_keep, cli_quarantine, cli_schedule, cli_show, cli_sources, cli_vault, cli_work
 from jobs.cli_session import INTERRUPTED, Session, reporting, say
 
 app = typer.Typer(
@@ -75,6 +75,7 @@ for name, command in COMMANDS.items():
     app.command(name)(command)
 app.add_typer(cli_sources.app, name="sources")
 app.add_typer(cli_quarantine.app, name="quarantine")
+app.add_typer(cli_vault.app, name="vault")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -141,7 +141,7 @@ def _where(home: Path, seconds: float) -> None:
     console.print(f"\nDone in {seconds:.0f} s. Everything is in [bold]{short}[/bold]:")
     console.print(f"  tables      zeromargin --home {short} tables, show gold.products, history silver.sales")
     console.print(f"  notebooks   {short}/runs/*/ (as they were executed)")
-    console.print(f"  quality     {short}/docs/*/index.html")
+    console.print(f"  quality     {short}/docs/*/report.html")
     console.print(f"  models      zeromargin --home {short} models")
     console.print(f"  questions   zeromargin --home {short} serve, then http://127.0.0.1:8000/docs")
     console.print(f"  Python      import lakehouse; lake = lakehouse.open('{short}')")

@@ -37,7 +37,7 @@ def execute(notebook: Path, output: Path, parameters: Mapping[str, object], in_p
             parameters=dict(parameters),
             progress_bar=False,
             cwd=str(output.parent),
-            **_engine(in_process),
+            engine_name=_engine(in_process),
         )
     except PapermillExecutionError as error:
         line = _failing_line(error.traceback) or _first_line(error.source)
@@ -66,14 +66,12 @@ def main(argument: str) -> int:
     return AGAIN if failure.try_again else FAILED
 
 
-def _engine(in_process: bool) -> dict[str, object]:
+def _engine(in_process: bool) -> str:
     if in_process:
         from jobs.inprocess import register
-
-        return {"engine_name": register()}
-    from jobs.kernel import PrivateKernelManager
-
-    return {"kernel_manager_class": PrivateKernelManager, "start_timeout": 120}
+    else:
+        from jobs.kernel import register
+    return register()
 
 
 def _end_with_the_runner() -> None:

@@ -24,6 +24,8 @@ from nbformat import NotebookNode
 from papermill.engines import Engine, papermill_engines
 from traitlets.config import Config
 
+from jobs.kernel import cut
+
 if TYPE_CHECKING:
     from papermill.engines import NotebookExecutionManager
 
@@ -154,7 +156,7 @@ def _run(shell: _Shell, cell: NotebookNode) -> BaseException | None:
         done = shell.run_cell(cell.source, store_history=True)  # type: ignore[no-untyped-call]
         _show_figures()
     error: BaseException | None = done.error_before_exec or done.error_in_exec
-    streams = [_output("stream", name=name, text=sink.getvalue()) for name, sink in printed.items() if sink.getvalue()]
+    streams = [_output("stream", name=name, text=cut(sink.getvalue())) for name, sink in printed.items() if sink.getvalue()]
     cell.outputs = [*streams, *shell.kept]
     if error is not None:
         name, text = type(error).__name__, str(error)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hmac
-import os
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,21 +14,19 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import Engine, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, InterfaceError, NoSuchModuleError, OperationalError, SQLAlchemyError
 
 from lakehouse.errors import TryAgain, VaultError
 from lakehouse.privacy.numbers import DamagedNumber, canonical
+from lakehouse.privacy.rotation import Progress, Rotation, generation, rotate
+from lakehouse.privacy.sealing import Sealing
 from lakehouse.privacy.secrets import master_secret, subkey
 from lakehouse.privacy.store import connect, customers, facts, insert_new, tombstones
 from lakehouse.settings import Settings
 
-GENERATION = 1
 _CHECK = "check"
-_NONCE = 12  # bytes, before the ciphertext
 _ROWS = 2_000  # values in one IN (…)
 _EPOCH = datetime(1970, 1, 1)
 _ALWAYS = int(np.iinfo(np.int64).min)
@@ -54,7 +51,7 @@ class Vault:
         self._engine = engine
         self._lookup_key = subkey(master, "lookup")
         self._derive_key = subkey(master, "derived keys")
-        self._cipher = AESGCM(subkey(master, f"encryption {GENERATION}"))
+        self._sealing = Sealing(master)
         self._check(subkey(master, _CHECK).hex())
 
     # ------------------------------------------------------------------ exchange
@@ -99,16 +96,9 @@ class Vault:
 
         Raises `VaultError` for a row that was not written by this vault, or was moved to another customer's place.
         """
-        wanted = select(customers.c.identity, customers.c.lookup, customers.c.number).where(customers.c.customer_key == customer_key)
         with self._reading() as engine, engine.connect() as connection:
-            row = connection.execute(wanted).first()
-        if row is None:
-            return None
-        sealed = bytes(row.number)
-        try:
-            return self._cipher.decrypt(sealed[:_NONCE], sealed[_NONCE:], _bound_to(row.identity, bytes(row.lookup))).decode()
-        except InvalidTag:
-            raise VaultError("a row of the vault is not what was written: it was changed, or moved from another customer") from None
+            row = connection.execute(select(customers).where(customers.c.customer_key == customer_key)).first()
+        return None if row is None else self._sealing.unseal(row.generation, row.identity, bytes(row.lookup), bytes(row.number))
 
     def present(self, keys: Iterable[str]) -> set[str]:
         """Those of the keys that still belong to somebody."""
@@ -127,6 +117,11 @@ class Vault:
         """Whether it knows nobody and never forgot anybody."""
         with self._reading() as engine, engine.connect() as connection:
             return all(connection.execute(select(table.c.identity).limit(1)).first() is None for table in (customers, tombstones))
+
+    def rotate(self, progress: Progress = lambda _done, _of: None) -> Rotation:
+        """Encrypts every number anew, as `rotation.rotate` says. Raises `VaultError` for a row that was not written by this vault."""
+        with self._reading() as engine:
+            return rotate(engine, self._sealing, progress)
 
     def close(self) -> None:
         self._engine.dispose()
@@ -156,12 +151,14 @@ class Vault:
         new = sorted(set(wanted) - set(known))
         if not new:
             return known
+        with self._reading() as engine, engine.connect() as connection:
+            now = generation(connection)
         rows = [
             {
                 "identity": identity,
                 "lookup": lookup,
-                "generation": GENERATION,
-                "number": self._encrypted(identity, lookup, wanted[lookup]),
+                "generation": now,
+                "number": self._sealing.seal(now, identity, lookup, wanted[lookup]),
                 "customer_key": self._new_key(identity, lookup, graves[lookup].times if lookup in graves else 0),
             }
             for lookup in new
@@ -207,10 +204,6 @@ class Vault:
     def _lookup(self, identity: str, number: str) -> bytes:
         return hmac.digest(self._lookup_key, f"{identity}\0{number}".encode(), "sha256")
 
-    def _encrypted(self, identity: str, lookup: bytes, number: str) -> bytes:
-        nonce = os.urandom(_NONCE)
-        return nonce + self._cipher.encrypt(nonce, number.encode(), _bound_to(identity, lookup))
-
     def _new_key(self, identity: str, lookup: bytes, erased: int) -> str:
         """32 hex digits. Who comes back after an erasure is somebody new, with derived keys too."""
         if not self.derived:
@@ -232,11 +225,6 @@ def open_vault(settings: Settings) -> Vault:
     except BaseException:
         engine.dispose()
         raise
-
-
-def _bound_to(identity: str, lookup: bytes) -> bytes:
-    """What a ciphertext is sealed together with, so that it opens in its own row alone."""
-    return identity.encode() + b"\0" + lookup
 
 
 def _encoded(numbers: pa.Array | pa.ChunkedArray) -> tuple[npt.NDArray[np.int64], list[str]]:

@@ -21,6 +21,8 @@ from lakehouse.tables.catalog import Table
 if TYPE_CHECKING:
     from lakehouse.tables import Lake
 
+PAGE = "report.html"
+
 
 @dataclass
 class Found:
@@ -39,7 +41,7 @@ class Found:
 
 
 def check(lake: Lake, everything: bool = False) -> QualityReport:
-    """The report of all rules, shown in home/docs/<run>/index.html and kept beside it as quality.json.
+    """The report of all rules, shown in home/docs/<run>/report.html and kept beside it as quality.json.
 
     Judges the months and files that the lake's run wrote (all of them where asked, or where no run is bound). Raises `GateFailed` after
     the pages are written if a rule that stops failed: its rule, rows and examples.
@@ -57,7 +59,8 @@ def judge(lake: Lake, everything: bool = False) -> QualityReport:
     docs = lake.home / "docs" / judged.run
     outcomes = validation.validate(asks, subjects, docs)
     results = tuple(_result(ask, outcomes.get((ask.table, ask.rule)), found[ask.table], lake, judged, quality) for ask in asks)
-    made = QualityReport(judged.run, results, str((docs / "index.html").relative_to(lake.home)))
+    made = QualityReport(judged.run, results, str((docs / PAGE).relative_to(lake.home)))
+    (docs / PAGE).write_text(made.page(), encoding="utf-8")
     (docs / "quality.json").write_text(json.dumps(made.to_json(), indent=1, sort_keys=True), encoding="utf-8")
     return made
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from lakehouse.quality.suites import Severity
+from lakehouse.tables.listing import Listing, page
 
 Example = Mapping[str, str]
 
@@ -31,6 +32,19 @@ class RuleResult:
 
 
 @dataclass(frozen=True)
+class _Line:
+    """One rule as a page shows it."""
+
+    result: str
+    rule: str
+    found: str
+    expected: str
+    rows: int | None
+    examples: str
+    meaning: str
+
+
+@dataclass(frozen=True, repr=False)
 class QualityReport:
     """All results of one run. `docs` is the page that shows them, below the home."""
 
@@ -80,6 +94,23 @@ class QualityReport:
             lines += [f"  {_mark(result)} {_sentence(result)}" for result in broken]
         return "\n".join(lines)
 
+    __repr__ = __str__
+
+    def page(self) -> str:
+        """Everything as a page of HTML that needs nothing else: what does not hold first, then each table with all its rules."""
+        broken = [result for result in self.results if not result.ok]
+        verdict = f'<p class="{"open" if self.ok else "stop"}"><b>{html.escape(self._title())}</b></p>'
+        parts = [f"<h2>What does not hold</h2>{_lines(broken, 'every rule holds', with_table=True)._repr_html_()}"]
+        for table, asked, failed in self._counts():
+            rows = _lines([result for result in self.results if result.table == table], "no rule")._repr_html_()
+            held = f"{table}: {asked - len(failed)} of {asked} rules hold"
+            parts.append(f"<details><summary><h2>{html.escape(held)}</h2></summary>{rows}</details>")
+        more = (
+            '<footer>The same as numbers: <a href="quality.json">quality.json</a>. Great Expectations\' own pages: <a href="index.html">index.html</a>'
+            " (their style is loaded from the internet).</footer>"
+        )
+        return page(f"Quality of run {self.run}", verdict + "".join(parts) + more)
+
     def _repr_html_(self) -> str:
         rows = []
         for table, asked, broken in self._counts():
@@ -95,8 +126,30 @@ class QualityReport:
 
 def explained(result: RuleResult) -> str:
     """A failed rule in full: what was found, what was expected, how many rows, some of them."""
-    shown = "; ".join(", ".join(f"{key}={value}" for key, value in example.items()) for example in result.examples)
+    shown = _examples(result)
     return _sentence(result) + (f". For example: {shown}" if shown else "")
+
+
+def _lines(results: Sequence[RuleResult], empty: str, with_table: bool = False) -> Listing[_Line]:
+    return Listing(
+        [
+            _Line(
+                "holds" if result.ok else _mark(result),
+                f"{result.table}: {result.rule}" if with_table else result.rule,
+                result.observed,
+                result.expected,
+                result.rows,
+                _examples(result),
+                result.about,
+            )
+            for result in results
+        ],
+        empty,
+    )
+
+
+def _examples(result: RuleResult) -> str:
+    return "; ".join(", ".join(f"{key}={value}" for key, value in example.items()) for example in result.examples)
 
 
 def _sentence(result: RuleResult) -> str:

@@ -15,7 +15,7 @@ from lakehouse.registry.loading import open_registered
 from lakehouse.tables import Lake, audit, catalog, delta, runs
 from lakehouse.tables.audit import Change, Held
 from lakehouse.tables.catalog import BRONZE
-from lakehouse.tables.listing import Listing, shown
+from lakehouse.tables.listing import Listing, page, shown
 from lakehouse.tables.snapshots import Snapshot
 
 
@@ -97,7 +97,7 @@ class TableAudit:
     def __str__(self) -> str:
         known = "" if self.known is None else f" Of its rows {self.known:,} were known by {shown(self.snapshot.moment)} and could be used."
         head = f"{self.table} (one row per {self.about.removeprefix('one row per ')}) on {self.day}: {self.snapshot}.{known}"
-        return "\n\n".join([head, *(f"{title}\n{rows!r}" for title, rows in self.sections())])
+        return "\n\n".join([head, *(f"{title}\n{rows!r}" for title, rows in self.sections()), _CLOCKS])
 
     def page(self) -> str:
         """The same as a page of HTML that needs nothing else."""
@@ -105,19 +105,11 @@ class TableAudit:
         known = (
             "" if self.known is None else f"<p>Rows known by {shown(self.snapshot.moment)}, which could be used: <b>{self.known:,}</b></p>"
         )
-        title = html.escape(f"{self.table} on {self.day}")
-        return (
-            f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style></head><body>'
-            f"<h1>{title}</h1><p>{html.escape(self.about)}</p><p>{html.escape(str(self.snapshot))}</p>{known}{body}</body></html>"
-        )
+        about = f"<p>{html.escape(self.about)}</p><p>{html.escape(str(self.snapshot))}</p>"
+        return page(f"{self.table} on {self.day}", f"{about}{known}{body}<footer>{_CLOCKS}</footer>")
 
 
-_STYLE = (
-    "body{font:15px/1.45 system-ui,sans-serif;margin:2rem auto;max-width:75rem;padding:0 1rem;color:#1b1f24}"
-    "h1{font-size:1.5rem}h2{font-size:1.1rem;margin-top:2rem;border-bottom:1px solid #d0d7de}"
-    "table{border-collapse:collapse;font-variant-numeric:tabular-nums}td,th{padding:.25rem .7rem;border-bottom:1px solid #eaeef2;vertical-align:top}"
-    "th{color:#57606a;font-weight:600}td{overflow-wrap:anywhere}"
-)
+_CLOCKS = "Times of writing and landing are in UTC; days, as_of and moments are the shop's."
 
 
 def audit_table(lake: Lake, name: str, day: str) -> TableAudit:

@@ -17,6 +17,14 @@ else:
     Record = TypeVar("Record")
 
 LONGEST = 60
+_STYLE = (
+    "body{font:15px/1.45 system-ui,sans-serif;margin:2rem auto;max-width:75rem;padding:0 1rem;color:#1b1f24}"
+    "h1{font-size:1.5rem}h2{font-size:1.1rem;margin-top:2rem;border-bottom:1px solid #d0d7de}"
+    "table{border-collapse:collapse;font-variant-numeric:tabular-nums}td,th{padding:.25rem .7rem;border-bottom:1px solid #eaeef2;vertical-align:top}"
+    "th{color:#57606a;font-weight:600}td{overflow-wrap:break-word}td:last-child{overflow-wrap:anywhere}"
+    "footer{margin-top:2rem;color:#57606a}"
+    "summary{cursor:pointer;margin-top:1rem}summary h2{display:inline;border:0}.stop{color:#b3261e}.warn{color:#8a5a00}.open{color:#1a7f37}"
+)
 
 
 class Listing(list[Record], Generic[Record]):
@@ -81,6 +89,15 @@ def shown(value: object) -> str:
     if isinstance(value, tuple | list):
         return ", ".join(shown(below) for below in value)
     return str(value)
+
+
+def page(title: str, body: str) -> str:
+    """A page of HTML that needs nothing else, from anywhere: listings, paragraphs, titles of the second rank."""
+    named = html.escape(title)
+    return (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{named}</title><style>{_STYLE}</style></head><body>'
+        f"<h1>{named}</h1>{body}</body></html>"
+    )
 
 
 def _is_number(value: object) -> bool:

@@ -91,6 +91,15 @@ def test_of_two_that_exchange_the_same_customers_at_once_both_get_the_same_keys(
     assert len(set(found[0])) == 500
 
 
+def test_numbers_are_encrypted_anew_there_too(settings: Settings) -> None:
+    numbers = [f"9{number:013d}" for number in range(30)]
+    with open_vault(settings) as vault:
+        keys = vault.exchange(IDENTITY, pa.array(numbers)).to_pylist()
+        assert (vault.rotate().generation, vault.rotate().generation) == (2, 3)
+        assert [vault.number(key) for key in keys] == numbers
+        assert [vault.look_up(IDENTITY, number) for number in numbers] == keys
+
+
 def test_a_server_that_is_away_is_named_and_one_that_comes_back_is_gone_on_with(
     server: Postgres, settings: Settings, trained: Trained
 ) -> None:

@@ -43,6 +43,9 @@ def test_every_rule_has_a_result_and_the_pages_and_the_numbers_are_kept(shop: Sh
     asked = {(ask.table, ask.rule) for ask in suites.asks(config.load("test"))}
     assert {(result.table, result.rule) for result in report.results} == asked
     assert (shop.lake.home / report.docs).is_file()
+    shown = (shop.lake.home / report.docs).read_text()
+    assert all(f'<td style="text-align: left">{rule}</td>' in shown for _, rule in asked)
+    assert "http" not in shown  # where there is no internet it looks the same
     kept = json.loads((shop.lake.home / report.docs).with_name("quality.json").read_text())
     assert len(kept["results"]) == len(asked) and kept["ok"]
 

@@ -10,7 +10,7 @@ import nbformat
 import psutil
 import pytest
 
-from jobs import processes
+from jobs import kernel, processes
 from jobs.attempt import Place, attempt
 from jobs.outcome import Failure
 from lakehouse import settings
@@ -74,6 +74,33 @@ def test_a_notebook_that_hangs_is_ended_with_its_kernel_and_what_it_started(home
     assert "deadline of 8 s" in found.message
     assert time.monotonic() - began < 14
     assert [pid for pid in map(int, pids.read_text().split()) if psutil.pid_exists(pid)] == []
+
+
+def test_what_a_notebook_started_ends_with_it(home: Path, place: Place) -> None:
+    leave = (
+        "import subprocess, sys, pathlib\n"
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'], start_new_session=True)\n"
+        f"pathlib.Path({str(home / 'pid')!r}).write_text(str(child.pid))"
+    )
+
+    found = attempt(page(home / "stage.ipynb", leave, FINISH), GIVEN, place, in_kernel(home), REMOTE)
+
+    assert found == {"run": "r1", "as_of": "2011-12-10", "remote": REMOTE}
+    assert not psutil.pid_exists(int((home / "pid").read_text()))
+
+
+@pytest.mark.parametrize("in_process", [True, False])
+def test_a_hundred_megabytes_of_output_are_cut_and_the_stage_is_done(home: Path, place: Place, in_process: bool) -> None:
+    shout = "import sys\nfor number in range(1000):\n    print('x' * 99_999)\nprint('quiet', file=sys.stderr)"
+    chosen = settings.load(home, "test", {"runner": {"in_process": in_process}}, environ={})
+
+    found = attempt(page(home / "stage.ipynb", shout, FINISH), GIVEN, place, chosen, REMOTE)
+
+    assert found == {"run": "r1", "as_of": "2011-12-10", "remote": REMOTE}
+    assert place.notebook.stat().st_size < 1.2 * kernel.KEPT
+    (cell,) = [cell for cell in nbformat.read(place.notebook, as_version=4).cells if "99_999" in cell.source]
+    assert cell.outputs[0].text.endswith(f"after {kernel.KEPT:,} characters is not kept\n")
+    assert not place.log.exists() or place.log.stat().st_size < 10_000
 
 
 def test_a_kernel_that_is_killed_is_a_failure_that_names_the_cell(home: Path, place: Place) -> None:

@@ -1,0 +1,162 @@
+"""Rotation: numbers are encrypted anew, nothing else changes, and whoever is in the middle of something goes on."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from jobs.cli import main
+from lakehouse import settings as settings_module
+from lakehouse.errors import VaultError
+from lakehouse.privacy import rotation
+from lakehouse.privacy.vault import Vault, open_vault
+from lakehouse.settings import Settings
+
+NUMBERS = [f"9{number:013d}" for number in range(50)]
+
+
+def chosen(home: Path) -> Settings:
+    return settings_module.load(home=home, profile="local", environ={})
+
+
+@pytest.fixture
+def few_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rotation, "ROWS", 7)
+
+
+@pytest.fixture
+def opened(home: Path, few_rows: None) -> Iterator[Vault]:
+    with open_vault(chosen(home)) as found:
+        yield found
+
+
+def exchanged(vault: Vault) -> dict[str, str]:
+    return dict(zip(NUMBERS, vault.exchange("shop", pa.array(NUMBERS)).to_pylist(), strict=True))
+
+
+def stored(home: Path) -> dict[str, tuple[int, bytes]]:
+    with closing(sqlite3.connect(home / "vault.db")) as connection:
+        return {key: (generation, sealed) for key, generation, sealed in connection.execute(_EVERY)}
+
+
+_EVERY = "SELECT customer_key, generation, number FROM vault_customers"
+
+
+def test_every_number_is_encrypted_anew_and_keys_and_look_ups_stay(home: Path, opened: Vault) -> None:
+    keys, before = exchanged(opened), stored(home)
+
+    done = opened.rotate()
+
+    after = stored(home)
+    assert (done.generation, done.customers) == (2, len(NUMBERS))
+    assert {generation for generation, _ in after.values()} == {2}
+    assert all(before[key][1] != after[key][1] for key in before)
+    assert {number: opened.look_up("shop", number) for number in NUMBERS} == keys
+    assert {number: opened.number(key) for number, key in keys.items()} == {number: number for number in NUMBERS}
+
+
+def test_the_former_ciphertexts_are_in_no_file(home: Path, opened: Vault) -> None:
+    exchanged(opened)
+    former = [sealed for _, sealed in stored(home).values()]
+    assert former[0] in b"".join(path.read_bytes() for path in home.glob("vault.db*"))
+
+    opened.rotate()
+
+    left = b"".join(path.read_bytes() for path in home.glob("vault.db*"))
+    assert not [sealed for sealed in former if sealed in left]
+
+
+def test_each_rotation_has_a_key_of_its_own(home: Path, opened: Vault) -> None:
+    keys = exchanged(opened)
+    generations = [opened.rotate().generation for _ in range(3)]
+
+    assert generations == [2, 3, 4]
+    assert {opened.number(key) for key in keys.values()} == set(NUMBERS)
+
+
+def test_a_vault_that_was_open_before_goes_on_and_writes_under_the_new_generation(home: Path, opened: Vault) -> None:
+    keys = exchanged(opened)
+    with open_vault(chosen(home)) as other:
+        opened.rotate()
+        (new,) = other.exchange("shop", pa.array(["13047"])).to_pylist()
+        assert other.number(keys[NUMBERS[0]]) == NUMBERS[0]
+    assert stored(home)[new][0] == 2
+    assert opened.number(new) == "13047"
+
+
+def test_broken_off_it_is_ended_and_not_begun_again(home: Path, opened: Vault) -> None:
+    keys = exchanged(opened)
+
+    def killed(done: int, of: int) -> None:
+        assert of == len(NUMBERS)
+        if done >= 20:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        opened.rotate(killed)
+    assert {generation for generation, _ in stored(home).values()} == {1, 2}
+    assert {opened.number(key) for key in keys.values()} == set(NUMBERS)
+
+    done = opened.rotate()
+
+    assert (done.generation, done.customers) == (2, len(NUMBERS) - 21)
+    assert {opened.number(key) for key in keys.values()} == set(NUMBERS)
+
+
+def test_a_row_that_does_not_open_is_named_and_left_as_it_is(home: Path, opened: Vault) -> None:
+    keys = exchanged(opened)
+    with closing(sqlite3.connect(home / "vault.db")) as connection:
+        connection.execute("UPDATE vault_customers SET number = zeroblob(40) WHERE customer_key = ?", (keys[NUMBERS[30]],))
+        connection.commit()
+
+    with pytest.raises(VaultError, match="not what was written"):
+        opened.rotate()
+
+    assert stored(home)[keys[NUMBERS[30]]] == (1, bytes(40))
+
+
+def test_customers_who_come_and_go_meanwhile_are_neither_lost_nor_brought_back(home: Path, opened: Vault) -> None:
+    keys = exchanged(opened)
+    gone = NUMBERS[-1]
+
+    def meanwhile(done: int, _of: int) -> None:
+        if done == 7:
+            with open_vault(chosen(home)) as other:
+                other.exchange("shop", pa.array(["13047"]))
+            with closing(sqlite3.connect(home / "vault.db")) as connection:
+                connection.execute("DELETE FROM vault_customers WHERE customer_key = ?", (keys[gone],))
+                connection.commit()
+
+    opened.rotate(meanwhile)
+
+    assert opened.look_up("shop", gone) is None
+    assert opened.look_up("shop", "13047") is not None
+    assert {generation for generation, _ in stored(home).values()} == {2}
+
+
+def test_two_at_once_leave_every_number_readable(home: Path, opened: Vault) -> None:
+    keys = exchanged(opened)
+    with open_vault(chosen(home)) as other, ThreadPoolExecutor(2) as both:
+        done = [one.result() for one in [both.submit(vault.rotate) for vault in (opened, other)]]
+
+    newest = max(one.generation for one in done)
+    assert {generation for generation, _ in stored(home).values()} == {newest}
+    assert {opened.number(key) for key in keys.values()} == set(NUMBERS)
+
+
+def test_from_the_shell_it_says_what_it_did(home: Path, opened: Vault, capsys: pytest.CaptureFixture[str]) -> None:
+    exchanged(opened)
+
+    assert main(["--home", str(home), "vault", "rotate", "--json"]) == 0
+
+    told = capsys.readouterr()
+    assert json.loads(told.out) == {"generation": 2, "customers": len(NUMBERS)}
+    assert f"{len(NUMBERS)} of {len(NUMBERS)} customers" in told.err
+    assert not [number for number in NUMBERS if number in told.out + told.err]
