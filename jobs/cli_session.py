@@ -155,10 +155,13 @@ def reporting(work: Callable[[], None], debug: bool) -> int:
 
 def _meant(error: Exception) -> ZeromarginError | None:
     """The error in our words; None for a defect of ours."""
-    from lakehouse.errors import InputError, StateError, ZeromarginError
+    from lakehouse.errors import DiskFull, InputError, StateError, ZeromarginError
 
     if isinstance(error, ZeromarginError):
         return error
+    full = DiskFull.behind(error)
+    if full is not None:
+        return full
     if isinstance(error, OSError) and error.filename is not None:
         return StateError(f"{error.filename}: {error.strerror}")
     if type(error).__module__.partition(".")[0] in ("pyspark", "grpc"):

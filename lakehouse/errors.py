@@ -9,6 +9,7 @@
     │   └── NotEnoughData         too little history to train or judge a model on
     ├── StateError            what is there forbids it: change that first
     │   ├── NothingPublished      there is no snapshot yet
+    │   ├── DiskFull              there is no room to write
     │   ├── LeaseHeld             somebody else is writing
     │   ├── GateFailed            a quality or model gate said no
     │   ├── VaultError            the vault's secret is missing or is not the one it was made with
@@ -26,6 +27,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import ClassVar, Self
 
 
 class ZeromarginError(Exception):
@@ -79,6 +81,26 @@ class StateError(ZeromarginError):
 
 class NothingPublished(StateError):
     """The lake has no snapshot yet."""
+
+
+class DiskFull(StateError):
+    """There is no room left where something was to be written."""
+
+    MARKS: ClassVar = ("No space left on device", "database or disk is full", "Disk quota exceeded")
+
+    @classmethod
+    def behind(cls, error: BaseException | None) -> Self | None:
+        """This error, where a full disk is what an error or one that led to it tells of: the system, a database and the engine each say it
+        in their own words."""
+        while error is not None:
+            said = next((line for line in str(error).splitlines() if any(mark in line for mark in cls.MARKS)), None)
+            if said is not None:
+                return cls(
+                    f"the disk is full ({said.strip()[:200]}). What was not finished counts as not begun, and nothing of it is published. Free some"
+                    " space and do the same again"
+                )
+            error = error.__cause__ or error.__context__
+        return None
 
 
 class LeaseHeld(StateError):

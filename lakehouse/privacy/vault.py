@@ -18,7 +18,7 @@ from sqlalchemy import Engine, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, InterfaceError, NoSuchModuleError, OperationalError, SQLAlchemyError
 
-from lakehouse.errors import TryAgain, VaultError
+from lakehouse.errors import DiskFull, TryAgain, VaultError
 from lakehouse.privacy.numbers import DamagedNumber, canonical
 from lakehouse.privacy.rotation import Progress, Rotation, generation, rotate
 from lakehouse.privacy.sealing import Sealing
@@ -197,6 +197,9 @@ class Vault:
             yield self._engine
         except (OperationalError, InterfaceError, OSError) as error:  # the latter two are what PostgreSQL's driver raises
             reason = _reason(error)
+            full = DiskFull.behind(error)
+            if full is not None:
+                raise full from None
             raise TryAgain(f"the vault's database does not answer: {reason}. Try again; if it stays so, look at vault.url") from None
 
     # ------------------------------------------------------------------ cryptography

@@ -1,0 +1,117 @@
+"""A disk that is full: it is said so, nothing is half done, and with room again all goes on as if nothing had been."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from jobs import processes
+from lakehouse.errors import DiskFull
+from lakehouse.ingest.sample import write_sample
+from tests.conftest import SECRET
+
+LEFT_KIB = (12, 90, 400)
+
+
+@dataclass(frozen=True)
+class Disk:
+    """A small disk of its own. Where none may be mounted, files may not grow beyond what would be left of one."""
+
+    place: Path
+    is_mounted: bool
+
+    def command(self, *words: str, left_kib: int | None = None) -> subprocess.CompletedProcess[str]:
+        own = {"HOME": str(self.place / "home"), "PROFILE": "test", "VAULT__KEYS": "derived", "VAULT__SECRET": SECRET}
+        environ = os.environ | {f"ZEROMARGIN_{name}": value for name, value in own.items()} | {"PYTHONPATH": str(processes.ROOT)}
+        call = [sys.executable, "-m", "jobs.cli", *words]
+        filler = self.place / "filler"
+        if left_kib is not None and self.is_mounted:
+            filler.write_bytes(bytes(max(0, shutil.disk_usage(self.place).free - 1024 * left_kib)))
+        elif left_kib is not None:
+            call = ["bash", "-c", f'ulimit -f {left_kib}; exec "$@"', "-", *call]
+        try:
+            return subprocess.run(call, env=environ, cwd=processes.ROOT, capture_output=True, text=True, check=False, timeout=120)
+        finally:
+            filler.unlink(missing_ok=True)
+
+    def done(self, *words: str) -> str:
+        found = self.command(*words)
+        assert found.returncode == 0, found.stderr
+        return found.stdout
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Disk]:
+    place = tmp_path / "disk"
+    place.mkdir()
+    mounted = (
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=32m", "none", str(place)], capture_output=True, check=False).returncode == 0
+    )
+    try:
+        yield Disk(place, mounted)
+    finally:
+        if mounted:
+            subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+@pytest.mark.slow
+def test_with_no_room_left_it_says_so_and_with_room_again_it_goes_on(disk: Disk, tmp_path: Path) -> None:
+    write_sample(tmp_path / "raw", seed=11, weeks=8, products=30, customers=60)
+    *first, last = sorted(map(str, (tmp_path / "raw").glob("*.csv")))
+    (tmp_path / "other").mkdir()
+    undisturbed = Disk(tmp_path / "other", False)
+    for one in (disk, undisturbed):
+        one.done("load", *first, "--source", "canonical")
+        one.done("run", "silver", "gold")
+    published = disk.done("digest", "bronze.sales")
+
+    refused = []
+    for left in LEFT_KIB:
+        for words in (("load", last, "--source", "canonical"), ("run", "silver", "gold")):
+            tried = disk.command(*words, left_kib=left)
+            assert "Traceback" not in tried.stderr, tried.stderr
+            if tried.returncode:
+                refused.append(tried.stderr)
+        if len(refused) == 1:
+            assert disk.done("digest", "bronze.sales") == published
+    assert refused
+    assert not disk.is_mounted or all("the disk is full" in said for said in refused), refused
+
+    names = ("bronze.sales", "silver.sales", "quarantine.sales", "gold.daily_sales", "gold.customers", "gold.baskets")
+    for one in (disk, undisturbed):
+        one.done("load", last, "--source", "canonical")
+        one.done("run", "silver", "gold", "quality", "features")
+    assert _digests(disk, names) == _digests(undisturbed, names)
+
+
+def _digests(disk: Disk, names: tuple[str, ...]) -> list[str]:
+    """Without the version, which says how often it was tried."""
+    return [f"{words[0]} {words[3]}" for words in map(str.split, disk.done("digest", *names).splitlines())]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "[Errno 28] No space left on device: '/lake/staging'",
+        "External error: IO: No space left on device (os error 28)",
+        "database or disk is full",
+    ],
+)
+def test_a_full_disk_is_known_by_what_each_part_says_and_by_what_led_to_an_error(said: str) -> None:
+    try:
+        try:
+            raise ValueError(f"first\n  {said}\nthen")
+        except ValueError as error:
+            raise RuntimeError("a stage failed") from error
+    except RuntimeError as error:
+        found = DiskFull.behind(error)
+    assert found is not None
+    assert said in str(found)
+    assert DiskFull.behind(ValueError("something else")) is None
