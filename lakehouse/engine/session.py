@@ -11,7 +11,15 @@ from lakehouse.errors import DiskFull, EndpointDown, StateError, ZeromarginError
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-_GONE = ("UNAVAILABLE", "Connection refused", "Socket closed", "failed to connect", "Connection reset", "Broken pipe")
+_GONE = (
+    "UNAVAILABLE",
+    "Connection refused",
+    "Socket closed",
+    "failed to connect",
+    "Connection reset",
+    "Broken pipe",
+    "deserializing response",
+)
 _MEMORY = ("Failed to allocate", "Resources exhausted", "OutOfMemoryError", "Java heap space")
 
 

@@ -117,7 +117,7 @@ def test_an_audit_names_the_files_the_run_the_models_and_the_predictions(home: P
         assert sum(file["lines"] for file in files) == then.read("bronze.sales").count()
         assert sum(file["accepted"] for file in files) == then.read("bronze.sales").where("size(reasons) = 0").count()
     assert found["known"] == held[0]["rows"]
-    assert {model["model"] for model in models} == {"demand", "recommendations"}
+    assert {model["model"] for model in models} == {"demand"}
     assert {one["table"] for one in predictions} == {"predictions.forecasts", "predictions.recommendations", "predictions.segments"}
     silver = told(capsys, "audit", "silver.sales", "--at", "2024-05-13")
     assert isinstance(silver["known"], int) and isinstance(silver["held"], list)

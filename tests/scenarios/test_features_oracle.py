@@ -119,6 +119,16 @@ def silver(spark: SparkSession, lines: Sequence[Sold]) -> DataFrame:
     return spark.createDataFrame(pa.table(columns))
 
 
+def customer_rows(sales: DataFrame, published: DataFrame, span: Span) -> DataFrame:
+    """As the stage computes them: what several steps read is computed once."""
+
+    def staged(frame: DataFrame) -> DataFrame:
+        found = frame.toArrow()
+        return frame.sparkSession.createDataFrame(found if found.num_rows else [], frame.schema)
+
+    return build.customer_rows(sales, published, span, staged)
+
+
 def computed(spark: SparkSession, frames: Frames, table: str, runs: Sequence[Landing], every: Every = "week") -> pa.Table:
     """The rows of one run after another, each with what the ones before it published."""
     columns = [column for column in catalog.table(table).columns if not column.name.startswith("_")]
@@ -156,7 +166,7 @@ def explained(found: Rows, expected: Rows, lines: Sequence[Sold]) -> str:
 
 TABLES = [
     pytest.param(build.product_rows, oracle.product_rows, "features.product_sales", id="products"),
-    pytest.param(build.customer_rows, oracle.customer_rows, "features.customer_history", id="customers"),
+    pytest.param(customer_rows, oracle.customer_rows, "features.customer_history", id="customers"),
 ]
 
 
@@ -225,7 +235,33 @@ def test_of_a_customers_products_the_hundred_bought_last_are_kept(spark: SparkSe
         for day in (FIRST + timedelta(days=(number * 7) % 31), FIRST + timedelta(days=(number * 11) % 37))
     ]
     runs = [Landing(FIRST + timedelta(weeks=weeks), tuple(lines)) for weeks in (3, 6)]
-    found = as_rows(computed(spark, build.customer_rows, "features.customer_history", runs), "features.customer_history")
+    found = as_rows(computed(spark, customer_rows, "features.customer_history", runs), "features.customer_history")
     assert found == oracle.customer_rows(lines, grid(FIRST - timedelta(weeks=1), runs[-1].moment, "week"))
     recent = found[-1][2]["recent_products"]
     assert isinstance(recent, list) and len(recent) == 100
+
+
+def test_a_product_that_left_the_hundred_comes_back_with_all_its_days(spark: SparkSession) -> None:
+    def sold(product: int, week: int, day: int, landed: datetime | None = None) -> Sold:
+        when = FIRST + timedelta(weeks=week, days=day, hours=9)
+        return Sold("sale", "all", f"p{product:03d}", "c", Decimal(1), Decimal(1), when, max(when, landed or when))
+
+    cut = FIRST + timedelta(weeks=6)
+    before = [
+        *(sold(0, 0, day) for day in range(3)),
+        *(sold(1, 1, day) for day in range(2)),
+        *(sold(number, 3, 1) for number in range(2, 132)),
+        sold(3, 5, 1),
+    ]
+    back = sold(0, 7, 2)
+    # Late for days that were counted, for a day that was not, and of a product that was never bought.
+    late = [sold(0, 0, 1, cut), sold(1, 1, 5, cut), sold(5, 3, 1, cut), sold(200, 5, 1, cut)]
+    runs = [Landing(cut, tuple(before)), Landing(FIRST + timedelta(weeks=9), (*before, back, *late))]
+
+    found = as_rows(computed(spark, customer_rows, "features.customer_history", runs), "features.customer_history")
+
+    assert found == oracle.customer_rows(runs[-1].lines, grid(FIRST - timedelta(weeks=1), runs[-1].moment, "week"))
+    newest = found[-1][2]
+    products, times = newest["recent_products"], newest["recent_times"]
+    assert isinstance(products, list) and isinstance(times, list)
+    assert dict(zip(products, times, strict=True))["p000"] == 4
