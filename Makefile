@@ -47,8 +47,8 @@ check: install ## ruff, mypy, import-linter and the notebook contract
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/python -m jobs.contract notebooks/*.ipynb
 
-bench: install ## measure the demo, the real file on each engine, weeks and features at size, and the service
-	@for one in demo first_answer weeks features serving; do echo "== $$one"; $(BIN)/python benchmarks/$$one.py || exit 1; done
+bench: install ## measure the demo, the real file on each engine, gold, weeks and features at size, and the service
+	@for one in demo first_answer gold weeks features serving; do echo "== $$one"; $(BIN)/python benchmarks/$$one.py || exit 1; done
 
 serve: install ## answer questions from HOME_DIR (.demo) over HTTP
 	@$(BIN)/zeromargin --home $(HOME_DIR) serve
