@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 import subprocess
 import tempfile
@@ -11,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jobs import environment, processes
-from jobs.outcome import Failure, read_failure, read_result
+from jobs.outcome import FULL, Failure, read_failure, read_result
 from jobs.parameters import checked
+from lakehouse.errors import DiskFull
 from lakehouse.settings import Settings
 
 Result = dict[str, object]
@@ -106,6 +109,9 @@ def _in_kernel(
         shutil.rmtree(private, ignore_errors=True)
     if code == 0:
         return None
+    if code == FULL:
+        full = DiskFull.behind(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(place.folder)))
+        return Failure(DiskFull.__name__, str(full))
     tail = "\n".join(place.log.read_text(encoding="utf-8", errors="replace").splitlines()[-5:])
     return read_failure(place.failure) or Failure(
         "StageFailed", f"its process ended with code {code}. Its log ({place.log}) ends with:\n{tail}"

@@ -97,7 +97,8 @@ def digest(
     with session(context).lake() as lake:
         found = [lake.digest(name, version, full) for name in names]
     if as_json:
-        answer([asdict(one) for one in found])
+        told = [asdict(one) for one in found]
+        answer(told if len(names) > 1 else told[0])
     else:
         for one in found:
             print(f"{one.table} version {one.version}: {one.digest} ({one.rows:,} rows)")

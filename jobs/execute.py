@@ -1,8 +1,8 @@
 """Runs one notebook with Papermill: the process that the runner starts for a stage, and the function behind it.
 
 `python -m jobs.execute '{"notebook": …, "output": …, "failure": …, "parameters": {…}}'` ends with 0, with 1 after writing what failed,
-or with 75 where that says of itself that it may pass on a second try. Its standard input is a lifeline: it ends, with its
-kernel, when whoever holds the other end is gone.
+with 75 where that says of itself that it may pass on a second try, or with 74 where there was no room to write it. Its standard input is a
+lifeline: it ends, with its kernel, when whoever holds the other end is gone.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from jobs.outcome import Failure, write_failure
+from jobs.outcome import FULL, Failure, write_failure
 from lakehouse.engine import explain
+from lakehouse.errors import DiskFull
 
 DONE, FAILED, AGAIN = 0, 1, 75
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
@@ -44,7 +45,7 @@ def execute(notebook: Path, output: Path, parameters: Mapping[str, object], in_p
         return explained(Failure(error.ename, error.evalue or "the cell ended with an error", error.exec_count, line))
     except Exception as error:
         cell, line = _last_started(output)
-        return Failure(type(error).__name__, str(error), cell, line)
+        return explained(Failure(type(error).__name__, str(error), cell, line))
     return None
 
 
@@ -62,7 +63,10 @@ def main(argument: str) -> int:
     failure = execute(Path(job["notebook"]), Path(job["output"]), job["parameters"])
     if failure is None:
         return DONE
-    write_failure(Path(job["failure"]), failure)
+    try:
+        write_failure(Path(job["failure"]), failure)
+    except OSError as error:
+        return FULL if DiskFull.behind(error) else FAILED
     return AGAIN if failure.try_again else FAILED
 
 

@@ -24,7 +24,7 @@ from nbformat import NotebookNode
 from papermill.engines import Engine, papermill_engines
 from traitlets.config import Config
 
-from jobs.kernel import cut
+from jobs.kernel import cut, cut_data
 
 if TYPE_CHECKING:
     from papermill.engines import NotebookExecutionManager
@@ -59,7 +59,7 @@ class _Publisher(DisplayPublisher):
 
     def publish(self, data: dict[str, object], metadata: dict[str, object] | None = None, **_: object) -> None:  # type: ignore[override]
         assert isinstance(self.shell, _Shell)
-        self.shell.kept.append(_output("display_data", data=data, metadata=metadata or {}))
+        self.shell.kept.append(_output("display_data", data=cut_data(data), metadata=metadata or {}))
 
 
 class _ValueHook(DisplayHook):
@@ -71,7 +71,7 @@ class _ValueHook(DisplayHook):
     def write_format_data(self, format_dict: dict[str, object], md_dict: dict[str, object] | None = None) -> None:
         assert isinstance(self.shell, _Shell)
         self.shell.kept.append(
-            _output("execute_result", data=format_dict, metadata=md_dict or {}, execution_count=self.shell.execution_count)
+            _output("execute_result", data=cut_data(format_dict), metadata=md_dict or {}, execution_count=self.shell.execution_count)
         )
 
     def log_output(self, format_dict: dict[str, object]) -> None:
@@ -159,8 +159,9 @@ def _run(shell: _Shell, cell: NotebookNode) -> BaseException | None:
     streams = [_output("stream", name=name, text=cut(sink.getvalue())) for name, sink in printed.items() if sink.getvalue()]
     cell.outputs = [*streams, *shell.kept]
     if error is not None:
-        name, text = type(error).__name__, str(error)
-        cell.outputs.append(_output("error", ename=name, evalue=text, traceback=shell.traceback or [f"{name}: {text}"]))
+        name, text = type(error).__name__, cut(str(error))
+        traceback = [cut(line) for line in shell.traceback or [f"{name}: {text}"]]
+        cell.outputs.append(_output("error", ename=name, evalue=text, traceback=traceback))
     return error
 
 

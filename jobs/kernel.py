@@ -40,7 +40,7 @@ class PrivateKernelManager(AsyncKernelManager):
 
 
 class KernelEngine(Engine):  # type: ignore[misc]  # Papermill has no types
-    """A Papermill engine: the cells one after another in a private kernel, their printed text kept up to `KEPT`."""
+    """A Papermill engine: the cells one after another in a private kernel, their texts kept up to `KEPT`."""
 
     @classmethod
     def execute_managed_notebook(cls, nb_man: NotebookExecutionManager, kernel_name: str, **_: object) -> None:
@@ -49,11 +49,16 @@ class KernelEngine(Engine):  # type: ignore[misc]  # Papermill has no types
 
 class _Client(PapermillNotebookClient):  # type: ignore[misc]
     def process_message(self, msg: dict[str, Any], cell: NotebookNode, cell_index: int) -> NotebookNode | None:
+        content = msg["content"]
         if msg["msg_type"] == "stream":
             printed = sum(len(output.text) for output in cell.outputs if output.output_type == "stream")
-            msg["content"]["text"] = cut(msg["content"]["text"], printed)
-            if not msg["content"]["text"]:
+            content["text"] = cut(content["text"], printed)
+            if not content["text"]:
                 return None
+        if msg["msg_type"] == "error":
+            content |= {"evalue": cut(content["evalue"]), "traceback": [cut(line) for line in content["traceback"]]}
+        if "data" in content:
+            content["data"] = cut_data(content["data"])
         output: NotebookNode | None = super().process_message(msg, cell, cell_index)
         return output
 
@@ -64,8 +69,13 @@ def register() -> str:
     return NAME
 
 
+def cut_data(data: dict[str, Any]) -> dict[str, Any]:
+    """A value in its representations, texts cut. What a notebook draws is not text."""
+    return {kind: cut(value) if kind.startswith("text/") and isinstance(value, str) else value for kind, value in data.items()}
+
+
 def cut(text: str, printed: int = 0) -> str:
     """As much of the text as is kept of a cell that has `printed` so many characters before; where it is cut, the last line says so."""
     if printed + len(text) <= KEPT:
         return text
-    return "" if printed > KEPT else f"{text[: KEPT - printed]}\n… what this cell printed after {KEPT:,} characters is not kept\n"
+    return "" if printed > KEPT else f"{text[: KEPT - printed]}\n… what this cell gave after {KEPT:,} characters is not kept\n"

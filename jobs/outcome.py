@@ -8,6 +8,9 @@ from pathlib import Path
 
 import lakehouse.errors as errors
 
+FULL = 74  # what a stage's process ends with where there is no room for its failure
+LONGEST = 10_000  # characters of a message
+
 
 @dataclass(frozen=True)
 class Failure:
@@ -17,6 +20,10 @@ class Failure:
     message: str
     cell: int | None = None
     line: str = ""
+
+    def __post_init__(self) -> None:
+        if len(self.message) > LONGEST:
+            object.__setattr__(self, "message", f"{self.message[:LONGEST]} …")
 
     @property
     def try_again(self) -> bool:

@@ -26,7 +26,9 @@ Messages say what was found, what was expected and what to do. `exit_code` is wh
 from __future__ import annotations
 
 import difflib
+import shutil
 from collections.abc import Iterable
+from pathlib import Path
 from typing import ClassVar, Self
 
 
@@ -86,6 +88,7 @@ class NothingPublished(StateError):
 class DiskFull(StateError):
     """There is no room left where something was to be written."""
 
+    ROOM: ClassVar = 1 << 20  # bytes
     MARKS: ClassVar = ("No space left on device", "database or disk is full", "Disk quota exceeded")
 
     @classmethod
@@ -99,8 +102,15 @@ class DiskFull(StateError):
                     f"the disk is full ({said.strip()[:200]}). What was not finished counts as not begun, and nothing of it is published. Free some"
                     " space and do the same again"
                 )
-            error = error.__cause__ or error.__context__
+            error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
         return None
+
+    @classmethod
+    def of_sqlite(cls, file: str | None, error: BaseException) -> Self | None:
+        """The same of a database in a file (None: in none): SQLite often says of a full disk no more than that it could not write."""
+        if file and "disk I/O error" in str(error) and shutil.disk_usage(Path(file).parent).free < cls.ROOM:
+            return cls(f"the disk of {file} is full (disk I/O error). Free some space and do the same again")
+        return cls.behind(error)
 
 
 class LeaseHeld(StateError):

@@ -8,19 +8,20 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from sqlalchemy import Engine, select
+from sqlalchemy import URL, Engine, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, InterfaceError, NoSuchModuleError, OperationalError, SQLAlchemyError
 
 from lakehouse.errors import DiskFull, TryAgain, VaultError
 from lakehouse.privacy.numbers import DamagedNumber, canonical
-from lakehouse.privacy.rotation import Progress, Rotation, generation, rotate
+from lakehouse.privacy.rotation import Progress, Rotation, begin, generation, rotate
 from lakehouse.privacy.sealing import Sealing
 from lakehouse.privacy.secrets import master_secret, subkey
 from lakehouse.privacy.store import connect, customers, facts, insert_new, tombstones
@@ -138,6 +139,7 @@ class Vault:
         with self._reading() as engine:
             with engine.begin() as connection:
                 connection.execute(insert_new(engine, facts), [{"name": _CHECK, "value": value}])
+                begin(engine, connection)
             with engine.connect() as connection:
                 found = connection.execute(select(facts.c.value).where(facts.c.name == _CHECK)).scalar_one()
         if not hmac.compare_digest(found, value):
@@ -151,25 +153,36 @@ class Vault:
         new = sorted(set(wanted) - set(known))
         if not new:
             return known
-        with self._reading() as engine, engine.connect() as connection:
-            now = generation(connection)
-        rows = [
-            {
-                "identity": identity,
-                "lookup": lookup,
-                "generation": now,
-                "number": self._sealing.seal(now, identity, lookup, wanted[lookup]),
-                "customer_key": self._new_key(identity, lookup, graves[lookup].times if lookup in graves else 0),
-            }
-            for lookup in new
-        ]
-        # Another process may meet the same customers now: its rows stay, and are what is read back.
-        with self._reading() as engine, engine.begin() as connection:
-            connection.execute(insert_new(engine, customers), rows)
+        keys = {lookup: self._new_key(identity, lookup, graves[lookup].times if lookup in graves else 0) for lookup in new}
+        with self._reading():
+            while not self._insert(identity, {lookup: wanted[lookup] for lookup in new}, keys):
+                pass  # a rotation began: its generation is the one to seal under
         known |= self._known(identity, new)
         if set(known) < set(wanted):
             raise TryAgain("the vault lost customers while they were exchanged: an erasure is under way. Load again when it is done")
         return known
+
+    def _insert(self, identity: str, numbers: Mapping[bytes, str], keys: Mapping[bytes, str]) -> bool:
+        """Writes new customers under the present generation. False, and nothing is written, if a rotation began meanwhile."""
+        with self._engine.connect() as connection, connection.begin() as transaction:
+            now = generation(connection)
+            rows = [
+                {
+                    "identity": identity,
+                    "lookup": lookup,
+                    "generation": now,
+                    "number": self._sealing.seal(now, identity, lookup, number),
+                    "customer_key": keys[lookup],
+                }
+                for lookup, number in numbers.items()
+            ]
+            # Another process may meet the same customers now: its rows stay, and are what is read back.
+            connection.execute(insert_new(self._engine, customers), rows)
+            # SQLite locks with the first row that is written: from here on no rotation can begin before this ends.
+            if generation(connection) != now:
+                transaction.rollback()
+                return False
+        return True
 
     def _known(self, identity: str, lookups: Sequence[bytes]) -> dict[bytes, str]:
         found: dict[bytes, str] = {}
@@ -196,11 +209,10 @@ class Vault:
         try:
             yield self._engine
         except (OperationalError, InterfaceError, OSError) as error:  # the latter two are what PostgreSQL's driver raises
-            reason = _reason(error)
-            full = DiskFull.behind(error)
-            if full is not None:
-                raise full from None
-            raise TryAgain(f"the vault's database does not answer: {reason}. Try again; if it stays so, look at vault.url") from None
+            full = DiskFull.of_sqlite(_file(self._engine.url), error)
+            raise full or TryAgain(
+                f"the vault's database does not answer: {_reason(error)}. Try again; if it stays so, look at vault.url"
+            ) from None
 
     # ------------------------------------------------------------------ cryptography
 
@@ -221,13 +233,20 @@ def open_vault(settings: Settings) -> Vault:
         with engine.connect() as connection:
             is_new = connection.execute(select(facts.c.value).where(facts.c.name == _CHECK)).first() is None
     except (SQLAlchemyError, ImportError, OSError) as error:
-        raise VaultError(f"{_place(settings.vault_url)} can't be opened: {_reason(error)}. Look at vault.url") from None
+        full = DiskFull.of_sqlite(_file(settings.vault_url), error)
+        raise full or VaultError(f"{_place(settings.vault_url)} can't be opened: {_reason(error)}. Look at vault.url") from None
     try:
         # A secret made for a vault that has one already could only be the wrong one.
         return Vault(engine, master_secret(settings, may_make=is_new), settings.vault.keys == "derived")
     except BaseException:
         engine.dispose()
         raise
+
+
+def is_made(settings: Settings) -> bool:
+    """Whether the vault's file is there; of one that is in no file it is not asked."""
+    file = _file(settings.vault_url)
+    return file is None or Path(file).is_file()
 
 
 def _encoded(numbers: pa.Array | pa.ChunkedArray) -> tuple[npt.NDArray[np.int64], list[str]]:
@@ -259,6 +278,15 @@ def _place(url: str) -> str:
         return f"the vault at {make_url(url).render_as_string(hide_password=True)}"
     except ArgumentError:
         return "the vault"
+
+
+def _file(url: str | URL) -> str | None:
+    """The file of a database that is one."""
+    try:
+        where = make_url(url)
+    except ArgumentError:
+        return None
+    return where.database if where.get_backend_name() == "sqlite" else None
 
 
 def _reason(error: Exception) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -30,7 +29,6 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait
 from lakehouse.errors import DiskFull, SettingsError, StateError
 
 META = MetaData()
-ROOM = 1 << 20  # bytes
 
 runs = Table(
     "runs",
@@ -181,10 +179,10 @@ def connect(url: str) -> Engine:
     except (SQLAlchemyError, OSError) as error:  # the latter where PostgreSQL's driver is cut off while it connects
         shown = where.render_as_string(hide_password=True)
         reason = str(getattr(error, "orig", None) or error)
-        # SQLite says of a full disk no more than that it could not write.
-        if where.get_backend_name() == "sqlite" and where.database and shutil.disk_usage(Path(where.database).parent).free < ROOM:
-            raise DiskFull(f"the disk of {where.database} is full ({reason}). Free some space and do the same again") from None
-        raise StateError(f"the run database {shown} can't be opened: {reason}. Let this user read and write it, or set ops.url") from None
+        full = DiskFull.of_sqlite(where.database if where.get_backend_name() == "sqlite" else None, error)
+        raise full or StateError(
+            f"the run database {shown} can't be opened: {reason}. Let this user read and write it, or set ops.url"
+        ) from None
 
 
 def _make_folder(folder: Path) -> None:

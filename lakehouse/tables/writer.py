@@ -37,7 +37,7 @@ class Within:
 
     def sql(self, of: str = "") -> str:
         """As a condition that engines skip files by: they do not look at longer lists."""
-        ordered = sorted(f"DATE'{value}'" if isinstance(value, date) else f"'{_quoted(value)}'" for value in self.values)
+        ordered = [f"DATE'{value}'" if isinstance(value, date) else f"'{_quoted(value)}'" for value in sorted(self.values, key=str)]
         if len(ordered) > LONGEST_LIST:
             return f"{of}{self.column} BETWEEN {ordered[0]} AND {ordered[-1]}"
         return f"{of}{self.column} IN ({', '.join(ordered)})"
@@ -106,6 +106,10 @@ class Writer:
             twice = rows.groupBy(*table.key).count().where("count > 1").count()
             if twice:
                 raise InputError(f"{twice} keys {table.key} occur more than once in what is to be merged into {name}. Nothing was written")
+            if within is not None and within.column not in (*table.key, *table.partition_by):
+                raise InputError(
+                    f"{within.column} says nothing of the keys of {name} ({', '.join(table.key)}): it is neither of them nor a partition"
+                )
             outside = 0 if within is None else rows.where(f"NOT coalesce({within.sql()}, false)").count()
             if outside:
                 raise InputError(f"{outside} rows for {name} are not where they are said to be ({within}). Nothing was written")

@@ -18,6 +18,7 @@ from lakehouse.ingest.sample import write_sample
 from tests.conftest import SECRET
 
 LEFT_KIB = (12, 200)
+RUN = ("run", "silver", "gold")
 
 
 @dataclass(frozen=True)
@@ -27,8 +28,9 @@ class Disk:
     place: Path
     is_mounted: bool
 
-    def command(self, *words: str, left_kib: int | None = None) -> subprocess.CompletedProcess[str]:
+    def command(self, *words: str, left_kib: int | None = None, in_kernels: bool = False) -> subprocess.CompletedProcess[str]:
         own = {"HOME": str(self.place / "home"), "PROFILE": "test", "VAULT__KEYS": "derived", "VAULT__SECRET": SECRET}
+        own |= {"RUNNER__IN_PROCESS": str(not in_kernels)}
         environ = os.environ | {f"ZEROMARGIN_{name}": value for name, value in own.items()} | {"PYTHONPATH": str(processes.ROOT)}
         call = [sys.executable, "-m", "jobs.cli", *words]
         filler = self.place / "filler"
@@ -68,12 +70,12 @@ def test_with_no_room_left_it_says_so_and_with_room_again_it_goes_on(disk: Disk,
     (tmp_path / "other").mkdir()
     undisturbed = Disk(tmp_path / "other", False)
     disk.done("load", *first, "--source", "canonical")
-    disk.done("run", "silver", "gold")
+    disk.done(*RUN)
 
     refused = []
     for left in LEFT_KIB:
-        for words in (("load", last, "--source", "canonical"), ("run", "silver", "gold")):
-            tried = disk.command(*words, left_kib=left)
+        for words, in_kernels in ((("load", last, "--source", "canonical"), False), (RUN, False), (RUN, True)):
+            tried = disk.command(*words, left_kib=left, in_kernels=in_kernels)
             assert "Traceback" not in tried.stderr, tried.stderr
             if tried.returncode:
                 refused.append(tried.stderr)

@@ -109,7 +109,10 @@ def test_small_files_become_one_and_are_published_with_the_same_rows(shop: Shop)
     assert lake.read(STORES).count() == 6
 
 
-def test_what_a_run_has_not_published_is_not_published_by_maintenance_and_the_run_goes_on(shop: Shop) -> None:
+def test_what_a_run_has_not_published_is_not_published_by_maintenance_and_the_run_goes_on(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(maintenance, "CHECKPOINT_FROM", 0)
     lake = shop.lake
     for name in "abcd":
         shop.open_store(name, as_of="2011-01-05")
@@ -118,11 +121,14 @@ def test_what_a_run_has_not_published_is_not_published_by_maintenance_and_the_ru
         with StageLake(lake.settings, "gold", run.id) as stage:
             stage.writer.merge(STORES, stores(stage, unpublished=1))
             stage.finish()
-    wrote = lake.head(STORES)
+    wrote, landed = lake.head(STORES), lake.head("bronze.sales")
     (Path(lake.path("bronze.sales")) / "part-00000-left-over.snappy.parquet").write_bytes(b"PAR1")
     maintenance.maintain(lake)
     assert lake.read(STORES).count() == 4
     assert lake.head(STORES) == wrote
+    # What has landed gets its checkpoint, which is no commit.
+    assert lake.head("bronze.sales") == landed
+    assert list((Path(lake.path("bronze.sales")) / "_delta_log").glob("*.checkpoint*.parquet"))
     with shop.run("2011-01-12") as again:
         assert again.id == run.id
         with StageLake(lake.settings, "features", again.id) as stage:

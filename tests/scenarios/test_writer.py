@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import date, timedelta
 from decimal import Decimal
 
 import pytest
+from pyspark.sql import DataFrame
 
 from lakehouse.errors import InputError, LeaseHeld, UnknownName
 from lakehouse.tables import Lake, catalog, delta
+from lakehouse.tables.writer import Within
 from tests.shop import STORES, stores
 
 
@@ -123,3 +126,50 @@ def test_an_older_version_reads_as_it_was_by_read_and_by_sql(lake: Lake) -> None
 def test_a_misspelt_table_gets_a_hint(lake: Lake) -> None:
     with pytest.raises(UnknownName, match='Did you mean "gold.stores"'):
         lake.read("gold.store")
+
+
+DAYS = "gold.daily_sales"
+
+
+def sold(lake: Lake, **units: int) -> DataFrame:
+    """One row per day (`d` and the day of the first months of 2011, counted through) of one product."""
+    columns = [column for column in catalog.table(DAYS).columns if column.name != "_run"]
+    rows = []
+    for name, count in units.items():
+        day = date(2011, 1, 1) + timedelta(days=int(name[1:]))
+        number = Decimal(count)
+        rows.append(("all", "A", day, f"{day:%Y-%m}", number, number, Decimal(0), number, 1, 0))
+    return lake.spark.createDataFrame(rows, ", ".join(f"`{column.name}` {column.type}" for column in columns))
+
+
+def by_day(lake: Lake) -> dict[int, int]:
+    rows = lake.read(DAYS, version=lake.head(DAYS)).toArrow().to_pylist()
+    return {(row["day"] - date(2011, 1, 1)).days: int(row["units"]) for row in rows}
+
+
+def days(*numbers: int) -> Within:
+    return Within("day", [date(2011, 1, 1) + timedelta(days=number) for number in numbers])
+
+
+@pytest.mark.parametrize("within", [days(3, 40, 60), days(*range(70)), Within("month", {"2011-01", "2011-02", "2011-03"})])
+def test_a_merge_within_some_days_or_months_does_all_that_it_does_without(lake: Lake, within: Within) -> None:
+    with lake.lease("test"):
+        lake.writer.merge(DAYS, sold(lake, d3=1, d40=2, d100=3))
+        lake.writer.merge(DAYS, sold(lake, d40=20, d60=6), gone=sold(lake, d3=0), within=within)
+    assert by_day(lake) == {40: 20, 60: 6, 100: 3}
+
+
+def test_a_row_that_is_not_where_a_merge_looks_is_refused(lake: Lake) -> None:
+    with lake.lease("test"):
+        lake.writer.merge(DAYS, sold(lake, d3=1))
+        with pytest.raises(InputError, match="1 rows for gold.daily_sales are not where they are said to be"):
+            lake.writer.merge(DAYS, sold(lake, d3=2, d40=2), within=Within("month", ["2011-01"]))
+        with pytest.raises(InputError, match="units says nothing of the keys"):
+            lake.writer.merge(DAYS, sold(lake, d3=2), within=Within("units", ["2"]))
+    assert by_day(lake) == {3: 1}
+
+
+def test_long_lists_become_ranges_of_values_whatever_is_in_them() -> None:
+    assert Within("name", ["b", "a'b"]).sql("t.") == "t.name IN ('a''b', 'b')"
+    assert Within("name", ["a", *(f"a {number:02d}" for number in range(20))]).sql() == "name BETWEEN 'a' AND 'a 19'"
+    assert Within("day", [date(2011, 1, 31), date(2011, 1, 4)]).sql() == "day IN (DATE'2011-01-04', DATE'2011-01-31')"

@@ -14,7 +14,8 @@ import pytest
 from jobs.cli import globals_first, main
 from jobs.cli_session import plain
 from jobs.processes import ROOT
-from lakehouse.tables import catalog
+from lakehouse import settings
+from lakehouse.tables import Lake, catalog
 
 Output = pytest.CaptureFixture[str]
 
@@ -184,3 +185,17 @@ def test_help_takes_less_than_a_second_of_work_and_imports_nothing_heavy() -> No
     assert float(seconds) < 1.0
     assert (code, heavy.strip()) == ("0", "[]")
     assert "serve" in done.stdout
+
+
+def test_a_digest_is_one_answer_of_a_fixed_shape_and_of_several_tables_a_list(capsys: Output) -> None:
+    with Lake(settings.load()) as lake:
+        lake.create_tables()
+    assert main(["digest", "bronze.sales", "--json"]) == 0
+    one = json.loads(capsys.readouterr().out)
+    assert main(["digest", "bronze.sales", "bronze.answers", "--json"]) == 0
+    several = json.loads(capsys.readouterr().out)
+
+    assert set(one) >= {"table", "version", "rows", "digest"}
+    assert [found["table"] for found in several] == ["bronze.sales", "bronze.answers"]
+    assert several[0] == one
+    assert main(["digest", "bronze.sales", "bronze.answers", "--version", "0"]) == 2

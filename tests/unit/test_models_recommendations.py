@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lakehouse.errors import InputError, NotEnoughData
-from lakehouse.models.candidates import INPUTS
+from lakehouse.models.candidates import INPUTS, _likeness
 from lakehouse.models.interface import Json, Rows
-from lakehouse.models.items import FEWEST_BUYERS, History, items_of, own_weight
+from lakehouse.models.items import FEWEST_BUYERS, History, Items, items_of, own_weight
 from lakehouse.models.recommendations import RecommendationsModel, histories
 from lakehouse.models.recommendations_frame import Purchases
 from tests.made_up import MONDAY, RECOMMENDATIONS, day_number, purchases
@@ -215,3 +215,29 @@ def test_golden_questions_hold_a_stranger_and_invented_customers(model: Recommen
     own = [one["features"].get("recent_products", []) for one in asked if isinstance(one["features"], dict)]
     assert [len(products) for products in own if isinstance(products, list)] == [0, 1, 4, 12]
     assert all(model.answer(one) for one in asked)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 9), st.integers(0, 6))
+def test_likeness_is_what_adding_it_up_one_own_product_after_another_gives(seed: int, count: int, bought: int) -> None:
+    draws = np.random.default_rng(seed)
+    near = draws.integers(-1, count, size=(count, 4)).astype(np.int32)
+    likeness = np.where(near >= 0, draws.integers(1, 4, size=near.shape) / 4, 0.0)
+    for row in range(count):  # a product is no more than once among those that are like another
+        _, first = np.unique(near[row], return_index=True)
+        near[row][[place for place in range(4) if place not in first]] = -1
+    likeness[near < 0] = 0.0
+    codes = tuple(f"p{place}" for place in range(count))
+    items = Items(codes, codes, np.zeros(count), np.zeros(count), near, likeness, {code: place for place, code in enumerate(codes)})
+    own = draws.permutation(count)[: min(bought, count)]
+    weight = draws.integers(1, 4, size=len(own)) / 2
+    total, best, because = np.zeros(count), np.zeros(count), np.full(count, -1)
+    for mine, strength in zip(own, weight, strict=True):
+        for at, alike in zip(near[mine], likeness[mine], strict=True):
+            if at >= 0:
+                total[at] += strength * alike
+                if strength * alike > best[at]:
+                    best[at], because[at] = strength * alike, mine
+
+    found = _likeness(items, own, weight)
+
+    assert all(np.array_equal(one, other) for one, other in zip(found, (total, best, because), strict=True))

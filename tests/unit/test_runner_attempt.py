@@ -91,16 +91,27 @@ def test_what_a_notebook_started_ends_with_it(home: Path, place: Place) -> None:
 
 @pytest.mark.parametrize("in_process", [True, False])
 def test_a_hundred_megabytes_of_output_are_cut_and_the_stage_is_done(home: Path, place: Place, in_process: bool) -> None:
-    shout = "import sys\nfor number in range(1000):\n    print('x' * 99_999)\nprint('quiet', file=sys.stderr)"
+    shout = "import sys\nfor number in range(1000):\n    print('x' * 99_999)\nprint('quiet', file=sys.stderr)\n'y' * 3_000_000"
     chosen = settings.load(home, "test", {"runner": {"in_process": in_process}}, environ={})
 
     found = attempt(page(home / "stage.ipynb", shout, FINISH), GIVEN, place, chosen, REMOTE)
 
     assert found == {"run": "r1", "as_of": "2011-12-10", "remote": REMOTE}
-    assert place.notebook.stat().st_size < 1.2 * kernel.KEPT
+    assert place.notebook.stat().st_size < 2.2 * kernel.KEPT
     (cell,) = [cell for cell in nbformat.read(place.notebook, as_version=4).cells if "99_999" in cell.source]
     assert cell.outputs[0].text.endswith(f"after {kernel.KEPT:,} characters is not kept\n")
     assert not place.log.exists() or place.log.stat().st_size < 10_000
+
+
+@pytest.mark.parametrize("in_process", [True, False])
+def test_an_error_of_five_megabytes_is_cut(home: Path, place: Place, in_process: bool) -> None:
+    chosen = settings.load(home, "test", {"runner": {"in_process": in_process}}, environ={})
+
+    found = attempt(page(home / "stage.ipynb", "raise ValueError('z' * 5_000_000)"), GIVEN, place, chosen, REMOTE)
+
+    assert isinstance(found, Failure)
+    assert found.error == "ValueError" and len(found.message) < 11_000
+    assert place.notebook.stat().st_size < 4 * kernel.KEPT
 
 
 def test_a_kernel_that_is_killed_is_a_failure_that_names_the_cell(home: Path, place: Place) -> None:

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from sqlalchemy import Connection
 
 from jobs.cli import main
 from lakehouse import settings as settings_module
 from lakehouse.errors import VaultError
-from lakehouse.privacy import rotation
+from lakehouse.privacy import rotation, vault
 from lakehouse.privacy.vault import Vault, open_vault
 from lakehouse.settings import Settings
 
@@ -106,20 +107,60 @@ def test_broken_off_it_is_ended_and_not_begun_again(home: Path, opened: Vault) -
 
     done = opened.rotate()
 
-    assert (done.generation, done.customers) == (2, len(NUMBERS) - 21)
+    assert (done.generation, done.customers, done.resumed) == (2, len(NUMBERS) - 21, True)
+    assert opened.rotate().generation == 3
     assert {opened.number(key) for key in keys.values()} == set(NUMBERS)
 
 
-def test_a_row_that_does_not_open_is_named_and_left_as_it_is(home: Path, opened: Vault) -> None:
+def test_rows_that_do_not_open_are_named_and_hold_nobody_else_up(home: Path, opened: Vault) -> None:
     keys = exchanged(opened)
+    damaged = [keys[NUMBERS[30]], keys[NUMBERS[31]]]
     with closing(sqlite3.connect(home / "vault.db")) as connection:
-        connection.execute("UPDATE vault_customers SET number = zeroblob(40) WHERE customer_key = ?", (keys[NUMBERS[30]],))
+        connection.executemany("UPDATE vault_customers SET number = zeroblob(40) WHERE customer_key = ?", [(key,) for key in damaged])
         connection.commit()
 
-    with pytest.raises(VaultError, match="not what was written"):
-        opened.rotate()
+    for generation in (2, 3):
+        with pytest.raises(VaultError, match="not what was written") as named:
+            opened.rotate()
+        assert all(key in str(named.value) for key in damaged)
+        after = stored(home)
+        assert [after[key] for key in damaged] == [(1, bytes(40))] * 2
+        assert {found for key, (found, _) in after.items() if key not in damaged} == {generation}
 
-    assert stored(home)[keys[NUMBERS[30]]] == (1, bytes(40))
+
+def test_a_customer_who_comes_while_a_rotation_begins_is_written_under_its_generation(
+    home: Path, opened: Vault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_vault(chosen(home)) as other:
+        real, rotated = vault.generation, []
+
+        def slow(connection: Connection) -> int:
+            found = real(connection)
+            if not rotated:
+                rotated.append(other.rotate())
+            return found
+
+        monkeypatch.setattr(vault, "generation", slow)
+        (new,) = opened.exchange("shop", pa.array(["13047"])).to_pylist()
+
+    assert stored(home)[new][0] == 2
+    assert opened.number(new) == "13047"
+
+
+def test_what_stays_in_the_log_while_somebody_reads_is_said(home: Path, opened: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rotation, "LOG_WAIT_MS", 50)
+    exchanged(opened)
+    with closing(sqlite3.connect(home / "vault.db")) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM vault_customers").fetchone()
+        assert opened.rotate().in_log
+    assert not opened.rotate().in_log
+
+
+def test_a_home_without_a_vault_gets_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--home", str(tmp_path / "misspelt"), "vault", "rotate"]) == 1
+    assert "there is no vault yet" in capsys.readouterr().err
+    assert not (tmp_path / "misspelt").exists()
 
 
 def test_customers_who_come_and_go_meanwhile_are_neither_lost_nor_brought_back(home: Path, opened: Vault) -> None:
@@ -157,6 +198,6 @@ def test_from_the_shell_it_says_what_it_did(home: Path, opened: Vault, capsys: p
     assert main(["--home", str(home), "vault", "rotate", "--json"]) == 0
 
     told = capsys.readouterr()
-    assert json.loads(told.out) == {"generation": 2, "customers": len(NUMBERS)}
+    assert json.loads(told.out) == {"generation": 2, "customers": len(NUMBERS), "resumed": False, "in_log": False}
     assert f"{len(NUMBERS)} of {len(NUMBERS)} customers" in told.err
     assert not [number for number in NUMBERS if number in told.out + told.err]
