@@ -8,7 +8,7 @@ import typer
 
 from jobs.cli_session import AsJson, answer, say, session
 
-app = typer.Typer(help="The vault of customer numbers.", no_args_is_help=False)
+app = typer.Typer(no_args_is_help=False)
 
 
 @app.callback()

@@ -21,6 +21,8 @@ from lakehouse.features.windows import Span, Window, day_number, moment_of, sold
 from lakehouse.tables import Lake, delta
 
 SALES = "silver.sales"
+# What a customer's features are computed from. Lines are staged, so that no more of them is written.
+OF_A_LINE = ("customer_key", "product_code", "kind", "quantity", "amount", "sold_at", "month", "_known_at")
 TABLES = (product_sales.TABLE.name, customer_history.TABLE.name)
 
 
@@ -69,7 +71,7 @@ def product_rows(sales: DataFrame, published: DataFrame, span: Span) -> DataFram
 
 def customer_rows(sales: DataFrame, published: DataFrame, span: Span, staged: Staged = as_it_is) -> DataFrame:
     """The rows of features.customer_history at the span's moments. `sales`: silver.sales; `published`: the rows up to its beginning."""
-    known = _trade(sales).where(F.col("customer_key").isNotNull())
+    known = _trade(sales).where(F.col("customer_key").isNotNull()).select(*OF_A_LINE)
     if span.after is None:
         return customer_history.customer_history(known, None, span, staged)
     new = staged(_new(known, span))

@@ -43,8 +43,9 @@ def build(lake: StageLake) -> SilverReport:
     new = lake.read(BRONZE, version=lake.run.bronze).where(F.col("file_digest").isin(*sorted(files)))
     good, refused = split_rows(new, config.load(lake.settings.profile).row_rules)
     candidates = lake.staged(lines.typed(good))
-    months = _months_of_copies(lake, good)
-    settled = lines.settle(candidates.frame, _among(lake, months), _taken_from_beside(lake))
+    is_first = delta.size(lake.path(SALES), lake.version(SALES)).files == 0
+    months = None if is_first else _months_of_copies(good)
+    settled = lines.settle(candidates.frame, None if is_first else _among(lake, months), _taken_from_beside(lake))
     kept, conflicts = lake.staged(settled.kept), lake.staged(settled.conflicts)
     quarantined = lake.staged(refused.unionByName(lines.as_quarantined(conflicts.frame)))
     lake.writer.merge(SALES, kept, within=None if months is None else Within("month", months))
@@ -73,19 +74,15 @@ def _new_files(lake: StageLake) -> dict[str, int]:
     return {digest: rows for digest, rows in landed.items() if digest not in seen}
 
 
-def _months_of_copies(lake: StageLake, good: DataFrame) -> list[str] | None:
+def _months_of_copies(good: DataFrame) -> list[str] | None:
     """The months in which copies of these lines of bronze can be: their own, where the time of sale is part of every line's id. Else None."""
-    if delta.size(lake.path(SALES), lake.version(SALES)).files == 0:
-        return None
     is_dated, month = F.coalesce("_dated", F.lit(False)).alias("is_dated"), F.date_format("sold_at", "yyyy-MM").alias("month")
     found = good.select(is_dated, month).distinct().toArrow().to_pylist()
     return sorted({row["month"] for row in found}) if found and all(row["is_dated"] for row in found) else None
 
 
-def _among(lake: StageLake, months: list[str] | None) -> DataFrame | None:
-    """The lines that silver has, of these months or all. None where it is empty."""
-    if delta.size(lake.path(SALES), lake.version(SALES)).files == 0:
-        return None
+def _among(lake: StageLake, months: list[str] | None) -> DataFrame:
+    """The lines that silver has, of these months or all."""
     existing = lake.read(SALES).drop("_run")
     return existing if months is None else existing.where(F.col("month").isin(*months))
 

@@ -23,7 +23,7 @@ _STYLE = (
     "table{border-collapse:collapse;font-variant-numeric:tabular-nums}td,th{padding:.25rem .7rem;border-bottom:1px solid #eaeef2;vertical-align:top}"
     "th{color:#57606a;font-weight:600}td{overflow-wrap:break-word}td:last-child{overflow-wrap:anywhere}"
     "footer{margin-top:2rem;color:#57606a}"
-    "summary{cursor:pointer;margin-top:1rem}summary h2{display:inline;border:0}.stop{color:#b3261e}.warn{color:#8a5a00}.open{color:#1a7f37}"
+    "summary{cursor:pointer;margin-top:1rem}summary h2{display:inline;border:0}.stop{color:#b3261e}.open{color:#1a7f37}"
 )
 
 
