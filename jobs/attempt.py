@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
-import shutil
 import subprocess
-import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from jobs import environment, processes
+from jobs import environment
+from jobs.nursery import Nursery
 from jobs.outcome import FULL, Failure, read_failure, read_result
 from jobs.parameters import checked
 from lakehouse.errors import DiskFull
@@ -55,11 +53,11 @@ def attempt(
     place: Place,
     settings: Settings,
     remote: str,
-    started: Callable[[int], None] = lambda group: None,
+    nursery: Nursery | None = None,
 ) -> Result | Failure:
     """The result that the notebook declared, or what stopped it.
 
-    `remote` is the endpoint's URL; `started` is told the process group, if there is one. Raises `UnknownName` or `InputError` for a
+    `remote` is the endpoint's URL; without a `nursery` the notebook runs inside this process. Raises `UnknownName` or `InputError` for a
     parameter that the notebook does not take, before anything is started.
     """
     parameters = checked(notebook, given)
@@ -67,10 +65,10 @@ def attempt(
     for old in (place.result, place.failure):
         old.unlink(missing_ok=True)
     own = environment.of_stage(settings, remote, place.result)
-    if settings.runner.in_process:
+    if nursery is None:
         failure = _in_process(notebook, parameters, place, own)
     else:
-        failure = _in_kernel(notebook, parameters, place, own, settings.runner.deadline_s, started)
+        failure = _in_kernel(notebook, parameters, place, own, settings.runner.deadline_s, nursery)
     if failure is not None:
         return failure
     found = read_result(place.result)
@@ -88,31 +86,19 @@ def _in_process(notebook: Path, parameters: Mapping[str, object], place: Place, 
 
 
 def _in_kernel(
-    notebook: Path,
-    parameters: Mapping[str, object],
-    place: Place,
-    own: Mapping[str, str],
-    deadline_s: float,
-    started: Callable[[int], None],
+    notebook: Path, parameters: Mapping[str, object], place: Place, own: Mapping[str, str], deadline_s: float, nursery: Nursery
 ) -> Failure | None:
     job = {"notebook": str(notebook), "output": str(place.notebook), "failure": str(place.failure), "parameters": dict(parameters)}
-    # Paths of sockets are limited to about a hundred characters, which a home may already have.
-    private = Path(tempfile.mkdtemp(prefix="zm-"))
-    process = processes.start(["-m", "jobs.execute", json.dumps(job)], environment.of_process(own, private), place.log)
     try:
-        started(process.pid)
-        code = process.wait(deadline_s)
+        code = nursery.run(job, own, place.log, deadline_s)
     except subprocess.TimeoutExpired:
         return Failure("StageFailed", f"it ran longer than its deadline of {deadline_s:g} s (runner.deadline_s) and was ended")
-    finally:
-        processes.end(process, place.result)
-        shutil.rmtree(private, ignore_errors=True)
     if code == 0:
         return None
     if code == FULL:
         full = DiskFull.behind(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(place.folder)))
         return Failure(DiskFull.__name__, str(full))
-    tail = "\n".join(place.log.read_text(encoding="utf-8", errors="replace").splitlines()[-5:])
+    tail = "\n".join(place.log.read_text(encoding="utf-8", errors="replace").splitlines()[-5:]) if place.log.exists() else ""
     return read_failure(place.failure) or Failure(
         "StageFailed", f"its process ended with code {code}. Its log ({place.log}) ends with:\n{tail}"
     )

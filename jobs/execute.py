@@ -1,9 +1,4 @@
-"""Runs one notebook with Papermill: the process that the runner starts for a stage, and the function behind it.
-
-`python -m jobs.execute '{"notebook": …, "output": …, "failure": …, "parameters": {…}}'` ends with 0, with 1 after writing what failed,
-with 75 where that says of itself that it may pass on a second try, or with 74 where there was no room to write it. Its standard input is a
-lifeline: it ends, with its kernel, when whoever holds the other end is gone.
-"""
+"""Runs one notebook with Papermill, and says what stopped it."""
 
 from __future__ import annotations
 
@@ -11,7 +6,6 @@ import json
 import os
 import re
 import signal
-import sys
 import threading
 from collections.abc import Mapping
 from dataclasses import replace
@@ -55,16 +49,20 @@ def explained(failure: Failure) -> Failure:
     return failure if meant is None else replace(failure, error=type(meant).__name__, message=str(meant))
 
 
-def main(argument: str) -> int:
+def main(job: Mapping[str, object]) -> int:
+    """Executes `notebook` into `output` with `parameters`, in a stage's own process: 0, 1 after writing to `failure` what failed, 75 where that
+    says of itself that it may pass on a second try, 74 where there was no room to write it.
+
+    Standard input is a lifeline: the process ends, with its group, when whoever holds the other end is gone.
+    """
     _end_with_the_runner()
-    # A check of addresses that no notebook needs, which takes a second to import; jsonschema does without where it is not installed.
-    sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]
-    job = json.loads(argument)
-    failure = execute(Path(job["notebook"]), Path(job["output"]), job["parameters"])
+    parameters = job["parameters"]
+    assert isinstance(parameters, Mapping)
+    failure = execute(Path(str(job["notebook"])), Path(str(job["output"])), parameters)
     if failure is None:
         return DONE
     try:
-        write_failure(Path(job["failure"]), failure)
+        write_failure(Path(str(job["failure"])), failure)
     except OSError as error:
         return FULL if DiskFull.behind(error) else FAILED
     return AGAIN if failure.try_again else FAILED
@@ -108,7 +106,3 @@ def _last_started(output: Path) -> tuple[int | None, str]:
         return None, ""
     begun = [cell for cell in cells if cell["cell_type"] == "code" and cell["metadata"].get("papermill", {}).get("start_time")]
     return (len(begun), _first_line("".join(begun[-1]["source"]))) if begun else (None, "")
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))

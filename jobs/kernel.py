@@ -1,12 +1,20 @@
-"""How a stage's notebook runs in a kernel: with this very Python, talking over sockets of the file system, not over TCP."""
+"""How a stage's notebook runs in a kernel: a process that was forked for it, talking over sockets of the file system, not over TCP."""
 
 from __future__ import annotations
 
-import sys
-from typing import TYPE_CHECKING, Any
+import asyncio
+import json
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+from uuid import uuid4
 
+import numpy as np
+from jupyter_client.connect import KernelConnectionInfo
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
+from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 from nbformat import NotebookNode
 from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import Engine, papermill_engines
@@ -21,8 +29,81 @@ START_S = 120
 KEPT = 1_000_000  # characters that a cell prints: the executed copy is opened by people, and written anew after each cell
 
 
+def fork() -> bool:
+    """Forks the process that becomes this one's kernel once a notebook is executed here: False here, and True there, when it has ended.
+
+    To be called before there is a second thread, and before anything is opened that a kernel shouldn't share.
+    """
+    told, tell = os.pipe()
+    here = os.getpid()
+    number = os.fork()
+    if number:
+        os.close(told)
+        ForkedProvisioner.waiting = (number, tell)
+        return False
+    os.close(tell)
+    with Path(os.devnull).open("rb") as nothing:
+        os.dup2(nothing.fileno(), 0)
+    with os.fdopen(told, "rb") as launch:
+        order = launch.read()
+    if order:  # else it ended without a notebook
+        _be_kernel(json.loads(order), here)
+    return True
+
+
+def _be_kernel(order: dict[str, Any], parent: int) -> None:
+    from ipykernel.kernelapp import IPKernelApp
+
+    os.environ.clear()
+    os.environ.update(order["environment"])
+    os.chdir(order["folder"])
+    np.random.seed()  # a fork would go on with the random numbers of the process that it comes from
+    IPKernelApp.launch_instance([*order["arguments"], f"--IPKernelApp.parent_handle={parent}"])
+
+
+class ForkedProvisioner(LocalProvisioner):
+    """Where a kernel would be launched, the forked process that waits to become it is told how."""
+
+    waiting: ClassVar[tuple[int, int]]  # its number, and the pipe that it waits at
+    process: int | None = None  # type: ignore[assignment]  # a Popen, there
+    ended: int | None = None  # what it ended with
+
+    async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> KernelConnectionInfo:
+        self.process, tell = self.waiting
+        with suppress(BrokenPipeError), os.fdopen(tell, "w") as launch:  # where it has died, whoever waits for its answer sees that
+            json.dump({"arguments": cmd, "environment": kwargs["env"], "folder": str(Path.cwd())}, launch)
+        return self.connection_info
+
+    async def poll(self) -> int | None:
+        if self.process is None:
+            return 0
+        if self.ended is None:
+            number, status = os.waitpid(self.process, os.WNOHANG)
+            self.ended = os.waitstatus_to_exitcode(status) if number else None
+        return self.ended
+
+    async def wait(self) -> int | None:
+        while (ended := await self.poll()) is None:
+            await asyncio.sleep(0.01)
+        self.process = None
+        return ended
+
+    async def send_signal(self, signum: int) -> None:
+        if self.process is not None and self.ended is None:
+            os.kill(self.process, signum)
+
+
 class PrivateKernelManager(AsyncKernelManager):
     """Its messages carry table contents and are not encrypted, so they stay off the network: its sockets lie in a folder of mode 0700."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.kernel_id = str(uuid4())
+        self.provisioner = ForkedProvisioner(kernel_id=self.kernel_id, kernel_spec=self.kernel_spec, parent=self)
+
+    async def _async_interrupt_kernel(self) -> None:
+        if not self.shutting_down:  # nothing runs then, and what says goodbye shouldn't be disturbed
+            await super()._async_interrupt_kernel()
 
     @default("transport")
     def _ipc(self) -> str:
@@ -30,13 +111,7 @@ class PrivateKernelManager(AsyncKernelManager):
 
     @property
     def kernel_spec(self) -> KernelSpec:
-        return KernelSpec(
-            argv=[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
-            display_name="Python 3",
-            language="python",
-            env={},
-            metadata={},
-        )
+        return KernelSpec(argv=["-f", "{connection_file}"], display_name="Python 3", language="python", env={}, metadata={})
 
 
 class KernelEngine(Engine):  # type: ignore[misc]  # Papermill has no types

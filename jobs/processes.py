@@ -1,7 +1,7 @@
-"""A stage's process and all that it starts: begun in a group of its own, ended whole.
+"""A run's processes and all that they start: begun in a group of their own, ended whole.
 
-A kernel opens a session of its own, and what a notebook starts may do so too, so a group alone is not enough: everything that
-inherited the stage's `ZEROMARGIN_RESULT` belongs to it, whoever its parent is by now.
+What a notebook starts may open a session of its own, so a group alone is not enough: everything that inherited a
+`ZEROMARGIN_RESULT` belongs to the stage or the run that this names, whoever its parent is by now.
 """
 
 from __future__ import annotations
@@ -22,14 +22,15 @@ GRACE_S = 2.0
 
 
 def start(arguments: list[str], environment: Mapping[str, str], log: Path) -> subprocess.Popen[bytes]:
-    """Starts this Python with `arguments`, leader of a new session; its output goes to `log`, its standard input is its lifeline."""
+    """Starts this Python with `arguments`, leader of a new session. What it says besides answers goes to `log`; its standard input is its lifeline."""
     with log.open("ab") as sink:
         return subprocess.Popen(
             [sys.executable, *arguments],
+            bufsize=0,
             env=dict(environment),
             stdin=subprocess.PIPE,
-            stdout=sink,
-            stderr=subprocess.STDOUT,
+            stdout=subprocess.PIPE,
+            stderr=sink,
             cwd=ROOT,
             start_new_session=True,
         )
@@ -45,9 +46,10 @@ def end(process: subprocess.Popen[bytes], mark: Path) -> None:
             os.killpg(process.pid, signal.SIGKILL)
     doomed |= {other.pid: other for other in marked(mark)}
     _kill(list(doomed.values()))
-    if process.stdin is not None:
-        with contextlib.suppress(OSError):
-            process.stdin.close()
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            with contextlib.suppress(OSError):
+                pipe.close()
     process.wait()
 
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from jobs import pipeline, processes
 from jobs.attempt import Place, Result, attempt
+from jobs.nursery import Nursery
 from jobs.outcome import Failure, error_class
 from jobs.parameters import checked
 from jobs.pipeline import Stage
@@ -93,7 +94,8 @@ def run(
                 f"a run as of {record.as_of:%Y-%m-%d} looks back to before the newest snapshot and writes no table, so stage {wanted[-1].name} "
                 f"has no part in it. Stages that do: {back}"
             )
-        return _Going(lake, lease, record, progress).through(wanted[-1], again=frozenset(named))
+        with _nursery(lake, lease, record, wanted) as nursery:
+            return _Going(lake, lease, record, progress, nursery).through(wanted[-1], again=frozenset(named))
 
 
 def run_folder(settings: Settings, run_id: str) -> Path:
@@ -101,11 +103,22 @@ def run_folder(settings: Settings, run_id: str) -> Path:
     return settings.home / "runs" / run_id
 
 
+@contextlib.contextmanager
+def _nursery(lake: Lake, lease: Lease, record: Run, ahead: Iterable[Stage]) -> Iterator[Nursery | None]:
+    """Where the notebooks' processes come from, started already, since the endpoint takes its time too; None where they run in this process."""
+    if lake.settings.runner.in_process:
+        yield None
+        return
+    with Nursery(run_folder(lake.settings, record.id), (stage.name for stage in ahead), lease.add_group) as nursery:
+        nursery.start()
+        yield nursery
+
+
 class _Going:
     """One run under way."""
 
-    def __init__(self, lake: Lake, lease: Lease, record: Run, progress: Progress) -> None:
-        self.lake, self.lease, self.record, self.progress = lake, lease, record, progress
+    def __init__(self, lake: Lake, lease: Lease, record: Run, progress: Progress, nursery: Nursery | None) -> None:
+        self.lake, self.lease, self.record, self.progress, self.nursery = lake, lease, record, progress, nursery
         self.stages = tuple(stage for stage in pipeline.STAGES if stage.looks_back or not record.back_test)
         self.folder = run_folder(lake.settings, record.id)
 
@@ -166,7 +179,7 @@ class _Going:
             remote = self.lake.endpoint.url
         except TryAgain as error:
             return Failure(type(error).__name__, str(error))
-        return attempt(stage.notebook, given, self._place(stage), self.lake.settings, remote, self.lease.add_group)
+        return attempt(stage.notebook, given, self._place(stage), self.lake.settings, remote, self.nursery)
 
     def _keep_notebook(self, stage: Stage, result: Result) -> None:
         """Puts the executed notebook beside the model version that it registered; a run broken off before that does it when it goes on."""

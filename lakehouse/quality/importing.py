@@ -10,6 +10,8 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.machinery import ModuleSpec
+from importlib.util import module_from_spec
 from types import ModuleType
 
 UNUSED = ("altair", "scipy", "scipy.stats")
@@ -29,7 +31,7 @@ def great_expectations() -> ModuleType:
 @contextmanager
 def _shaded(names: tuple[str, ...]) -> Iterator[None]:
     """While it lasts, empty modules stand for those of `names` that are not imported yet; afterwards the real ones can be."""
-    shades = {name: ModuleType(name) for name in names if name not in sys.modules}
+    shades = {name: module_from_spec(ModuleSpec(name, None)) for name in names if name not in sys.modules}
     for name, shade in shades.items():
         parent, _, leaf = name.rpartition(".")
         if parent in shades:

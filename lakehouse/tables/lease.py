@@ -36,10 +36,13 @@ class Lease:
             check(connection, self.token)
 
     def add_group(self, group: int) -> None:
-        """Remembers a process group that the holder started, so that a takeover ends it too."""
+        """Remembers a process group that the holder started, so that a takeover ends it too. One that has ended by now is left out."""
+        try:
+            born = psutil.Process(group).create_time()
+        except psutil.NoSuchProcess:
+            return
         with self.engine.begin() as connection:
             groups = connection.execute(select(leases.c.groups).where(leases.c.token == self.token)).scalar() or []
-            born = psutil.Process(group).create_time()
             connection.execute(update(leases).where(leases.c.token == self.token).values(groups=[*groups, [group, born]]))
 
 

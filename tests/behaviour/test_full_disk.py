@@ -17,7 +17,7 @@ from lakehouse.errors import DiskFull
 from lakehouse.ingest.sample import write_sample
 from tests.conftest import SECRET
 
-LEFT_KIB = (12, 200)
+LEFT_KIB = (12, 120)
 RUN = ("run", "silver", "gold")
 
 
@@ -65,7 +65,7 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
 
 @pytest.mark.slow
 def test_with_no_room_left_it_says_so_and_with_room_again_it_goes_on(disk: Disk, tmp_path: Path) -> None:
-    write_sample(tmp_path / "raw", seed=11, weeks=8, products=30, customers=60)
+    write_sample(tmp_path / "raw", seed=11, weeks=4, products=30, customers=30)
     *first, last = sorted(map(str, (tmp_path / "raw").glob("*.csv")))
     (tmp_path / "other").mkdir()
     undisturbed = Disk(tmp_path / "other", False)

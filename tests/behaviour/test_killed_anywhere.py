@@ -19,6 +19,7 @@ from jobs import processes
 from lakehouse.settings import Settings
 from lakehouse.tables import Lake
 from tests.conftest import SECRET
+from tests.kernels import kernels
 from tests.once import once
 from tests.shop import STORES
 from tests.soak import times
@@ -62,12 +63,7 @@ def victims(runner: subprocess.Popen[bytes], which: str, home: Path) -> list[psu
     if which == "runner":
         return [own]
     engines = [child for child in own.children(recursive=True) if "spark" in child.cmdline() and "server" in child.cmdline()]
-    kernels = []
-    for process in processes.marked(home / "runs"):
-        with contextlib.suppress(psutil.Error):
-            if "ipykernel_launcher" in process.cmdline():
-                kernels.append(process)
-    return (kernels or engines) if which == "kernel" else engines
+    return (kernels(home) or engines) if which == "kernel" else engines
 
 
 def killed(home: Path, seed: int, what: str, *words: str) -> str:

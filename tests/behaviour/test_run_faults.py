@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import subprocess
@@ -23,6 +22,7 @@ from lakehouse.errors import GateFailed, LeaseHeld, StageFailed
 from lakehouse.settings import Settings
 from lakehouse.tables import Lake
 from tests.conftest import SECRET
+from tests.kernels import kernels
 from tests.shop import Line, Shop
 
 UNTIL = ["features"]
@@ -60,16 +60,6 @@ def wait_for(what: Callable[[], bool]) -> None:
     while not what():
         assert time.monotonic() < deadline, "it did not happen in time"
         pause.wait(0.05)
-
-
-def kernels(home: Path) -> list[psutil.Process]:
-    """Kernels that run for a stage of this home."""
-    found = []
-    for process in processes.marked(home / "runs"):
-        with contextlib.suppress(psutil.Error):
-            if "ipykernel_launcher" in process.cmdline():
-                found.append(process)
-    return found
 
 
 @pytest.fixture

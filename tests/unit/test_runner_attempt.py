@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import nbformat
@@ -12,6 +14,7 @@ import pytest
 
 from jobs import kernel, processes
 from jobs.attempt import Place, attempt
+from jobs.nursery import LATER, Nursery
 from jobs.outcome import Failure
 from lakehouse import settings
 from lakehouse.errors import InputError, UnknownName
@@ -26,6 +29,21 @@ def in_kernel(home: Path, deadline_s: float = 120) -> Settings:
     return settings.load(home, "test", {"runner": {"in_process": False, "deadline_s": deadline_s}}, environ={})
 
 
+def wait_for(what: Callable[[], bool]) -> None:
+    until, pause = time.monotonic() + 30, threading.Event()
+    while not what():
+        assert time.monotonic() < until, "it did not happen in time"
+        pause.wait(0.05)
+
+
+def tried(notebook: Path, place: Place, settings: Settings, given: Mapping[str, object] = GIVEN) -> dict[str, object] | Failure:
+    """The notebook as the runner tries it: in a kernel, where the settings say so."""
+    if settings.runner.in_process:
+        return attempt(notebook, given, place, settings, REMOTE)
+    with Nursery(place.folder) as nursery:
+        return attempt(notebook, given, place, settings, REMOTE, nursery)
+
+
 @pytest.fixture
 def place(home: Path) -> Place:
     return Place(home / "runs" / "r1", "stage")
@@ -35,12 +53,14 @@ def test_the_declared_result_is_read_and_the_executed_copy_is_kept(home: Path, p
     notebook = page(home / "stage.ipynb", FINISH)
     groups: list[int] = []
 
-    found = attempt(notebook, GIVEN, place, in_kernel(home), REMOTE, groups.append)
+    with Nursery(place.folder, started=groups.append) as nursery:
+        found = attempt(notebook, GIVEN, place, in_kernel(home), REMOTE, nursery)
 
     assert found == {"run": "r1", "as_of": "2011-12-10", "remote": REMOTE}
     assert any("injected-parameters" in cell.metadata.get("tags", []) for cell in nbformat.read(place.notebook, as_version=4).cells)
-    assert len(groups) == 1
-    assert not psutil.pid_exists(groups[0])
+    assert len(groups) == 2
+    assert not any(map(psutil.pid_exists, groups))
+    assert not nursery.private.exists()
 
 
 def test_a_kernel_talks_over_sockets_that_only_its_owner_can_reach(home: Path, place: Place) -> None:
@@ -53,7 +73,7 @@ def test_a_kernel_talks_over_sockets_that_only_its_owner_can_reach(home: Path, p
         "pathlib.Path(os.environ['ZEROMARGIN_RESULT']).write_text(json.dumps(found))"
     )
 
-    found = attempt(page(home / "stage.ipynb", look), GIVEN, place, in_kernel(home), REMOTE)
+    found = tried(page(home / "stage.ipynb", look), place, in_kernel(home))
 
     assert found == {"transport": "ipc", "others_may": 0}
 
@@ -68,7 +88,7 @@ def test_a_notebook_that_hangs_is_ended_with_its_kernel_and_what_it_started(home
     )
     began = time.monotonic()
 
-    found = attempt(page(home / "stage.ipynb", hang), GIVEN, place, in_kernel(home, deadline_s=8), REMOTE)
+    found = tried(page(home / "stage.ipynb", hang), place, in_kernel(home, deadline_s=8))
 
     assert isinstance(found, Failure)
     assert "deadline of 8 s" in found.message
@@ -83,7 +103,7 @@ def test_what_a_notebook_started_ends_with_it(home: Path, place: Place) -> None:
         f"pathlib.Path({str(home / 'pid')!r}).write_text(str(child.pid))"
     )
 
-    found = attempt(page(home / "stage.ipynb", leave, FINISH), GIVEN, place, in_kernel(home), REMOTE)
+    found = tried(page(home / "stage.ipynb", leave, FINISH), place, in_kernel(home))
 
     assert found == {"run": "r1", "as_of": "2011-12-10", "remote": REMOTE}
     assert not psutil.pid_exists(int((home / "pid").read_text()))
@@ -94,7 +114,7 @@ def test_a_hundred_megabytes_of_output_are_cut_and_the_stage_is_done(home: Path,
     shout = "import sys\nfor number in range(1000):\n    print('x' * 99_999)\nprint('quiet', file=sys.stderr)\n'y' * 3_000_000"
     chosen = settings.load(home, "test", {"runner": {"in_process": in_process}}, environ={})
 
-    found = attempt(page(home / "stage.ipynb", shout, FINISH), GIVEN, place, chosen, REMOTE)
+    found = tried(page(home / "stage.ipynb", shout, FINISH), place, chosen)
 
     assert found == {"run": "r1", "as_of": "2011-12-10", "remote": REMOTE}
     assert place.notebook.stat().st_size < 2.2 * kernel.KEPT
@@ -107,7 +127,7 @@ def test_a_hundred_megabytes_of_output_are_cut_and_the_stage_is_done(home: Path,
 def test_an_error_of_five_megabytes_is_cut(home: Path, place: Place, in_process: bool) -> None:
     chosen = settings.load(home, "test", {"runner": {"in_process": in_process}}, environ={})
 
-    found = attempt(page(home / "stage.ipynb", "raise ValueError('z' * 5_000_000)"), GIVEN, place, chosen, REMOTE)
+    found = tried(page(home / "stage.ipynb", "raise ValueError('z' * 5_000_000)"), place, chosen)
 
     assert isinstance(found, Failure)
     assert found.error == "ValueError" and len(found.message) < 11_000
@@ -117,7 +137,7 @@ def test_an_error_of_five_megabytes_is_cut(home: Path, place: Place, in_process:
 def test_a_kernel_that_is_killed_is_a_failure_that_names_the_cell(home: Path, place: Place) -> None:
     die = "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)"
 
-    found = attempt(page(home / "stage.ipynb", die), GIVEN, place, in_kernel(home), REMOTE)
+    found = tried(page(home / "stage.ipynb", die), place, in_kernel(home))
 
     assert isinstance(found, Failure)
     assert (found.error, found.line, found.try_again) == ("DeadKernelError", "import os, signal", False)
@@ -128,7 +148,7 @@ def test_a_failure_says_the_error_the_cell_and_whether_to_try_again(home: Path, 
     notebook = page(home / "stage.ipynb", "from lakehouse.errors import CommitLost\nraise CommitLost('somebody was faster')")
     chosen = settings.load(home, "test", {"runner": {"in_process": in_process}}, environ={})
 
-    found = attempt(notebook, GIVEN, place, chosen, REMOTE)
+    found = tried(notebook, place, chosen)
 
     assert isinstance(found, Failure)
     assert (found.error, found.message, found.try_again) == ("CommitLost", "somebody was faster", True)
@@ -136,7 +156,7 @@ def test_a_failure_says_the_error_the_cell_and_whether_to_try_again(home: Path, 
 
 
 def test_a_notebook_without_a_declared_result_has_failed(home: Path, place: Place) -> None:
-    found = attempt(page(home / "stage.ipynb", "1"), GIVEN, place, settings.load(home, "test", environ={}), REMOTE)
+    found = tried(page(home / "stage.ipynb", "1"), place, settings.load(home, "test", environ={}))
 
     assert isinstance(found, Failure)
     assert "without declaring a result" in found.message
@@ -146,7 +166,7 @@ def test_a_result_left_by_an_earlier_attempt_does_not_count(home: Path, place: P
     place.folder.mkdir(parents=True)
     place.result.write_text(json.dumps({"old": True}))
 
-    assert isinstance(attempt(page(home / "stage.ipynb", "1"), GIVEN, place, settings.load(home, "test", environ={}), REMOTE), Failure)
+    assert isinstance(tried(page(home / "stage.ipynb", "1"), place, settings.load(home, "test", environ={})), Failure)
 
 
 @pytest.mark.parametrize(("given", "error"), [({"rnu": "r1"}, UnknownName), ({"run": 1}, InputError), ({"vault_secret": "x"}, InputError)])
@@ -154,21 +174,73 @@ def test_wrong_parameters_are_refused_before_anything_is_started(
     home: Path, place: Place, given: dict[str, object], error: type[Exception]
 ) -> None:
     with pytest.raises(error):
-        attempt(page(home / "stage.ipynb", FINISH), given, place, in_kernel(home), REMOTE)
+        tried(page(home / "stage.ipynb", FINISH), place, in_kernel(home), given)
 
     assert not place.folder.exists()
 
 
-def test_a_stages_process_ends_when_the_runner_is_gone(home: Path, place: Place) -> None:
-    notebook = page(home / "stage.ipynb", "import time\ntime.sleep(600)")
-    place.folder.mkdir(parents=True)
-    job = {"notebook": str(notebook), "output": str(place.notebook), "failure": str(place.failure), "parameters": {}}
-    environ = {"ZEROMARGIN_RESULT": str(place.result), "PYTHONPATH": str(processes.ROOT), "PATH": "/usr/bin:/bin", "HOME": str(home)}
-    process = processes.start(["-m", "jobs.execute", json.dumps(job)], environ, place.log)
-    assert process.stdin is not None
+def test_all_that_runs_for_a_stage_ends_when_the_runner_is_gone(home: Path, place: Place) -> None:
+    pid = home / "pid"
+    sleep = f"import os, pathlib, time\npathlib.Path({str(pid)!r}).write_text(str(os.getpid()))\ntime.sleep(600)"
+    with Nursery(place.folder) as nursery:
+        runner = threading.Thread(target=attempt, args=(page(home / "stage.ipynb", sleep), GIVEN, place, in_kernel(home), REMOTE, nursery))
+        runner.start()
+        wait_for(lambda: pid.exists() and bool(pid.read_text()))
+        process = nursery.start()
+        assert len(list(processes.marked(home / "runs"))) == 3
+        assert process.stdin is not None
 
-    process.stdin.close()  # what the operating system does when the runner is killed
+        process.stdin.close()  # what the operating system does when the runner is killed
 
-    process.wait(20)
-    assert processes.end_marked(home / "runs") >= 0
-    assert list(processes.marked(home / "runs")) == []
+        process.wait(20)
+        wait_for(lambda: not list(processes.marked(home / "runs")))
+        runner.join()
+
+
+def test_notebooks_share_what_was_imported_and_nothing_else(home: Path, place: Place) -> None:
+    leave = (
+        "import os, random, sys, tempfile\nimport numpy as np\n"
+        "left = 'left' in globals() or 'LEFT' in os.environ or hasattr(sys, 'left')\n"
+        "sys.left, os.environ['LEFT'] = True, 'yes'\n"
+        "import json, pathlib\n"
+        "found = {'left': left, 'pid': os.getpid(), 'drawn': [random.random(), float(np.random.random())], 'temporary': tempfile.gettempdir()}\n"
+        "pathlib.Path(os.environ['ZEROMARGIN_RESULT']).write_text(json.dumps(found))"
+    )
+    notebook = page(home / "stage.ipynb", leave)
+
+    with Nursery(place.folder) as nursery:
+        first, second = (attempt(notebook, GIVEN, place, in_kernel(home), REMOTE, nursery) for _ in range(2))
+
+    assert isinstance(first, dict) and isinstance(second, dict)
+    assert (first["left"], second["left"]) == (False, False)
+    assert all(first[name] != second[name] for name in ("pid", "drawn", "temporary"))
+
+
+def test_the_process_that_stages_come_from_has_no_threads_of_its_own(home: Path, place: Place) -> None:
+    count = (
+        "import json, os, pathlib, psutil, sys\n"
+        "nursery = psutil.Process().parent().parent().pid\n"
+        "names = sorted(path.read_text().strip() for path in pathlib.Path(f'/proc/{nursery}/task').glob('*/comm'))\n"
+        "pathlib.Path(os.environ['ZEROMARGIN_RESULT']).write_text(json.dumps({'names': names, 'polars': 'polars' in sys.modules}))"
+    )
+    notebook = page(home / "stage.ipynb", count)
+
+    with Nursery(place.folder, LATER) as nursery:
+        *_, found = (attempt(notebook, GIVEN, place, in_kernel(home), REMOTE, nursery) for _ in range(2))
+
+    assert isinstance(found, dict)
+    assert found["polars"] is False
+    assert set(found["names"]) <= {"python", "jemalloc_bg_thd"}, "the threads of anything else would be missing in what is forked"
+
+
+def test_where_its_nursery_is_killed_the_stage_has_failed_and_another_one_runs_the_next(home: Path, place: Place) -> None:
+    die = "import os, psutil, time\npsutil.Process().parent().parent().kill()\ntime.sleep(600)"
+
+    with Nursery(place.folder) as nursery:
+        failed = attempt(page(home / "stage.ipynb", die), GIVEN, place, in_kernel(home), REMOTE, nursery)
+        left = list(processes.marked(home / "runs"))
+        found = attempt(page(home / "stage.ipynb", FINISH), GIVEN, place, in_kernel(home), REMOTE, nursery)
+
+    assert isinstance(failed, Failure) and "ended with code -9" in failed.message
+    assert left == []
+    assert found == {"run": "r1", "as_of": "2011-12-10", "remote": REMOTE}

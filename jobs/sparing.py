@@ -1,0 +1,24 @@
+"""Libraries that others import where they find them, for nothing that happens here."""
+
+from __future__ import annotations
+
+import sys
+
+ADDRESSES = (
+    "rfc3987_syntax"  # jsonschema's check of web addresses: a grammar that takes a second to compile, in each process that reads a notebook
+)
+DEBUGGER = "debugpy"  # what kernels are debugged with
+POLARS = "polars"  # MLflow's and Great Expectations' other kind of data frame; its threads would be missing in a forked process
+
+
+def spare(*names: str) -> None:
+    """From now on an import of these fails, as where they are not installed. Those that are imported already stay."""
+    for name in names:
+        sys.modules.setdefault(name, None)  # type: ignore[arg-type]
+
+
+def allow(*names: str) -> None:
+    """Takes `spare` back."""
+    for name in names:
+        if sys.modules.get(name, name) is None:
+            del sys.modules[name]
