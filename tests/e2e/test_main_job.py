@@ -23,7 +23,7 @@ from tests.conftest import REAL_DATA, SECRET, can_run_spark, skip_or_fail
 from tests.servers import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
-SHARE = 40  # of the receipts, one in so many is in the slice
+SHARE = 160  # of the receipts, one in so many is in the slice
 DERIVED = [table.name for table in catalog.load().values() if table.kind == "derived"]
 Body = dict[str, object]
 
@@ -85,7 +85,7 @@ def real_file() -> Path:
 
 @pytest.fixture(scope="module")
 def slice_of_it(real_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Every fortieth receipt of the two years, chosen by its number, with the sale that a cancellation undoes or without."""
+    """Every hundred-and-sixtieth receipt of the two years, chosen by its number, with the sale that a cancellation undoes or without."""
     lines = pq.read_table(real_file)
     chosen = [zlib.crc32(invoice.encode()) % SHARE == 0 for invoice in lines["Invoice"].to_pylist()]
     place = tmp_path_factory.mktemp("slice") / "slice.parquet"
