@@ -29,6 +29,7 @@ GLOBAL_VALUES, GLOBAL_FLAGS = ("--home", "--profile"), ("--debug",)
 COMMANDS: dict[str, Callable[..., None]] = {
     "sample": cli_work.sample,
     "load": cli_work.load,
+    "unload": cli_work.unload,
     "run": cli_work.run,
     "status": cli_show.status,
     "tables": cli_show.tables,

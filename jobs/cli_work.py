@@ -1,4 +1,4 @@
-"""Commands that make something: sample, load, run, serve."""
+"""Commands that make something: sample, load and unload, run, serve."""
 
 from __future__ import annotations
 
@@ -62,16 +62,39 @@ def load(
         answer([asdict(file) for file in landed])
         return
     rows = [
-        (file.file, "landed before" if file.already else f"{file.lines:,}", f"{file.accepted:,}", _counts(file.refused), file.version)
+        (
+            file.file,
+            file.digest[:12],
+            "landed before" if file.already else f"{file.lines:,}",
+            f"{file.accepted:,}",
+            _counts(file.refused),
+            file.version,
+        )
         for file in landed
     ]
     table(
         f"Landed in bronze.sales from source {source}",
-        ("file", "lines", "accepted", "refused", "version"),
+        ("file", "SHA-256", "lines", "accepted", "refused", "version"),
         rows,
         right=("lines", "accepted"),
     )
     print(_totals(landed))
+
+
+def unload(
+    context: typer.Context,
+    file: Annotated[str, typer.Argument(metavar="FILE|SHA-256", help="The file that landed, or the first characters of its SHA-256.")],
+    as_json: AsJson = False,
+) -> None:
+    """Take a landed file's lines out of bronze again: one that the gate refuses, say. Only while no snapshot stands on them."""
+    from lakehouse.ingest.unloading import unload as take_out
+
+    with session(context).lake() as lake:
+        gone = take_out(lake, file)
+    if as_json:
+        answer(asdict(gone))
+    else:
+        print(f"{gone.lines:,} lines of file {gone.digest[:12]} are out of bronze.sales (version {gone.version}). It may land again")
 
 
 def run(

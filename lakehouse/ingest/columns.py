@@ -40,7 +40,7 @@ def match_columns(file: str, found: Sequence[str], source: Source) -> dict[str, 
 
 
 def no_lines(file: str) -> InputError:
-    return InputError(f"{file} has columns and no lines. Expected at least one line of sales; nothing was loaded")
+    return InputError(f"{file} has columns and no lines. Expected at least one line of sales; nothing of it was loaded")
 
 
 def shown(name: str) -> str:

@@ -83,9 +83,9 @@ class Landed:
 def load(lake: Lake, path: Path, source: str, progress: Progress | None = None) -> list[Landed]:
     """Lands a file, or the files of a folder by name, in bronze: one commit a file.
 
-    A file that can't be taken as a whole is an `InputError` and changes nothing; the files before it stay landed. Raises `UnknownName` for
-    a source that sources.yml lacks, `VaultError` for a wrong secret, `LeaseHeld` when somebody else is writing, `StateError` where the home
-    can't be written to.
+    A file that can't be taken, as a whole or in any of its lines, is an `InputError` and changes nothing; the files before it stay landed.
+    Raises `UnknownName` for a source that sources.yml lacks, `VaultError` for a wrong secret, `LeaseHeld` when somebody else is writing,
+    `StateError` where the home can't be written to.
     """
     described = find(source, lake.settings.profile)
     files = _files(path, described)
@@ -96,7 +96,18 @@ def load(lake: Lake, path: Path, source: str, progress: Progress | None = None) 
         lake.create_tables()
         lake.sweep()
         _check_vault(lake, vault)
-        return [_land(lake, vault, file, described, progress or _silent) for file in files]
+        landed: list[Landed] = []
+        for file in files:
+            try:
+                landed.append(_land(lake, vault, file, described, progress or _silent))
+            except InputError as error:
+                if not landed:
+                    raise
+                before = ", ".join(f"{one.file} ({one.digest[:12]})" for one in landed)
+                raise InputError(
+                    f"{error}\n{len(landed)} of {len(files)} files landed before it: {before}. Those after it did not"
+                ) from error
+        return landed
 
 
 def _files(path: Path, source: Source) -> list[Path]:
@@ -153,7 +164,12 @@ def _land(lake: Lake, vault: Vault, file: Path, source: Source, progress: Progre
                     counted.update(pc.list_flatten(table.column("reasons")).to_pylist())
                     progress(file.name, lines)
             if stamp(os.fstat(opened.fileno())) != before:
-                raise InputError(f"{file.name} changed while it was read. Nothing was loaded; load it again when it is whole")
+                raise InputError(f"{file.name} changed while it was read. Nothing of it was loaded; load it again when it is whole")
+            if lines and not accepted:
+                raise InputError(
+                    f"{file.name}: none of its {lines:,} lines can be taken ({_counted(counted)}). Nothing of it was loaded. Look at what source "
+                    f"{source.name} makes of it: zeromargin sources check {file.name} --source {source.name}"
+                )
             version = lake.writer.append(BRONZE, lake.spark.read.parquet(str(folder)), batch={"file_digest": digest})
     return Landed(file.name, digest, lines, accepted, dict(sorted(counted.items())), already=False, version=version, skipped=skipped)
 
@@ -263,6 +279,10 @@ def _opened(file: Path) -> BufferedReader:
 def stamp(found: os.stat_result) -> tuple[int, int]:
     """What tells that a file was written to since: its size, and when that was last."""
     return found.st_size, found.st_mtime_ns
+
+
+def _counted(reasons: Mapping[str, int]) -> str:
+    return ", ".join(f"{reason} {count:,}" for reason, count in sorted(reasons.items()))
 
 
 def _silent(file: str, lines: int) -> None:

@@ -35,7 +35,7 @@ def read(file: BinaryIO, name: str, source: Source, form: Format, batch_rows: in
     """The file's lines. Raises `InputError`, possibly only at the end, for what is wrong with the whole file."""
     start = file.read(4)
     if not start:
-        raise InputError(f"{name} is empty (0 bytes). Expected a header and lines of sales; nothing was loaded")
+        raise InputError(f"{name} is empty (0 bytes). Expected a header and lines of sales; nothing of it was loaded")
     file.seek(0)
     if form.kind == "parquet":
         yield from _parquet(file, name, source, form, batch_rows)
@@ -55,7 +55,9 @@ def _parquet(file: BinaryIO, name: str, source: Source, form: Format, batch_rows
         opened = pq.ParquetFile(file)
         schema = opened.schema_arrow
     except (pa.ArrowException, OSError):
-        raise InputError(f"{name} is not a whole Parquet file: it has no readable footer. Was it cut off? Nothing was loaded") from None
+        raise InputError(
+            f"{name} is not a whole Parquet file: it has no readable footer. Was it cut off? Nothing of it was loaded"
+        ) from None
     matched = match_columns(name, schema.names, source)
     for ours, theirs in matched.items():
         _check_type(name, theirs, ours, schema.field(theirs).type, source)
@@ -67,14 +69,14 @@ def _parquet(file: BinaryIO, name: str, source: Source, form: Format, batch_rows
         try:
             batch = next(batches, None)
         except (pa.ArrowException, OSError):
-            raise InputError(f"{name} is damaged after its line {done}: that part can't be read. Nothing was loaded") from None
+            raise InputError(f"{name} is damaged after its line {done}: that part can't be read. Nothing of it was loaded") from None
         if batch is None:
             break
         numbers = np.arange(done + 1, done + batch.num_rows + 1, dtype=np.int64)
         done += batch.num_rows
         yield _readable(numbers, {ours: batch.column(name) for ours, name in matched.items()}, form)
     if done != opened.metadata.num_rows:
-        raise InputError(f"{name} says that it has {opened.metadata.num_rows} lines, and {done} were found. Nothing was loaded")
+        raise InputError(f"{name} says that it has {opened.metadata.num_rows} lines, and {done} were found. Nothing of it was loaded")
 
 
 def _check_type(file: str, theirs: str, ours: str, kind: pa.DataType, source: Source) -> None:
@@ -96,7 +98,7 @@ def _check_type(file: str, theirs: str, ours: str, kind: pa.DataType, source: So
     else:
         fits, expected = is_text or is_number or pa.types.is_boolean(plain), "text or numbers"
     if not fits:
-        raise InputError(f'{file}: column "{theirs}" ({ours}) holds {plain}. Expected {expected}; nothing was loaded')
+        raise InputError(f'{file}: column "{theirs}" ({ours}) holds {plain}. Expected {expected}; nothing of it was loaded')
 
 
 def _readable(numbers: Ints, columns: dict[str, pa.Array], form: Format) -> RawBatch:

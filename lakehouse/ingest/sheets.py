@@ -74,12 +74,12 @@ def _opened(file: BinaryIO, name: str) -> Workbook:
             reader.read()
     except (*_DAMAGED, InvalidFileException):
         raise InputError(
-            f"{name} is not a whole workbook (.xlsx). Was it cut off, or is it another kind of file? Nothing was loaded"
+            f"{name} is not a whole workbook (.xlsx). Was it cut off, or is it another kind of file? Nothing of it was loaded"
         ) from None
     # openpyxl passes over a sheet that the workbook lists and the archive lacks.
     lost = [sheet.name for sheet in reader.parser.sheets if sheet.name not in reader.wb.sheetnames]
     if lost:
-        raise InputError(f'{name} is damaged: its sheet "{lost[0]}" is not in it. Nothing was loaded')
+        raise InputError(f'{name} is damaged: its sheet "{lost[0]}" is not in it. Nothing of it was loaded')
     return reader.wb
 
 
@@ -88,7 +88,7 @@ def _titles(workbook: Workbook, name: str, form: Format) -> list[str]:
     missing = [title for title in form.sheets or () if title not in found]
     if missing:
         listed = ", ".join(f'"{title}"' for title in found)
-        raise InputError(f'{name} has no sheet "{missing[0]}", which sources.yml names. Sheets found: {listed}. Nothing was loaded')
+        raise InputError(f'{name} has no sheet "{missing[0]}", which sources.yml names. Sheets found: {listed}. Nothing of it was loaded')
     return list(form.sheets or found)
 
 
@@ -102,7 +102,7 @@ def _rows(workbook: Workbook, title: str, label: str) -> Iterator[Row]:
                 warnings.simplefilter("ignore")
                 row = next(rows, None)
         except _DAMAGED:
-            raise InputError(f"{label} is damaged: a part of it can't be read. Nothing was loaded") from None
+            raise InputError(f"{label} is damaged: a part of it can't be read. Nothing of it was loaded") from None
         if row is None:
             return
         yield row

@@ -98,7 +98,7 @@ def _begun(file: BinaryIO, name: str, form: Format) -> tuple[str, ...]:
     begun, encodings, skipped = file.read(MAX_LINE), form.encoding, 0
     for signature, what in _SIGNATURES.items():
         if begun.startswith(signature):
-            raise InputError(f"{name} is {what}, not text. Its ending does not fit what is in it; nothing was loaded")
+            raise InputError(f"{name} is {what}, not text. Its ending does not fit what is in it; nothing of it was loaded")
     for mark, encoding in _BOMS.items():
         if begun.startswith(mark):
             if encoding != "utf-8":
@@ -132,7 +132,7 @@ def _first_line(begun: bytes) -> tuple[bytes, bytes]:
 
 def _header(name: str, line: bytes, form: Format, encodings: tuple[str, ...]) -> list[str]:
     if len(line) >= MAX_LINE:
-        raise InputError(f"{name} has no end of a line in its first {MAX_LINE} bytes, so it is not lines of text. Nothing was loaded")
+        raise InputError(f"{name} has no end of a line in its first {MAX_LINE} bytes, so it is not lines of text. Nothing of it was loaded")
     text = decoded(line, encodings)
     if text is None:
         raise _wrong_encoding(name, form, "its first line can't be read")
@@ -158,5 +158,5 @@ def _parsed(text: bytes, header: list[str], delimiter: str, lines: int) -> pa.Ta
 def _wrong_encoding(name: str, form: Format, why: str) -> InputError:
     expected = " or ".join(form.encoding)
     return InputError(
-        f"{name} is not text in {expected}: {why}. Save it as {form.encoding[0]}, or say its encoding in sources.yml. Nothing was loaded"
+        f"{name} is not text in {expected}: {why}. Save it as {form.encoding[0]}, or say its encoding in sources.yml. Nothing of it was loaded"
     )

@@ -46,7 +46,8 @@ def require(report: QualityReport) -> QualityReport:
     where = f" All rules: {report.docs}." if report.docs else ""
     raise GateFailed(
         f"{len(report.failed)} of {len(report.results)} quality rules stop run {report.run}; nothing is published:\n{listed}\n"
-        f"Correct the files and load them again, or change the limit in conf/base/quality.yml.{where}"
+        "Take a file that is wrong out again and load it corrected (zeromargin unload, with the file or the first characters of its SHA-256), or "
+        f"change the limit in conf/base/quality.yml.{where}"
     )
 
 

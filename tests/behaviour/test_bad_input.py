@@ -66,7 +66,7 @@ def words(name: str, arguments: str, code: int, *hints: str, **environment: str)
 FILES = {"a.csv": csv(GOOD), "b.csv": csv(GOOD)}
 CASES = (
     # files
-    whole_file("empty file", b"", "a.csv is empty (0 bytes)", "nothing was loaded"),
+    whole_file("empty file", b"", "a.csv is empty (0 bytes)", "nothing of it was loaded"),
     whole_file("header alone", csv(), "has columns and no lines"),
     whole_file("half a Parquet file", parquet()[: len(parquet()) // 2], "not a whole Parquet file", "cut off", file="a.parquet"),
     whole_file("Parquet without its end", parquet()[:-4], "not a whole Parquet file", file="a.parquet"),
@@ -97,7 +97,17 @@ CASES = (
     some_lines("huge numbers", csv(GOOD, GOOD.replace(",2,", f",{10**20},"), GOOD.replace("2.50", "1e300")), "bad_price 1, bad_quantity 1"),
     some_lines("zero bytes", csv(GOOD, GOOD.replace("thing", "th\0ing")), "bad_text 1"),
     some_lines("a line in another encoding", csv(GOOD, "é") + b"caf\xe9\n" + "é\n".encode(), "bad_text 1, ragged_line 2"),
-    some_lines("nothing but bad lines", csv("x", "y"), "0 accepted, 2 refused"),
+    whole_file(
+        "nothing but bad lines", csv("x", "y"), "none of its 2 lines can be taken (ragged_line 2)", "zeromargin sources check a.csv"
+    ),
+    Case(
+        "a file in the middle of a folder that can't be taken",
+        loading("."),
+        1,
+        ["b.csv is empty", "1 of 3 files landed before it: a.csv (", "Those after it did not"],
+        {"a.csv": csv(GOOD), "b.csv": b"", "c.csv": csv(f"{GOOD}s")},
+        LANDED,
+    ),
     # names
     Case(
         "unknown source", ["load", "a.csv", "--source", "canonicle"], 2, ['source "canonicle" is unknown. Did you mean "canonical"'], FILES

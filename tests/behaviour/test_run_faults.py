@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from jobs.progress import Event
 from jobs.runner import run as run_stages
 from lakehouse import settings as settings_module
 from lakehouse.errors import GateFailed, LeaseHeld, StageFailed
+from lakehouse.ingest.unloading import unload
 from lakehouse.settings import Settings
 from lakehouse.tables import Lake
 from tests.conftest import SECRET
@@ -167,8 +169,15 @@ def test_a_gate_that_fails_leaves_what_was_published_as_it_was(shop: Shop, setti
     published = shop.lake.snapshot()
     shop.land(*(Line(f"P{number}", "2011-02-25T10:00:00", reasons=("bad_price",), identity=str(number)) for number in range(400)))
 
-    with pytest.raises(GateFailed, match="stage quality failed"):
+    with pytest.raises(GateFailed, match="stage quality failed") as refused:
         run_stages(settings)  # what landed begins a new run; stages by name would go on with the open one
 
     assert shop.lake.snapshot() == published
+    assert digests(shop.lake) == undisturbed
+
+    named = re.search(r"lines of file ([0-9a-f]{12})", str(refused.value))
+    assert named is not None and "zeromargin unload" in str(refused.value)
+    unload(shop.lake, named[1])
+    run_stages(settings, UNTIL)
+
     assert digests(shop.lake) == undisturbed
