@@ -196,6 +196,8 @@ def _show_run(report: RunReport) -> None:
     else:
         still = "nothing yet" if report.snapshot is None else f"snapshot {report.snapshot}"
         print(f"This run has published nothing yet: readers see {still}. Go on with: zeromargin run")
+    if report.waiting:
+        print(f"Files that landed after this run had begun, and are not in it: {report.waiting:,}. Take them in with: zeromargin run")
 
 
 def _result(result: dict[str, object]) -> str:

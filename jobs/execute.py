@@ -18,6 +18,7 @@ from lakehouse.errors import DiskFull
 DONE, FAILED, AGAIN = 0, 1, 75
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 ARROW = re.compile(r"^-+> *[0-9]+ (?P<line>.*)$", re.MULTILINE)
+CELL = "Cell In["  # how IPython begins a frame of the notebook's own
 
 
 def execute(notebook: Path, output: Path, parameters: Mapping[str, object], in_process: bool = False) -> Failure | None:
@@ -88,8 +89,10 @@ def _end_with_the_runner() -> None:
 
 
 def _failing_line(traceback: list[str]) -> str:
-    """The cell's own line in a traceback as IPython writes it: the first one with an arrow before its number."""
-    found = ARROW.search(COLOUR.sub("", "\n".join(traceback)))
+    """The cell's own line in a traceback as IPython writes it: the first one with an arrow in its last frame of a cell. What led to the error
+    stands before it, and has frames of libraries alone."""
+    text = COLOUR.sub("", "\n".join(traceback))
+    found = ARROW.search(text, max(0, text.rfind(CELL)))
     return found["line"].strip() if found else ""
 
 

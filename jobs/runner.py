@@ -24,7 +24,8 @@ from jobs.progress import Event, Progress, silent
 from lakehouse.errors import InputError, StageFailed, StateError, TryAgain, UnknownName, ZeromarginError
 from lakehouse.registry import publishing
 from lakehouse.settings import Settings
-from lakehouse.tables import Lake, runs
+from lakehouse.tables import Lake, delta, runs
+from lakehouse.tables.catalog import BRONZE
 from lakehouse.tables.lease import Lease
 from lakehouse.tables.opening import begin_or_resume
 from lakehouse.tables.runs import Run
@@ -47,7 +48,8 @@ class StageReport:
 
 @dataclass(frozen=True)
 class RunReport:
-    """How a run went. `snapshot` is what is published now, None where nothing is yet; `published` whether it is of this run."""
+    """How a run went. `snapshot` is what is published now, None where nothing is yet; `published` whether it is of this run; `waiting` how many
+    files have landed that are not in it."""
 
     run: str
     as_of: datetime
@@ -56,6 +58,7 @@ class RunReport:
     back_test: bool
     snapshot: int | None
     published: bool
+    waiting: int
     stages: tuple[StageReport, ...]
 
 
@@ -145,6 +148,7 @@ class _Going:
             back_test=self.record.back_test,
             snapshot=None if published is None else published.id,
             published=published is not None and published.run == self.record.id,
+            waiting=self._waiting(),
             stages=tuple(reports),
         )
 
@@ -168,7 +172,7 @@ class _Going:
             tries += 1
             self.progress(Event("again", stage.name, number, total, seconds, outcome.message))
             self._revive_endpoint()
-        error = _error(stage, outcome, place)
+        error = self._error(stage, outcome, place)
         runs.fail_stage(ops, self.record.id, stage.name, str(error), str(place.notebook))
         self.progress(Event("failed", stage.name, number, total, seconds, outcome.message))
         raise error
@@ -195,6 +199,12 @@ class _Going:
                     self._place(stage).notebook,
                 )
 
+    def _waiting(self) -> int:
+        """Files that landed after the run had begun. One that goes on with stages by name leaves them to the next run."""
+        path = self.lake.path(BRONZE)
+        landed, read = (delta.partition_values(path, "file_digest", version) for version in (None, self.record.bronze))
+        return 0 if self.record.back_test else len(landed - read)
+
     def _done(self) -> dict[str, dict[str, object]]:
         return {stage.name: stage.result for stage in runs.stage_runs(self.lake.ops, self.record.id) if stage.state == "done"}
 
@@ -215,16 +225,18 @@ class _Going:
     def _place(self, stage: Stage) -> Place:
         return Place(self.folder, stage.name)
 
-
-def _error(stage: Stage, failure: Failure, place: Place) -> ZeromarginError:
-    """The failure as what it is to whoever started the run: a gate that said no, something to try again, or a stage that failed."""
-    message = failure.message if len(failure.message) <= LONGEST else f"{failure.message[:LONGEST]} …"
-    text = (
-        f"stage {stage.name} failed in {failure.place}: {message}\n"
-        f"{failure.error}; the executed notebook: {place.notebook}\n"
-        "Nothing of it was published. Running again goes on from this stage: zeromargin run"
-    )
-    kind = error_class(failure.error)
-    if issubclass(kind, TryAgain) or (issubclass(kind, StateError) and kind is not StateError):
-        return kind(text)
-    return StageFailed(text)
+    def _error(self, stage: Stage, failure: Failure, place: Place) -> ZeromarginError:
+        """The failure as what it is to whoever started the run: a gate that said no, something to try again, or a stage that failed."""
+        message = failure.message if len(failure.message) <= LONGEST else f"{failure.message[:LONGEST]} …"
+        published = self.lake.snapshot()
+        is_ours = published is not None and published.run == self.record.id
+        text = (
+            f"stage {stage.name} failed in {failure.place}: {message}\n"
+            f"{failure.error}; the executed notebook: {place.notebook}\n"
+            f"{f'Snapshot {published.id}, which this run has published, stands.' if published and is_ours else 'Nothing of it was published.'}"
+            " Running again goes on from this stage: zeromargin run"
+        )
+        kind = error_class(failure.error)
+        if issubclass(kind, TryAgain) or (issubclass(kind, StateError) and kind is not StateError):
+            return kind(text)
+        return StageFailed(text)

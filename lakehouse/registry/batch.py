@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lakehouse.errors import TamperedModel
 from lakehouse.features import popular
 from lakehouse.features.popular import PopularProduct
 from lakehouse.models.bundle import Answering, read_bundle
@@ -124,7 +125,12 @@ def _answerer(lake: Lake, name: str) -> Answerer:
 
 
 def _who(lake: Lake, found: Registered | None) -> Answerer:
-    return Answerer() if found is None else Answerer(found.version, found.digest, open_registered(lake.settings, found).model)
+    if found is None:
+        return Answerer()
+    try:
+        return Answerer(found.version, found.digest, open_registered(lake.settings, found).model)
+    except TamperedModel as error:
+        raise TamperedModel(f"{error}. Have {found.name} trained anew: zeromargin run {found.name}") from error
 
 
 def _forecasts(lake: Lake, who: Answerer) -> pd.DataFrame:

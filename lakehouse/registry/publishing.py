@@ -7,18 +7,18 @@ from __future__ import annotations
 
 import hashlib
 import math
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from importlib.metadata import version as installed
 from pathlib import Path
-from shutil import copytree
 from typing import TYPE_CHECKING
 
-from lakehouse.errors import StateError
+from lakehouse.errors import StateError, TamperedModel
 from lakehouse.registry import tracking
-from lakehouse.registry.loading import DIGEST, MOMENT
+from lakehouse.registry.loading import DIGEST, MOMENT, Registry, open_registered
 from lakehouse.settings import Settings
 
 if TYPE_CHECKING:
@@ -63,11 +63,20 @@ def digest_of(folder: Path) -> str:
 
 
 def register(settings: Settings, registration: Registration) -> str:
-    """The version under which the folder is registered: the one that has its digest already, else a new one."""
+    """The version under which the folder is registered: the one that has its digest already, else a new one. Where that one's files are not
+    what was registered any more, these, which are, take their place."""
     client = tracking.connect(settings)
     digest = digest_of(registration.folder)
     known = find(client, registration.name, digest)
-    return known if known is not None else _register_new(client, settings, registration, digest)
+    if known is None:
+        return _register_new(client, settings, registration, digest)
+    registered = Registry(settings).by_version(registration.name, known)
+    try:
+        open_registered(settings, registered)
+    except TamperedModel:
+        shutil.rmtree(registered.folder, ignore_errors=True)
+        shutil.copytree(registration.folder, registered.folder)
+    return known
 
 
 def find(client: MlflowClient, name: str, digest: str) -> str | None:
@@ -98,7 +107,7 @@ def _register_new(client: MlflowClient, settings: Settings, registration: Regist
         for source in registration.sources:
             _log_source(source)
         # MLflow names what it copies after the folder.
-        folder = Path(copytree(registration.folder, Path(place) / "model"))
+        folder = Path(shutil.copytree(registration.folder, Path(place) / "model"))
         logged = mlflow.pyfunc.log_model(
             name="model",
             python_model=str(_CODE),

@@ -63,14 +63,20 @@ class TrainingReport:
 
 
 def is_due(lake: Lake, name: str) -> Due:
-    """A model is trained when it has no champion, or its last training is `models.retrain_every` moments old or older."""
+    """A model is trained when it has no champion, or none that can be opened, or its last training is `models.retrain_every` moments old or
+    older."""
     assert lake.run is not None
     known = versions(lake.settings, name)
-    if not any(aliases.CHAMPION in version.aliases for version in known):
+    present = next((version for version in known if aliases.CHAMPION in version.aliases), None)
+    if present is None:
         again = next((version for version in known if _is_made_of_the_same(lake, version)), None)
         if again is not None:
             return Due(False, f"version {again.version}, made of the same versions at this moment, was refused: {'; '.join(again.reasons)}")
         return Due(True, "there is no champion")
+    try:
+        open_registered(lake.settings, present)
+    except TamperedModel as error:
+        return Due(True, f"the champion can't be relied on: {error}")
     last = max(version.moment for version in known if version.moment is not None)
     passed, every = len(grid(last, lake.run.moment, lake.settings.features.every)), lake.settings.models.retrain_every
     if passed >= every:
@@ -85,8 +91,8 @@ def train(lake: Lake, name: str, force: bool = False) -> TrainingReport:
     nothing is trained and the report says why: baselines answer until there is enough.
     """
     assert lake.run is not None
-    due = is_due(lake, name)
-    if not due.due and not force and not lake.run.back_test:
+    due = Due(True, f"looked back to {lake.run.moment:%Y-%m-%d}") if lake.run.back_test else is_due(lake, name)
+    if not due.due and not force:
         return TrainingReport(name, False, due.reason, champion=_promote_left_over(lake, name))
     began, made = time.monotonic(), recipe(name)
     try:

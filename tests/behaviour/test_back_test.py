@@ -42,6 +42,7 @@ def test_a_back_test_publishes_nothing_and_is_answered_by_what_could_be_known_th
     assert set(rows["version"]) <= {IN_THE_RUN, BASELINE}
     assert champion.digest not in set(rows["digest"])
     trained_then = next(stage for stage in report.stages if stage.name == "demand").result
+    assert trained_then["reason"] == f"looked back to {DAY}"
     expected = {trained_then["digest"]} if not trained_then["refused"] else {None}
     assert set(rows["digest"]) == expected
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -62,6 +63,28 @@ def test_the_same_digest_is_registered_once(again: Again, name: str) -> None:
 
 def test_training_the_same_again_moves_no_alias(again: Again) -> None:
     assert holders(again.settings) == CHAMPIONS
+
+
+@pytest.mark.parametrize("is_there", [True, False], ids=["changed", "gone"])
+def test_a_champion_whose_files_are_not_what_was_signed_is_due_and_made_whole(trained: Trained, tmp_path: Path, is_there: bool) -> None:
+    settings = trained.copy(tmp_path / "home")
+    (first,) = versions(settings, "segments")
+    damaged = first.folder / "segments.json"
+    if is_there:
+        damaged.write_bytes(damaged.read_bytes().replace(b"1", b"2", 1))
+    else:
+        shutil.rmtree(first.folder)
+    code = str(manifest(trained.settings, "segments")["code"])
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(training, "_commit", lambda: code)
+        with stage(settings, "segments") as lake:
+            assert training.is_due(lake, "segments").reason.startswith("the champion can't be relied on")
+            report = training.train(lake, "segments")
+
+    assert report.trained and report.champion
+    champion = Registry(settings).by_alias("segments", aliases.CHAMPION)
+    assert champion is not None
+    open_registered(settings, champion)
 
 
 @dataclass(frozen=True)

@@ -125,6 +125,29 @@ def test_what_landed_in_between_begins_a_new_run(shop: Shop, pages: Pages, setti
     assert ran(run_stages(settings)) == list(stage_names())
 
 
+def test_stages_by_name_leave_what_landed_meanwhile_to_the_next_run_and_say_so(shop: Shop, pages: Pages, settings: Settings) -> None:
+    pages.does("features", "import lakehouse\nlake = lakehouse.stage('features', run=run)\nlake.publish(after=())\nlake.finish()")
+    assert run_stages(settings, ["features"]).waiting == 0
+    shop.land(Line("B", "2011-01-04T10:00:00"))
+
+    assert run_stages(settings, ["features"]).waiting == 1
+    assert run_stages(settings).waiting == 0
+
+
+def test_a_stage_that_fails_after_the_run_has_published_says_that_this_stands(shop: Shop, pages: Pages, settings: Settings) -> None:
+    pages.does(
+        "predictions",
+        "import lakehouse\nlake = lakehouse.stage('predictions', run=run)\nlake.publish(after=())\n"
+        "try:\n    int('one')\nexcept ValueError as error:\n    raise RuntimeError('no plot') from error",
+    )
+
+    with pytest.raises(StageFailed) as failed:
+        run_stages(settings)
+
+    assert "Snapshot 1, which this run has published, stands. Running again goes on" in str(failed.value)
+    assert "(raise RuntimeError('no plot') from error): no plot" in str(failed.value)
+
+
 def test_a_gate_that_fails_stops_the_run_as_a_gate(shop: Shop, pages: Pages, settings: Settings) -> None:
     pages.fails("quality", "GateFailed('rule key_unique: 3 rows')")
 

@@ -79,7 +79,7 @@ def test_what_can_not_be_done_ends_with_1_and_says_why(arguments: list[str], wor
 
 def test_no_command_is_wrong_use_and_names_them(capsys: Output) -> None:
     assert main([]) == 2
-    assert "Commands: sample, load, run, status" in capsys.readouterr().err
+    assert "Commands: sample, load, unload, run, status" in capsys.readouterr().err
 
 
 def test_a_misspelt_setting_is_named(monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:
