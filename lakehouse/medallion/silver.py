@@ -45,7 +45,8 @@ def build(lake: StageLake) -> SilverReport:
     candidates = lake.staged(lines.typed(good))
     is_first = delta.size(lake.path(SALES), lake.version(SALES)).files == 0
     months = None if is_first else _months_of_copies(good)
-    settled = lines.settle(candidates.frame, None if is_first else _among(lake, months), _taken_from_beside(lake))
+    existing = None if is_first else _among(lake, months)
+    settled = lines.settle(candidates.frame, existing, _taken_from_beside(lake), once=lambda frame: lake.staged(frame).frame)
     kept, conflicts = lake.staged(settled.kept), lake.staged(settled.conflicts)
     quarantined = lake.staged(refused.unionByName(lines.as_quarantined(conflicts.frame)))
     lake.writer.merge(SALES, kept, within=None if months is None else Within("month", months))
