@@ -156,22 +156,29 @@ class Answers:
         return self._service.publication
 
     async def _customer(self, asked: CustomerRequest, model: str, newest: Publication) -> _Customer:
-        key = asked.customer_key
-        began = time.perf_counter()
+        key, service = asked.customer_key, f"{model}_v1"
         if asked.customer is not None:
             try:
-                key = await self._service.customers.key(asked.customer)
+                key = await self._key(asked.customer, model)
             except TryAgain as error:
                 log.debug("no customer key", exc_info=error)
+                self._service.features.count(service, "error")
                 return _Customer(None, None, "features unavailable")
-            self._service.metrics.stage_duration.labels(model, "lookup").observe(time.perf_counter() - began)
         if key is None:
+            self._service.features.count(service, "missing")
             return _Customer(None, None, "unknown customer")
-        found = await self._service.features.customer(f"{model}_v1", key, newest)
+        found = await self._service.features.customer(service, key, newest)
         if found.result == "missing":
             # A key that was sent says nothing about anybody; one that the vault knows is somebody of whom no line counts yet.
             return _Customer(key, None, "unknown customer" if asked.customer is None else "features missing")
         return _Customer(key, found.values, _fallback(found))
+
+    async def _key(self, number: str, model: str) -> str | None:
+        began = time.perf_counter()
+        try:
+            return await self._service.customers.key(number)
+        finally:
+            self._service.metrics.stage_duration.labels(model, "lookup").observe(time.perf_counter() - began)
 
     def _say(
         self,
