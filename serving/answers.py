@@ -12,6 +12,7 @@ from typing import Generic, TypeVar, cast
 
 from lakehouse.errors import TryAgain
 from lakehouse.features.values import FeatureValues
+from lakehouse.models.demand import DemandModel
 from lakehouse.models.interface import Json
 from serving import answer_log, baselines
 from serving.features import Found
@@ -65,7 +66,7 @@ class Answers:
 
     async def forecast(self, asked: ForecastRequest) -> ForecastAnswer:
         newest = self._newest()
-        ahead = self._service.settings.models.demand.horizon_weeks
+        ahead = self._weeks_ahead()
         if asked.weeks > ahead:
             raise TooManyWeeks(asked.weeks, ahead)
         found = await self._service.features.product(asked.store, asked.product, newest)
@@ -82,7 +83,7 @@ class Answers:
             baseline=lambda: baselines.forecast(
                 None if values is None else values.values, moment, asked.weeks, self._service.features.group_mean
             ),
-            check=lambda answer: [ForecastWeek.model_validate(week) for week in _listed(answer["forecast"])[: asked.weeks]],
+            check=lambda answer: weeks_of(answer, asked.weeks),
             cut=lambda answer: {"forecast": _listed(answer["forecast"])[: asked.weeks]},
         )
         return ForecastAnswer(
@@ -154,6 +155,13 @@ class Answers:
         if self._service.publication is None:
             raise NothingPublishedYet()
         return self._service.publication
+
+    def _weeks_ahead(self) -> int:
+        """How far the loaded model looks; the settings are about the next one, and about the baseline."""
+        loaded = self._service.champions["demand"].current
+        if loaded is not None and isinstance(loaded.model.model, DemandModel):
+            return loaded.model.model.weeks
+        return self._service.settings.models.demand.horizon_weeks
 
     async def _customer(self, asked: CustomerRequest, model: str, newest: Publication) -> _Customer:
         key, service = asked.customer_key, f"{model}_v1"
@@ -235,6 +243,14 @@ class Answers:
             )
         )
         return _Said(said, request_id, used, fallback)
+
+
+def weeks_of(answer: Mapping[str, Json], asked: int) -> list[ForecastWeek]:
+    """The weeks that were asked for. Raises `ValueError` where the answer has fewer: half an answer would look like a whole one."""
+    weeks = _listed(answer["forecast"])[:asked]
+    if len(weeks) < asked:
+        raise ValueError(f"{asked} weeks were asked for, the answer has {len(weeks)}")
+    return [ForecastWeek.model_validate(week) for week in weeks]
 
 
 def _fallback(found: Found) -> Fallback | None:
