@@ -14,7 +14,7 @@ from lakehouse.errors import TryAgain
 from lakehouse.features.values import FeatureValues
 from lakehouse.models.demand import DemandModel
 from lakehouse.models.interface import Json
-from serving import answer_log, baselines
+from serving import answer_log, baselines, recognised
 from serving.features import Found
 from serving.problems import NothingPublishedYet, TooManyWeeks, UnknownProduct
 from serving.publication import Publication
@@ -76,7 +76,7 @@ class Answers:
         moment = newest.moment if values is None else values.as_of
         said = self._say(
             "demand",
-            asked=asked.model_dump(),
+            asked=recognised.series(self._service, asked, values is not None),
             question=None if values is None else {"moment": moment.isoformat(), "features": _features(values)},
             values=values,
             fallback=_fallback(found),
@@ -128,7 +128,12 @@ class Answers:
         without = {*asked.exclude, *(bought if isinstance(bought, list) else ())}
         said = self._say(
             "recommendations",
-            asked={"customer_key": customer.key, "k": asked.k, "exclude": asked.exclude, "only_new": asked.only_new},
+            asked={
+                "customer_key": customer.key,
+                "k": asked.k,
+                "exclude": recognised.codes(self._service, asked.exclude),
+                "only_new": asked.only_new,
+            },
             # Of somebody without features the model tells what is popular.
             question={
                 "moment": (newest.moment if values is None else values.as_of).isoformat(),

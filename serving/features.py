@@ -110,6 +110,7 @@ class Features:
         self._known = LastKnown()
         self.group_mean = 0.0
         self.popular: list[PopularProduct] = []
+        self.popular_codes: frozenset[str] = frozenset()
         self.problem: str | None = "not opened yet"
 
     @property
@@ -142,6 +143,7 @@ class Features:
         self.group_mean = self._known.group_mean()
         with contextlib.suppress(OSError, ValueError, TypeError):  # what was popular before goes on being told
             self.popular = popular.read(self._home)
+            self.popular_codes = frozenset(one.product for one in self.popular)
         marker = self.marker
         if marker is not None:
             age = (datetime.now(UTC).replace(tzinfo=None) - marker).total_seconds()
