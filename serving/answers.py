@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Generic, TypeVar, cast
+from typing import Generic, TypedDict, TypeVar, cast
 
 from lakehouse.errors import TryAgain
 from lakehouse.features.values import FeatureValues
@@ -48,14 +48,22 @@ class _Customer:
     fallback: Fallback | None
 
 
-@dataclass(frozen=True)
-class _Said(Generic[P]):
-    """What was answered, checked, with what every answer carries."""
+class _Envelope(TypedDict):
+    """What every answer carries: the fields of `schemas.Answered`."""
 
-    said: P
     request_id: str
     model: ModelUsed
+    as_of: datetime
+    features_as_of: datetime | None
     fallback: Fallback | None
+
+
+@dataclass(frozen=True)
+class _Said(Generic[P]):
+    """What was answered, checked, and its envelope."""
+
+    said: P
+    envelope: _Envelope
 
 
 class Answers:
@@ -76,6 +84,7 @@ class Answers:
         moment = newest.moment if values is None else values.as_of
         said = self._say(
             "demand",
+            newest=newest,
             asked=recognised.series(self._service, asked, values is not None),
             question=None if values is None else {"moment": moment.isoformat(), "features": _features(values)},
             values=values,
@@ -86,16 +95,7 @@ class Answers:
             check=lambda answer: weeks_of(answer, asked.weeks),
             cut=lambda answer: {"forecast": _listed(answer["forecast"])[: asked.weeks]},
         )
-        return ForecastAnswer(
-            request_id=said.request_id,
-            model=said.model,
-            as_of=newest.as_of,
-            features_as_of=None if values is None else values.as_of,
-            fallback=said.fallback,
-            product=asked.product,
-            store=asked.store,
-            forecast=said.said,
-        )
+        return ForecastAnswer(**said.envelope, product=asked.product, store=asked.store, forecast=said.said)
 
     async def segment(self, asked: SegmentRequest) -> SegmentAnswer:
         newest = self._newest()
@@ -103,6 +103,7 @@ class Answers:
         values = customer.values
         said = self._say(
             "segments",
+            newest=newest,
             asked={"customer_key": customer.key},
             question=None if values is None else {"moment": values.as_of.isoformat(), "features": _features(values)},
             values=values,
@@ -110,14 +111,7 @@ class Answers:
             baseline=baselines.segment,
             check=lambda answer: Segment.model_validate(answer["segment"]),
         )
-        return SegmentAnswer(
-            request_id=said.request_id,
-            model=said.model,
-            as_of=newest.as_of,
-            features_as_of=None if values is None else values.as_of,
-            fallback=said.fallback,
-            segment=said.said,
-        )
+        return SegmentAnswer(**said.envelope, segment=said.said)
 
     async def recommend(self, asked: RecommendRequest) -> RecommendAnswer:
         newest = self._newest()
@@ -128,6 +122,7 @@ class Answers:
         without = {*asked.exclude, *(bought if isinstance(bought, list) else ())}
         said = self._say(
             "recommendations",
+            newest=newest,
             asked={
                 "customer_key": customer.key,
                 "k": asked.k,
@@ -147,14 +142,7 @@ class Answers:
             baseline=lambda: baselines.recommendations(self._service.features.popular, asked.k, without),
             check=lambda answer: [Item.model_validate(item) for item in _listed(answer["items"])],
         )
-        return RecommendAnswer(
-            request_id=said.request_id,
-            model=said.model,
-            as_of=newest.as_of,
-            features_as_of=None if values is None else values.as_of,
-            fallback=said.fallback,
-            items=said.said,
-        )
+        return RecommendAnswer(**said.envelope, items=said.said)
 
     def _newest(self) -> Publication:
         if self._service.publication is None:
@@ -197,6 +185,7 @@ class Answers:
         self,
         name: str,
         *,
+        newest: Publication,
         asked: Mapping[str, object],
         question: dict[str, Json] | None,
         values: FeatureValues | None,
@@ -247,7 +236,9 @@ class Answers:
                 answer=answer if cut is None else cut(answer),
             )
         )
-        return _Said(said, request_id, used, fallback)
+        features_as_of = None if values is None else values.as_of
+        envelope = _Envelope(request_id=request_id, model=used, as_of=newest.as_of, features_as_of=features_as_of, fallback=fallback)
+        return _Said(said, envelope)
 
 
 def weeks_of(answer: Mapping[str, Json], asked: int) -> list[ForecastWeek]:
