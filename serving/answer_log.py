@@ -27,7 +27,8 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Answered:
-    """One answer as it is kept: enough to make it again. `parameters` holds the customer's key, never the number."""
+    """One answer as it is kept: enough to make it again. `parameters` holds the customer's key, never the number, and
+    none but recognised codes."""
 
     request_id: str
     answered_at: datetime

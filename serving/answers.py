@@ -8,12 +8,13 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Generic, TypeVar, cast
+from typing import Generic, TypedDict, TypeVar, cast
 
 from lakehouse.errors import TryAgain
 from lakehouse.features.values import FeatureValues
+from lakehouse.models.demand import DemandModel
 from lakehouse.models.interface import Json
-from serving import answer_log, baselines
+from serving import answer_log, baselines, recognised
 from serving.features import Found
 from serving.problems import NothingPublishedYet, TooManyWeeks, UnknownProduct
 from serving.publication import Publication
@@ -47,14 +48,22 @@ class _Customer:
     fallback: Fallback | None
 
 
-@dataclass(frozen=True)
-class _Said(Generic[P]):
-    """What was answered, checked, with what every answer carries."""
+class _Envelope(TypedDict):
+    """What every answer carries: the fields of `schemas.Answered`."""
 
-    said: P
     request_id: str
     model: ModelUsed
+    as_of: datetime
+    features_as_of: datetime | None
     fallback: Fallback | None
+
+
+@dataclass(frozen=True)
+class _Said(Generic[P]):
+    """What was answered, checked, and its envelope."""
+
+    said: P
+    envelope: _Envelope
 
 
 class Answers:
@@ -65,7 +74,7 @@ class Answers:
 
     async def forecast(self, asked: ForecastRequest) -> ForecastAnswer:
         newest = self._newest()
-        ahead = self._service.settings.models.demand.horizon_weeks
+        ahead = self._weeks_ahead()
         if asked.weeks > ahead:
             raise TooManyWeeks(asked.weeks, ahead)
         found = await self._service.features.product(asked.store, asked.product, newest)
@@ -75,26 +84,18 @@ class Answers:
         moment = newest.moment if values is None else values.as_of
         said = self._say(
             "demand",
-            asked=asked.model_dump(),
+            newest=newest,
+            asked=recognised.series(self._service, asked, values is not None),
             question=None if values is None else {"moment": moment.isoformat(), "features": _features(values)},
             values=values,
             fallback=_fallback(found),
             baseline=lambda: baselines.forecast(
                 None if values is None else values.values, moment, asked.weeks, self._service.features.group_mean
             ),
-            check=lambda answer: [ForecastWeek.model_validate(week) for week in _listed(answer["forecast"])[: asked.weeks]],
+            check=lambda answer: weeks_of(answer, asked.weeks),
             cut=lambda answer: {"forecast": _listed(answer["forecast"])[: asked.weeks]},
         )
-        return ForecastAnswer(
-            request_id=said.request_id,
-            model=said.model,
-            as_of=newest.as_of,
-            features_as_of=None if values is None else values.as_of,
-            fallback=said.fallback,
-            product=asked.product,
-            store=asked.store,
-            forecast=said.said,
-        )
+        return ForecastAnswer(**said.envelope, product=asked.product, store=asked.store, forecast=said.said)
 
     async def segment(self, asked: SegmentRequest) -> SegmentAnswer:
         newest = self._newest()
@@ -102,6 +103,7 @@ class Answers:
         values = customer.values
         said = self._say(
             "segments",
+            newest=newest,
             asked={"customer_key": customer.key},
             question=None if values is None else {"moment": values.as_of.isoformat(), "features": _features(values)},
             values=values,
@@ -109,14 +111,7 @@ class Answers:
             baseline=baselines.segment,
             check=lambda answer: Segment.model_validate(answer["segment"]),
         )
-        return SegmentAnswer(
-            request_id=said.request_id,
-            model=said.model,
-            as_of=newest.as_of,
-            features_as_of=None if values is None else values.as_of,
-            fallback=said.fallback,
-            segment=said.said,
-        )
+        return SegmentAnswer(**said.envelope, segment=said.said)
 
     async def recommend(self, asked: RecommendRequest) -> RecommendAnswer:
         newest = self._newest()
@@ -127,7 +122,13 @@ class Answers:
         without = {*asked.exclude, *(bought if isinstance(bought, list) else ())}
         said = self._say(
             "recommendations",
-            asked={"customer_key": customer.key, "k": asked.k, "exclude": asked.exclude, "only_new": asked.only_new},
+            newest=newest,
+            asked={
+                "customer_key": customer.key,
+                "k": asked.k,
+                "exclude": recognised.codes(self._service, asked.exclude),
+                "only_new": asked.only_new,
+            },
             # Of somebody without features the model tells what is popular.
             question={
                 "moment": (newest.moment if values is None else values.as_of).isoformat(),
@@ -141,42 +142,50 @@ class Answers:
             baseline=lambda: baselines.recommendations(self._service.features.popular, asked.k, without),
             check=lambda answer: [Item.model_validate(item) for item in _listed(answer["items"])],
         )
-        return RecommendAnswer(
-            request_id=said.request_id,
-            model=said.model,
-            as_of=newest.as_of,
-            features_as_of=None if values is None else values.as_of,
-            fallback=said.fallback,
-            items=said.said,
-        )
+        return RecommendAnswer(**said.envelope, items=said.said)
 
     def _newest(self) -> Publication:
         if self._service.publication is None:
             raise NothingPublishedYet()
         return self._service.publication
 
+    def _weeks_ahead(self) -> int:
+        """How far the loaded model looks; the settings are about the next one, and about the baseline."""
+        loaded = self._service.champions["demand"].current
+        if loaded is not None and isinstance(loaded.model.model, DemandModel):
+            return loaded.model.model.weeks
+        return self._service.settings.models.demand.horizon_weeks
+
     async def _customer(self, asked: CustomerRequest, model: str, newest: Publication) -> _Customer:
-        key = asked.customer_key
-        began = time.perf_counter()
+        key, service = asked.customer_key, f"{model}_v1"
         if asked.customer is not None:
             try:
-                key = await self._service.customers.key(asked.customer)
+                key = await self._key(asked.customer, model)
             except TryAgain as error:
                 log.debug("no customer key", exc_info=error)
+                self._service.features.count(service, "error")
                 return _Customer(None, None, "features unavailable")
-            self._service.metrics.stage_duration.labels(model, "lookup").observe(time.perf_counter() - began)
         if key is None:
+            self._service.features.count(service, "missing")
             return _Customer(None, None, "unknown customer")
-        found = await self._service.features.customer(f"{model}_v1", key, newest)
+        found = await self._service.features.customer(service, key, newest)
         if found.result == "missing":
             # A key that was sent says nothing about anybody; one that the vault knows is somebody of whom no line counts yet.
             return _Customer(key, None, "unknown customer" if asked.customer is None else "features missing")
         return _Customer(key, found.values, _fallback(found))
 
+    async def _key(self, number: str, model: str) -> str | None:
+        began = time.perf_counter()
+        try:
+            return await self._service.customers.key(number)
+        finally:
+            self._service.metrics.stage_duration.labels(model, "lookup").observe(time.perf_counter() - began)
+
     def _say(
         self,
         name: str,
         *,
+        newest: Publication,
         asked: Mapping[str, object],
         question: dict[str, Json] | None,
         values: FeatureValues | None,
@@ -227,7 +236,17 @@ class Answers:
                 answer=answer if cut is None else cut(answer),
             )
         )
-        return _Said(said, request_id, used, fallback)
+        features_as_of = None if values is None else values.as_of
+        envelope = _Envelope(request_id=request_id, model=used, as_of=newest.as_of, features_as_of=features_as_of, fallback=fallback)
+        return _Said(said, envelope)
+
+
+def weeks_of(answer: Mapping[str, Json], asked: int) -> list[ForecastWeek]:
+    """The weeks that were asked for. Raises `ValueError` where the answer has fewer: half an answer would look like a whole one."""
+    weeks = _listed(answer["forecast"])[:asked]
+    if len(weeks) < asked:
+        raise ValueError(f"{asked} weeks were asked for, the answer has {len(weeks)}")
+    return [ForecastWeek.model_validate(week) for week in weeks]
 
 
 def _fallback(found: Found) -> Fallback | None:

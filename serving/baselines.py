@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
+
+import numpy as np
 
 from lakehouse.features.popular import PopularProduct
-from lakehouse.models.interface import Json
+from lakehouse.models.demand import BASELINE_WEEKS, around, baseline
+from lakehouse.models.interface import Json, Rows
 
 VERSION = "baseline"
-WINDOW = "units_4w"
-WEEKS = 4
-_TEN_PERCENT = 1.2816  # of a normal distribution lies below the mean less so many deviations
+WEEKS = BASELINE_WEEKS
+WINDOW = f"units_{WEEKS}w"
 
 UNSEGMENTED: dict[str, Json] = {
     "name": "unsegmented",
@@ -21,14 +23,10 @@ UNSEGMENTED: dict[str, Json] = {
 
 
 def forecast(features: Mapping[str, object] | None, first: datetime, weeks: int, group: float) -> dict[str, Json]:
-    """The mean of the last four weeks for every week ahead, as `lakehouse.registry.batch` does; `group` where nothing is known.
-
-    The interval is that of a Poisson distribution, taken as normal.
-    """
-    mean = max(0.0, group if features is None else _number(features.get(WINDOW)) / WEEKS)
-    reach = _TEN_PERCENT * math.sqrt(mean)
-    figures: dict[str, Json] = {"mean": mean, "median": mean, "low": max(0.0, mean - reach), "high": mean + reach}
-    return {"forecast": [{"week": (first + timedelta(days=7 * week)).date().isoformat(), **figures} for week in range(weeks)]}
+    """The baseline of the batch predictions for every week ahead; of a product that nothing is known of, `group` units a week."""
+    known = None if features is None else Rows.of_one({WINDOW: _number(features.get(WINDOW))}, first)
+    found = around(np.full((1, weeks), max(0.0, group))) if known is None else baseline(known, weeks)
+    return {"forecast": found.weekly(0, first.date())}
 
 
 def segment() -> dict[str, Json]:

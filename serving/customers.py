@@ -77,7 +77,8 @@ class Customers:
             found = Path(str(url.database)).stat()
         except FileNotFoundError:
             return None
-        return found.st_dev, found.st_ino
+        # An empty file is what is left of a vault: opening it would make another one of it, in which nobody is known.
+        return (found.st_dev, found.st_ino) if found.st_size else None
 
     def _drop(self) -> None:
         before, self._vault = self._vault, None

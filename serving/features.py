@@ -110,6 +110,7 @@ class Features:
         self._known = LastKnown()
         self.group_mean = 0.0
         self.popular: list[PopularProduct] = []
+        self.popular_codes: frozenset[str] = frozenset()
         self.problem: str | None = "not opened yet"
 
     @property
@@ -142,6 +143,7 @@ class Features:
         self.group_mean = self._known.group_mean()
         with contextlib.suppress(OSError, ValueError, TypeError):  # what was popular before goes on being told
             self.popular = popular.read(self._home)
+            self.popular_codes = frozenset(one.product for one in self.popular)
         marker = self.marker
         if marker is not None:
             age = (datetime.now(UTC).replace(tzinfo=None) - marker).total_seconds()
@@ -175,8 +177,12 @@ class Features:
             log.debug("no features of %s", service, exc_info=error)
             values, result = self._known.get(entity), "error"
         self._metrics.stage_duration.labels(service.rsplit("_", 1)[0], "features").observe(time.perf_counter() - began)
-        self._metrics.lookups.labels(service, result).inc()
+        self.count(service, result)
         return Found(result, values)
+
+    def count(self, service: str, result: Result) -> None:
+        """Counts a look-up. Those that end at the vault, before there is a key to read by, are counted by whoever asked it."""
+        self._metrics.lookups.labels(service, result).inc()
 
     def _read(self, online: OnlineFeatures, read: Callable[[OnlineFeatures], FeatureValues | None]) -> FeatureValues | None:
         try:

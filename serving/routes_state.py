@@ -36,7 +36,7 @@ def router(service: Service) -> APIRouter:
 
     @routes.get("/readyz", response_model=Readiness, operation_id="readiness", summary="Can it answer well")
     async def readiness() -> Response:
-        """200 with three champions, a publication and fresh features; else 503 with what is missing. Questions are answered either way."""
+        """200 with three champions, a publication, fresh features and the vault; else 503 with what is missing. Questions are answered either way."""
         reasons = service.reasons()
         publication = service.publication
         state = Readiness(

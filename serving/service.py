@@ -81,6 +81,8 @@ class Service:
             found.append(self.features.problem)
         elif self.publication is not None and self.features.is_behind(self.publication):
             found.append(f"the features are stale: published online up to {self.features.marker}, newest is {self.publication.moment}")
+        if self.customers.problem is not None:  # every load makes a vault, that of a file without customers too
+            found.append(self.customers.problem)
         return found
 
     def _open_model(self, registered: Registered) -> Bundle:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date, timedelta
 from typing import ClassVar, Self
 
 import lightgbm as lgb
@@ -15,6 +16,8 @@ from lakehouse.models.demand_matrix import INPUTS, NEEDS, demand_matrix
 from lakehouse.models.interface import Floats, Json, Rows
 
 PARTS = ("mean", "median", "low", "high")
+BASELINE_WEEKS = 4
+_TEN_PERCENT = 1.2816  # of a normal distribution lies below the mean less so many deviations
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,14 @@ class Forecast:
     median: Floats
     low: Floats
     high: Floats
+
+    def weekly(self, row: int, first: date) -> list[Json]:
+        """One entity's weeks as they are answered: `{"week": first day, "mean", "median", "low", "high"}`; week 1 begins on `first`."""
+        weeks: list[Json] = []
+        for week in range(self.mean.shape[1]):
+            figures: dict[str, Json] = {part: float(getattr(self, part)[row, week]) for part in PARTS}
+            weeks.append({"week": (first + timedelta(weeks=week)).isoformat(), **figures})
+        return weeks
 
 
 @dataclass(frozen=True)
@@ -59,13 +70,7 @@ class DemandModel:
     def answer(self, question: Mapping[str, Json]) -> dict[str, Json]:
         """`{"forecast": [{"week": first day, "mean", "median", "low", "high"}]}`; week 1 begins at the moment."""
         rows = Rows.of_question(question)
-        forecast = self.predict(rows)
-        first = rows.moments[0].astype("datetime64[D]")
-        weeks: list[Json] = []
-        for week in range(self.weeks):
-            figures: dict[str, Json] = {part: float(getattr(forecast, part)[0, week]) for part in PARTS}
-            weeks.append({"week": str(first + np.timedelta64(7 * week, "D")), **figures})
-        return {"forecast": weeks}
+        return {"forecast": self.predict(rows).weekly(0, rows.moments[0].astype("datetime64[D]").item())}
 
     def save(self) -> dict[str, bytes]:
         facts = {"weeks": self.weeks, "inputs": list(INPUTS)}
@@ -83,6 +88,17 @@ class DemandModel:
 
 
 def window_average(rows: Rows, window: int, weeks: int) -> Floats:
-    """The baseline: the mean of the last `window` weeks for every week ahead, never negative. One row per entity, one column per week."""
+    """The mean of the last `window` weeks for every week ahead, never negative. One row per entity, one column per week."""
     units = np.nan_to_num(rows.numbers(f"units_{window}w"), nan=0.0)
     return np.repeat(np.maximum(units / window, 0.0)[:, None], weeks, axis=1)
+
+
+def baseline(rows: Rows, weeks: int) -> Forecast:
+    """What is forecast where no model may: the mean of the last four weeks, for every week ahead. Needs the feature units_4w alone."""
+    return around(window_average(rows, BASELINE_WEEKS, weeks))
+
+
+def around(mean: Floats) -> Forecast:
+    """These means, none below zero, each with the 80 % interval of a Poisson distribution, taken as normal."""
+    reach = _TEN_PERCENT * np.sqrt(mean)
+    return Forecast(mean, mean, np.maximum(mean - reach, 0.0), mean + reach)

@@ -10,7 +10,7 @@ from lakehouse.errors import TamperedModel
 from lakehouse.features import popular
 from lakehouse.features.popular import PopularProduct
 from lakehouse.models.bundle import Answering, read_bundle
-from lakehouse.models.demand import DemandModel, Forecast, window_average
+from lakehouse.models.demand import DemandModel, baseline
 from lakehouse.models.interface import Rows
 from lakehouse.models.items import History, popularity_of
 from lakehouse.models.recommendations import POPULAR_NOW, RecommendationsModel, histories
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 IN_THE_RUN = "of this run"  # the version of a model that a back-test has trained, which is registered nowhere
 BASELINE, NO_CHAMPION, UNSEGMENTED = "baseline", "no champion", "unsegmented"
-BASELINE_WEEKS = 4
 POPULAR = 1100  # products in the popular list: as many as may be excluded and asked for together
 KEYS = {"forecasts": "demand", "segments": "segments", "recommendations": "recommendations"}
 
@@ -139,12 +138,8 @@ def _forecasts(lake: Lake, who: Answerer) -> pd.DataFrame:
 
     assert lake.run is not None
     asked = recipe("demand").ask(lake, lake.run.moment)
-    rows = Rows.of_frame(asked)
-    if isinstance(who.model, DemandModel):
-        found = who.model.predict(rows)
-    else:
-        flat = window_average(rows, BASELINE_WEEKS, lake.settings.models.demand.horizon_weeks)
-        found = Forecast(flat, flat, flat, flat)
+    rows, weeks = Rows.of_frame(asked), lake.settings.models.demand.horizon_weeks
+    found = who.model.predict(rows) if isinstance(who.model, DemandModel) else baseline(rows, weeks)
     parts = []
     for week in range(found.mean.shape[1]):
         first = (lake.run.moment + pd.Timedelta(days=7 * week)).date()

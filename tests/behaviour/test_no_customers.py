@@ -9,6 +9,7 @@ from lakehouse.ingest import load
 from lakehouse.ingest.sample import write_sample
 from lakehouse.settings import Settings
 from lakehouse.tables import Lake
+from tests.served import serving
 
 
 def test_forecasts_are_made_and_the_models_of_customers_say_why_they_are_not(settings: Settings, tmp_path: Path) -> None:
@@ -33,3 +34,7 @@ def test_forecasts_are_made_and_the_models_of_customers_say_why_they_are_not(set
         assert lake.read("predictions.segments").count() == lake.read("predictions.recommendations").count() == 0
     again = run_stages(settings)
     assert again.published
+
+    with serving(settings) as client:
+        told = client.get("/readyz").json()["reasons"]
+    assert told == ["no champion of segments", "no champion of recommendations"]

@@ -17,6 +17,7 @@ from lakehouse.registry.loading import DIGEST, Registry
 from lakehouse.settings import Settings
 from lakehouse.tables import Lake, catalog, delta
 from tests.retrained import MODELS, stage
+from tests.served import serving
 from tests.trained import Trained
 
 Row = dict[str, object]
@@ -144,7 +145,28 @@ def test_the_baseline_of_demand_is_the_mean_of_the_last_four_weeks(leaderless: L
             sold[line["product_code"]] += line["quantity"]  # type: ignore[operator]
     for row in leaderless.answered("forecasts"):
         expected = max(float(sold[row["product_code"]]) / 4, 0.0)
-        assert [row[part] for part in ("mean", "median", "low", "high")] == [pytest.approx(expected)] * 4
+        assert [row["mean"], row["median"]] == [pytest.approx(expected)] * 2
+
+
+def test_the_baseline_of_demand_has_the_interval_of_a_poisson_distribution(leaderless: Leaderless) -> None:
+    lumpy = [row for row in leaderless.answered("forecasts") if float(str(row["mean"])) > 0]
+    assert lumpy
+    for row in lumpy:
+        mean, low, high = (float(str(row[part])) for part in ("mean", "low", "high"))
+        assert high - mean == pytest.approx(1.2816 * mean**0.5)
+        assert low == pytest.approx(max(2 * mean - high, 0.0))
+
+
+def test_the_baseline_of_demand_is_the_same_in_a_batch_and_over_http(leaderless: Leaderless) -> None:
+    expected: dict[tuple[str, str], list[list[object]]] = {}
+    for row in sorted(leaderless.answered("forecasts"), key=lambda row: int(str(row["week"]))):
+        figures = [pytest.approx(row[part]) for part in ("mean", "median", "low", "high")]
+        expected.setdefault((str(row["store"]), str(row["product_code"])), []).append([str(row["week_start"]), *figures])
+    with serving(leaderless.settings) as client:
+        for (store, product), weeks in expected.items():
+            answer = client.post("/v1/forecast", json={"product": product, "store": store, "weeks": 4}).json()
+            assert answer["model"]["version"] == "baseline"
+            assert [list(week.values()) for week in answer["forecast"]] == weeks
 
 
 def test_without_a_champion_nobody_has_a_segment(leaderless: Leaderless, trained: Trained) -> None:

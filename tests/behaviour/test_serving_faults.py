@@ -14,6 +14,7 @@ from starlette.testclient import TestClient
 
 from lakehouse.registry.loading import Registry
 from lakehouse.settings import Settings
+from tests.retrained import with_models
 from tests.served import PROBLEM, SOON, UNKNOWN, another_version, champion, look_again, process, promote, published, serving, tamper, until
 from tests.trained import Trained, settings_of
 
@@ -147,6 +148,23 @@ def test_where_the_next_champion_is_tampered_with_the_last_good_one_goes_on_answ
         until(lambda: problem(client) is not None, "the next champion was looked at")
         assert "SHA-256" in str(problem(client))
         assert forecast(client, product) == (200, None, "1")
+
+
+@pytest.mark.parametrize("told", [8, 2], ids=["more", "less"])
+def test_weeks_are_held_to_what_the_loaded_model_forecasts_and_not_to_what_the_next_one_shall(
+    settings: Settings, product: str, told: int
+) -> None:
+    with serving(with_models(settings, demand={"horizon_weeks": told})) as client:
+        four, five = (client.post("/v1/forecast", json={"product": product, "weeks": weeks}) for weeks in (4, 5))
+    assert (len(four.json()["forecast"]), four.json()["fallback"]) == (4, None)
+    assert (five.status_code, five.json()["detail"]) == (422, "weeks: 5 were asked for, 4 are forecast. Ask for 4 at most.")
+
+
+def test_without_a_champion_the_baseline_forecasts_as_far_as_the_settings_say(settings: Settings, product: str) -> None:
+    tamper(champion(settings, "demand").folder)
+    with serving(with_models(settings, demand={"horizon_weeks": 6})) as client:
+        six, seven = (client.post("/v1/forecast", json={"product": product, "weeks": weeks}) for weeks in (6, 7))
+    assert (len(six.json()["forecast"]), seven.status_code) == (6, 422)
 
 
 @pytest.mark.timeout(120)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import time
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from lakehouse.features import repository
 from lakehouse.models.bundle import read_bundle
 from lakehouse.privacy.secrets import verify_key
 from lakehouse.settings import Settings
@@ -50,7 +52,7 @@ def asked(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Asked:
     bodies: list[dict[str, object]] = [
         {"product": product.lower(), "weeks": 2},
         {"customer": f" {number} "},
-        {"customer": number, "k": 3, "exclude": ["a"], "only_new": True},
+        {"customer": number, "k": 3, "exclude": [product.lower(), UNKNOWN], "only_new": True},
     ]
     with serving(settings) as client:
         answers = {path: client.post(path, json=body).json() for path, body in zip(ANSWERS, bodies, strict=True)}
@@ -85,7 +87,7 @@ def test_a_record_holds_what_was_asked_with_the_customers_key_and_never_the_numb
     assert [asked.records[path]["parameters"] for path in ANSWERS] == [
         {"product": asked.product, "store": "all", "weeks": 2},
         {"customer_key": asked.key},
-        {"customer_key": asked.key, "k": 3, "exclude": ["A"], "only_new": True},
+        {"customer_key": asked.key, "k": 3, "exclude": [asked.product, "unknown"], "only_new": True},
     ]
 
 
@@ -109,6 +111,50 @@ def test_an_unknown_customer_is_logged_without_number_key_or_features(settings: 
     assert record["parameters"] == {"customer_key": None, "k": 1, "exclude": [], "only_new": False}
     assert (record["features"], record["features_as_of"], record["features_moment"]) == (None, None, None)
     assert record["fallback"] == "unknown customer"
+
+
+@pytest.fixture
+def storeless(settings: Settings) -> Settings:
+    """Of a home whose online store is away, so that any product and store are answered."""
+    online = repository.folder(settings.home) / repository.ONLINE
+    online.rename(online.with_name("away"))
+    return settings
+
+
+def test_what_nobody_knows_as_a_product_or_a_store_is_answered_and_logged_as_unknown(storeless: Settings) -> None:
+    with serving(storeless) as client:
+        for body in ({"product": UNKNOWN}, {"product": "A", "store": UNKNOWN}):
+            assert client.post("/v1/forecast", json=body).status_code == 200
+    records = logged(storeless.home)
+    assert [record["parameters"] for record in records] == [
+        {"product": "unknown", "store": "all", "weeks": 4},
+        {"product": "unknown", "store": "unknown", "weeks": 4},
+    ]
+    assert places(storeless.home, UNKNOWN) == []
+
+
+@pytest.mark.parametrize("known_by", ["the model", "the popular list"])
+def test_a_product_that_something_else_knows_is_logged_while_the_online_store_is_away(
+    storeless: Settings, trained: Trained, known_by: str
+) -> None:
+    if known_by == "the model":
+        (repository.folder(storeless.home) / repository.POPULAR).unlink()
+    else:
+        shutil.rmtree(champion(storeless, "recommendations").folder)
+    product = min(str(row["product_code"]) for row in published(trained.settings, "recommendations"))
+    with serving(storeless) as client:
+        client.post("/v1/forecast", json={"product": product})
+    (record,) = logged(storeless.home)
+    assert record["parameters"] == {"product": product, "store": "all", "weeks": 4}
+
+
+def test_what_was_last_known_of_is_logged_as_it_was_asked_when_the_online_store_goes_away(settings: Settings, asked: Asked) -> None:
+    with serving(settings) as client:
+        client.post("/v1/forecast", json={"product": asked.product})
+        (repository.folder(settings.home) / repository.ONLINE).write_bytes(b"")
+        answer = client.post("/v1/forecast", json={"product": asked.product}).json()
+    assert answer["fallback"] == "features unavailable"
+    assert [record["parameters"] for record in logged(settings.home)] == [{"product": asked.product, "store": "all", "weeks": 4}] * 2
 
 
 def test_what_is_refused_is_not_logged(settings: Settings, trained: Trained) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 
 from lakehouse.features import repository
@@ -222,6 +223,18 @@ def test_a_store_whose_publication_never_ended_is_stale_until_it_does(client: Te
 # ------------------------------------------------------------------ the vault
 
 
+def reasons(client: TestClient) -> list[str]:
+    found: list[str] = client.get("/readyz").json()["reasons"]
+    return found
+
+
+def look_ups(client: TestClient, result: str) -> float:
+    """Look-ups for a segment that ended so, up to now."""
+    families = text_string_to_metric_families(client.get("/metrics").text)
+    samples = [sample for family in families for sample in family.samples if sample.name == "retail_feature_lookups_total"]
+    return sum(sample.value for sample in samples if sample.labels == {"feature_service": "segments_v1", "result": result})
+
+
 def damage(vault: Path) -> None:
     vault.write_bytes(GARBAGE * vault.stat().st_size)
 
@@ -238,11 +251,48 @@ def test_without_a_vault_at_start_numbers_get_a_marked_fallback_and_keys_an_answ
         assert client.post("/v1/segment", json={"customer_key": key}).json()["fallback"] is None
 
 
+def test_a_vault_of_another_secret_is_named_at_readyz_and_numbers_get_a_marked_fallback(settings: Settings, customers: list[str]) -> None:
+    wrong = settings.vault.model_copy(update={"secret": "ff" * 32})
+    with serving(settings.model_copy(update={"vault": wrong})) as client:
+        reply = client.get("/readyz")
+        (reason,) = reply.json()["reasons"]
+        assert (reply.status_code, segment(client, customers[0])) == (503, "features unavailable")
+    assert reason.startswith("the vault does not answer: VaultError") and "ZEROMARGIN_VAULT__SECRET" in reason
+    assert "ff" * 32 not in reason
+
+
 def test_a_vault_that_comes_after_start_is_used_without_a_restart(settings: Settings, customers: list[str]) -> None:
     (settings.home / "vault.db").rename(settings.home / "away.db")
     with serving(settings, SOON) as client:
+        assert reasons(client) == ["there is no vault: nothing was loaded, or its file is away"]
         (settings.home / "away.db").rename(settings.home / "vault.db")
         until(lambda: segment(client, customers[0]) is None, "the vault is found")
+        until(lambda: reasons(client) == [], "it is ready")
+
+
+@pytest.mark.parametrize("harm", [empty, Path.unlink])
+def test_a_vault_that_is_lost_while_it_is_used_is_missed_at_readyz_and_stays_so(
+    settings: Settings, customers: list[str], harm: Callable[[Path], None]
+) -> None:
+    with serving(settings, SOON) as client:
+        assert reasons(client) == []
+        harm(settings.home / "vault.db")
+        until(lambda: any("vault" in reason for reason in reasons(client)), "the vault is missed")
+        assert segment(client, customers[0]) in (None, "features unavailable")
+        look_again(client)
+        assert any("vault" in reason for reason in reasons(client))
+
+
+def test_a_look_up_that_fails_at_the_vault_is_counted(settings: Settings, customers: list[str]) -> None:
+    (settings.home / "vault.db").unlink()
+    with serving(settings) as client:
+        segment(client, customers[0])
+        assert look_ups(client, "error") == 1
+
+
+def test_a_look_up_of_a_number_that_nobody_has_is_counted_as_missing(client: TestClient) -> None:
+    segment(client, UNKNOWN)
+    assert look_ups(client, "missing") == 1
 
 
 @pytest.mark.parametrize("harm", [damage, empty, Path.unlink])
