@@ -60,7 +60,10 @@ def sql(
     limit: Limit = 20,
     as_json: AsJson = False,
 ) -> None:
-    """One SELECT over the tables, with time travel."""
+    """One SELECT over the tables, with time travel.
+
+    With --json, decimals are numbers, or text where a number would lose digits; NaN and infinity are null; times are ISO, to the microsecond.
+    """
     from pyspark.errors import AnalysisException, ParseException
 
     from lakehouse.errors import InputError

@@ -10,6 +10,8 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from jobs.cli import globals_first, main
 from jobs.cli_session import plain
@@ -167,6 +169,34 @@ def test_values_become_what_json_has() -> None:
         "products": ["a", None],
         "path": "x",
     }
+
+
+def asked(query: str, capsys: Output) -> object:
+    assert main(["sql", query, "--json"]) == 0
+    return json.loads(capsys.readouterr().out, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+
+
+def test_what_json_has_no_number_for_is_null(lake: Lake, capsys: Output) -> None:
+    query = "SELECT double('NaN') AS a, double('Infinity') AS b, double('-Infinity') AS c, array(float('NaN'), float(1)) AS d"
+
+    assert asked(query, capsys) == [{"a": None, "b": None, "c": None, "d": [None, 1.0]}]
+
+
+def test_a_decimal_keeps_every_digit_as_text_where_a_number_would_lose_one(lake: Lake, capsys: Output) -> None:
+    query = "SELECT cast('12345678901234.5678' AS decimal(18,4)) AS long, cast('2.5500' AS decimal(18,4)) AS short"
+
+    assert asked(query, capsys) == [{"long": "12345678901234.5678", "short": 2.55}]
+
+
+@given(st.decimals(allow_nan=False, allow_infinity=False, places=6, min_value=-(10**12), max_value=10**12))
+def test_no_digit_of_a_decimal_is_lost_on_its_way_through_json(value: Decimal) -> None:
+    assert Decimal(str(json.loads(json.dumps(plain(value))))) == value
+
+
+def test_a_time_keeps_its_microseconds(lake: Lake, capsys: Output) -> None:
+    query = "SELECT timestamp'2011-12-10 08:26:00.123456' AS exact, timestamp'2011-12-10 08:26:00' AS whole"
+
+    assert asked(query, capsys) == [{"exact": "2011-12-10T08:26:00.123456", "whole": "2011-12-10T08:26:00"}]
 
 
 HELP = """
