@@ -24,7 +24,8 @@ _AWAY = "half_towards_infinity"
 
 @dataclass(frozen=True)
 class Scaled:
-    """Values as integers of 10^-scale, 0 where there is none: `missing` had nothing there, `bad` no number, or one of too many digits."""
+    """Values as integers of 10^-scale, 0 where there is none: `missing` had nothing there, `bad` no number, or one of too many digits or
+    too small to be told from zero."""
 
     units: Ints
     missing: Mask
@@ -41,7 +42,10 @@ def scaled(column: pa.Array, scale: int, form: Format, is_logarithm: bool = Fals
         if pa.types.is_floating(column.type):
             missing = missing | np.isnan(doubles)
     with np.errstate(over="ignore"):  # what overflows is infinite, and has too many digits
-        return _rounded((np.exp(doubles) if is_logarithm else doubles) * 10.0**scale, missing)
+        values = (np.exp(doubles) if is_logarithm else doubles) * 10.0**scale
+    found = _rounded(values, missing)
+    vanished = ~missing & (found.units == 0) & (np.abs(values) > 0)
+    return Scaled(found.units, missing, found.bad | vanished)
 
 
 def times(quantity: Scaled, price: Scaled) -> Scaled:

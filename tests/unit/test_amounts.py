@@ -111,7 +111,14 @@ def test_a_thousands_mark_anywhere_else_is_refused(whole: int, data: st.DataObje
 
 
 def test_halves_are_rounded_away_from_zero() -> None:
-    assert told(money("0.00005", "-0.00005", "0.00004")) == [Decimal("0.0001"), Decimal("-0.0001"), Decimal(0)]
+    assert told(money("0.00005", "-0.00005", "0.00014")) == [Decimal("0.0001"), Decimal("-0.0001"), Decimal("0.0001")]
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.float64(), pa.decimal128(18, 8)])
+def test_what_is_not_zero_is_never_rounded_to_zero(kind: pa.DataType) -> None:
+    values = ["0.00004", "-0.00004", "0.00000001", "0.00005", "0", "-0.000"]
+    given = values if kind == pa.string() else [float(value) if kind == pa.float64() else Decimal(value) for value in values]
+    assert told(money(*given, kind=kind)) == ["bad", "bad", "bad", Decimal("0.0001"), Decimal(0), Decimal(0)]
 
 
 @ALWAYS
