@@ -25,6 +25,14 @@ Cell = object
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on standard output.")]
 
 
+def in_any_case(given: str | list[str]) -> str | list[str]:
+    """Names of tables as the catalog has them, whatever their case, as in SQL."""
+    return given.lower() if isinstance(given, str) else [name.lower() for name in given]
+
+
+TableName = Annotated[str, typer.Argument(metavar="TABLE", help="Name of a table, such as gold.daily_sales.", callback=in_any_case)]
+
+
 @dataclass(frozen=True)
 class Session:
     """The options that stand before the command."""
