@@ -8,12 +8,12 @@ from typing import Annotated
 
 import typer
 
-from jobs.cli_session import AsJson, answer, day, session
+from jobs.cli_session import AsJson, TableName, answer, day, session
 
 
 def audit(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="TABLE", help="Name of a table, such as gold.daily_sales.")],
+    name: TableName,
     at: Annotated[
         str | None, typer.Option("--at", metavar="DAY", help="The day that is asked about; left out, the newest published.")
     ] = None,

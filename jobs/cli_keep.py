@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from jobs.cli_session import AsJson, answer, day, say, session, size, table, text
+from jobs.cli_session import AsJson, TableName, answer, day, say, session, size, table, text
 
 if TYPE_CHECKING:
     from lakehouse.registry.verifying import Verified
@@ -16,14 +16,13 @@ if TYPE_CHECKING:
     from lakehouse.tables.maintenance import Maintained, TablePlan
     from lakehouse.tables.restoring import Restored
 
-Name = Annotated[str, typer.Argument(metavar="TABLE", help="Name of a table, such as gold.daily_sales.")]
 Pinned = Annotated[int, typer.Argument(metavar="VERSION", min=0, help="A version of the table. See: zeromargin history TABLE")]
 Owner = Annotated[str, typer.Option("--owner", help="For whom it is kept: a person, a case, a report.")]
 
 
 def diff(
     context: typer.Context,
-    name: Name,
+    name: TableName,
     before: Annotated[int, typer.Option("--from", metavar="V", min=0, help="The earlier version.")],
     after: Annotated[int | None, typer.Option("--to", metavar="V", min=0, help="The later version; left out, the published one.")] = None,
     sample: Annotated[int, typer.Option("--sample", min=0, help="How many rows of each kind are shown at the most.")] = 5,
@@ -71,7 +70,7 @@ def snapshots(context: typer.Context, as_json: AsJson = False) -> None:
 
 def pin(
     context: typer.Context,
-    name: Name,
+    name: TableName,
     version: Pinned,
     owner: Owner = "by hand",
     reason: Annotated[str, typer.Option("--reason", help="Why it is kept.")] = "",
@@ -82,7 +81,7 @@ def pin(
     print(f"{name} version {version} is kept for {owner}")
 
 
-def unpin(context: typer.Context, name: Name, version: Pinned, owner: Owner = "by hand") -> None:
+def unpin(context: typer.Context, name: TableName, version: Pinned, owner: Owner = "by hand") -> None:
     """Let maintenance have a version again that was pinned for this owner."""
     from lakehouse.errors import StateError
     from lakehouse.tables import catalog

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -22,6 +23,14 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 Cell = object
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on standard output.")]
+
+
+def in_any_case(given: str | list[str]) -> str | list[str]:
+    """Names of tables as the catalog has them, whatever their case, as in SQL."""
+    return given.lower() if isinstance(given, str) else [name.lower() for name in given]
+
+
+TableName = Annotated[str, typer.Argument(metavar="TABLE", help="Name of a table, such as gold.daily_sales.", callback=in_any_case)]
 
 
 @dataclass(frozen=True)
@@ -57,33 +66,44 @@ def say(text: str) -> None:
 
 def answer(value: object) -> None:
     """The answer as JSON on standard output."""
-    print(json.dumps(plain(value), indent=2, ensure_ascii=False))
+    print(json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False))
 
 
 def plain(value: object) -> object:
-    """The value in JSON's own types: times as ISO text (a midnight as its day), decimals as numbers."""
+    """The value in JSON's own types, nothing of it lost: times as ISO text to the microsecond (a midnight as its day), decimals as numbers, or as
+    text where a double has not all of their digits, null for NaN and infinity, of which JSON has no number."""
     if isinstance(value, dict):
         return {str(key): plain(below) for key, below in value.items()}
     if isinstance(value, list | tuple):
         return [plain(below) for below in value]
     if isinstance(value, datetime):
-        return day(value)
+        return day(value, timespec="auto")
     if isinstance(value, date):
         return value.isoformat()
     if isinstance(value, Decimal):
-        return int(value) if value == value.to_integral_value() else float(value)
+        return _number(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
     if value is None or isinstance(value, bool | int | float | str):
         return value
     return str(value)
 
 
-def day(when: datetime | None) -> str | None:
-    """A midnight as its day, another time in full, in shop wall time."""
+def _number(value: Decimal) -> int | float | str:
+    if value == value.to_integral_value():
+        return int(value)
+    nearest = float(value)
+    # Who reads the JSON makes a double of it, and sees the digits that a double is told by.
+    return nearest if Decimal(repr(nearest)) == value else format(value, "f")
+
+
+def day(when: datetime | None, timespec: str = "seconds") -> str | None:
+    """A midnight as its day, another time in full (people need no more than seconds), in shop wall time."""
     if when is None:
         return None
     # Engines carry shop wall time as UTC.
     told = when.replace(tzinfo=None)
-    return told.date().isoformat() if told.time() == time() else told.isoformat(sep="T", timespec="seconds")
+    return told.date().isoformat() if told.time() == time() else told.isoformat(sep="T", timespec=timespec)
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Cell]], right: Sequence[str] = ()) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from jobs.cli_session import AsJson, answer, day, records, say, session, size, table
+from jobs.cli_session import AsJson, TableName, answer, day, in_any_case, records, say, session, size, table
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from lakehouse.tables import Lake
 
 MOST_COLUMNS = 10  # more are shown below one another: side by side they would be torn into letters
-Name = Annotated[str, typer.Argument(metavar="TABLE", help="Name of a table, such as gold.daily_sales.")]
 Version = Annotated[int | None, typer.Option("--version", help="A version of the table; left out, the published one.")]
 Limit = Annotated[int, typer.Option("--limit", min=1, help="How many rows are shown at the most.")]
 
@@ -41,7 +40,7 @@ def tables(context: typer.Context, as_json: AsJson = False) -> None:
 
 def show(
     context: typer.Context,
-    name: Name,
+    name: TableName,
     version: Version = None,
     at: Annotated[str | None, typer.Option("--at", metavar="DAY", help="As it was published as of this day (YYYY-MM-DD).")] = None,
     limit: Limit = 20,
@@ -60,7 +59,10 @@ def sql(
     limit: Limit = 20,
     as_json: AsJson = False,
 ) -> None:
-    """One SELECT over the tables, with time travel."""
+    """One SELECT over the tables, with time travel.
+
+    With --json, decimals are numbers, or text where a number would lose digits; NaN and infinity are null; times are ISO, to the microsecond.
+    """
     from pyspark.errors import AnalysisException, ParseException
 
     from lakehouse.errors import InputError
@@ -73,7 +75,7 @@ def sql(
             raise InputError(f"the engine does not understand this query: {found}. Columns: zeromargin show TABLE --limit 1") from None
 
 
-def history(context: typer.Context, name: Name, as_json: AsJson = False) -> None:
+def history(context: typer.Context, name: TableName, as_json: AsJson = False) -> None:
     """Every version of a table: when it was written, by which run and stage, whether it was published or is pinned."""
     with session(context).lake() as lake:
         found = lake.history(name)
@@ -86,7 +88,7 @@ def history(context: typer.Context, name: Name, as_json: AsJson = False) -> None
 
 def digest(
     context: typer.Context,
-    names: Annotated[list[str], typer.Argument(metavar="TABLE…", help="Names of tables, such as gold.daily_sales.")],
+    names: Annotated[list[str], typer.Argument(metavar="TABLE…", help="Names of tables, such as gold.daily_sales.", callback=in_any_case)],
     version: Version = None,
     full: Annotated[bool, typer.Option("--full", help="With the bookkeeping columns (those that begin with _).")] = False,
     as_json: AsJson = False,

@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 def sample(
     context: typer.Context,
     folder: Annotated[Path, typer.Argument(help="Where the files go: one per week, and the truth behind them in the folder truth.")],
-    seed: Annotated[int, typer.Option("--seed", min=0, help="One seed, the same bytes.")] = 7,
-    weeks: Annotated[int, typer.Option("--weeks", min=1)] = 80,
-    products: Annotated[int, typer.Option("--products", min=1, help="Products sold at first.")] = 300,
-    customers: Annotated[int, typer.Option("--customers", min=1, help="Customers who ever come.")] = 800,
-    stores: Annotated[int, typer.Option("--stores", min=1)] = 1,
+    seed: Annotated[int, typer.Option("--seed", min=0, max=2**63 - 1, help="One seed, the same bytes.")] = 7,
+    weeks: Annotated[int, typer.Option("--weeks", min=1, max=1_000)] = 80,
+    products: Annotated[int, typer.Option("--products", min=30, max=50_000, help="Products sold at first.")] = 300,
+    customers: Annotated[int, typer.Option("--customers", min=10, max=5_000_000, help="Customers who ever come.")] = 800,
+    stores: Annotated[int, typer.Option("--stores", min=1, max=500)] = 1,
     as_json: AsJson = False,
 ) -> None:
     """Write a believable shop's sales as weekly files, to try everything with."""

@@ -27,7 +27,7 @@ from __future__ import annotations
 
 import difflib
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -43,12 +43,12 @@ class InputError(ZeromarginError):
 
 
 class UnknownName(InputError):
-    """A name that nothing has. The message names the nearest known one and lists the rest."""
+    """A name that nothing has. The message names the nearest known one and lists the rest: in their own order where they have one, else sorted."""
 
     exit_code = 2
 
     def __init__(self, kind: str, found: str, known: Iterable[str], where: str = "") -> None:
-        names = sorted(known)
+        names = list(known) if isinstance(known, Sequence) else sorted(known)
         near = difflib.get_close_matches(found, names, n=1, cutoff=0.5)
         hint = f' Did you mean "{near[0]}"?' if near else ""
         place = f" in {where}" if where else ""

@@ -20,6 +20,7 @@ from lakehouse.errors import EndpointDown
 from lakehouse.settings import Settings
 
 TRIES = 3
+SPARK_REMOTE, SETTING = "SPARK_REMOTE", "endpoint.remote (ZEROMARGIN_ENDPOINT__REMOTE)"
 LOG_BYTES = 4_000_000  # of endpoint.log; then one older file is kept beside it
 _PR_SET_PDEATHSIG = 1
 
@@ -43,16 +44,25 @@ class Endpoint:
                 return
 
 
-def attach(url: str, timeout_s: float = 5.0) -> Endpoint:
-    """The endpoint at `url` (sc://host:port). Raises `EndpointDown` within `timeout_s` when nothing listens there."""
+def remote(settings: Settings) -> Endpoint | None:
+    """The endpoint that we are given, by SPARK_REMOTE before the settings; None where one is to be started. Raises `EndpointDown` as `attach`."""
+    url = os.environ.get(SPARK_REMOTE)
+    if url:
+        return attach(url, SPARK_REMOTE)
+    return attach(settings.endpoint.remote, SETTING) if settings.endpoint.remote else None
+
+
+def attach(url: str, named_by: str, timeout_s: float = 5.0) -> Endpoint:
+    """The endpoint at `url` (sc://host:port), which the setting `named_by` gave. Raises `EndpointDown` within `timeout_s` when nothing listens
+    there."""
     parts = urlsplit(url)
     if parts.scheme != "sc" or not parts.hostname:
-        raise EndpointDown(f'the endpoint "{url}" is not a Spark Connect URL. Expected sc://host:port')
+        raise EndpointDown(f'the endpoint "{url}" of {named_by} is not a Spark Connect URL. Expected sc://host:port')
     try:
         socket.create_connection((parts.hostname, parts.port or 15002), timeout_s).close()
     except OSError as error:
         raise EndpointDown(
-            f"nothing answers at {url} ({error.strerror or error}). Start the endpoint, or unset SPARK_REMOTE to have one started"
+            f"nothing answers at {url} ({error.strerror or error}). Start the endpoint, or leave {named_by} out to have one started"
         ) from None
     return Endpoint(url)
 
@@ -100,7 +110,7 @@ def _spawn(command: commands.Command, log: Path) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             command.words,
             # A server that is told where another one is takes itself for a client.
-            env={name: value for name, value in os.environ.items() if name != "SPARK_REMOTE"} | command.environment,
+            env={name: value for name, value in os.environ.items() if name != SPARK_REMOTE} | command.environment,
             stdin=subprocess.DEVNULL,
             stdout=sink,
             stderr=subprocess.STDOUT,

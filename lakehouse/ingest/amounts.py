@@ -5,6 +5,7 @@ A value becomes a double, times 10^scale, rounded half away from zero; as an int
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,13 +19,13 @@ from lakehouse.ingest.times import Ints, Mask
 QUANTITY_SCALE, MONEY_SCALE = 3, 4
 _PRECISION = 18
 _LIMIT = 10.0**_PRECISION
-_NUMBER = r"^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 _AWAY = "half_towards_infinity"
 
 
 @dataclass(frozen=True)
 class Scaled:
-    """Values as integers of 10^-scale, 0 where there is none: `missing` had nothing there, `bad` no number, or one of too many digits."""
+    """Values as integers of 10^-scale, 0 where there is none: `missing` had nothing there, `bad` no number, or one of too many digits or
+    too small to be told from zero."""
 
     units: Ints
     missing: Mask
@@ -41,7 +42,10 @@ def scaled(column: pa.Array, scale: int, form: Format, is_logarithm: bool = Fals
         if pa.types.is_floating(column.type):
             missing = missing | np.isnan(doubles)
     with np.errstate(over="ignore"):  # what overflows is infinite, and has too many digits
-        return _rounded((np.exp(doubles) if is_logarithm else doubles) * 10.0**scale, missing)
+        values = (np.exp(doubles) if is_logarithm else doubles) * 10.0**scale
+    found = _rounded(values, missing)
+    vanished = ~missing & (found.units == 0) & (np.abs(values) > 0)
+    return Scaled(found.units, missing, found.bad | vanished)
 
 
 def times(quantity: Scaled, price: Scaled) -> Scaled:
@@ -72,12 +76,21 @@ def decimals(units: Ints, scale: int, valid: Mask | None = None) -> pa.Array:
 
 
 def _from_texts(column: pa.Array, form: Format) -> npt.NDArray[np.float64]:
+    # Judged before any mark is taken out: 1.50 without its mark would be 150.
+    is_number = pc.match_substring_regex(column, _number(form))
     if form.thousands is not None:
         column = pc.replace_substring(column, form.thousands, "")
     if form.decimal != ".":
         column = pc.replace_substring(column, form.decimal, ".")
-    is_number = pc.match_substring_regex(column, _NUMBER)
     return _doubles(pc.if_else(is_number, column, pa.scalar(None, pa.string())).cast(pa.float64()))
+
+
+def _number(form: Format) -> str:
+    """What a number looks like that is written with the marks of the source, or without a thousands mark."""
+    whole, mark = "[0-9]+", re.escape(form.decimal)
+    if form.thousands is not None:
+        whole = f"(?:[1-9][0-9]{{0,2}}(?:{re.escape(form.thousands)}[0-9]{{3}})+|{whole})"
+    return f"^[+-]?(?:{whole}(?:{mark}[0-9]*)?|{mark}[0-9]+)(?:[eE][+-]?[0-9]+)?$"
 
 
 def _doubles(column: pa.Array) -> npt.NDArray[np.float64]:

@@ -4,7 +4,8 @@ Reasons for which a line is refused:
 
     ragged_line           it has not as many fields as the header, or its quotation marks don't match (or it is longer than a line can be)
     bad_text              its bytes are not text in the source's encoding, or a text of it holds a zero byte
-    bad_quantity          bad_price, bad_amount: there is something that is no number, or has more digits than are kept
+    bad_quantity          bad_price, bad_amount: there is something that is no number, has more digits than are kept, or would be kept as
+                          zero though it is none (0.0004 units, a price of 0.00004)
     bad_time              it is no time in any of the source's formats
     bad_customer          the customer number lost digits on its way (1.23457E+13), or holds a zero byte
     bad_promotion         bad_holiday: neither yes nor no

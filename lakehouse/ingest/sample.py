@@ -26,7 +26,7 @@ from lakehouse.ingest.sample_truth import (
 from lakehouse.ingest.sample_words import FAMILIES, STYLES
 
 START = date(2023, 1, 2)
-_LIMITS = {"weeks": (1, 1_000), "products": (30, 50_000), "customers": (10, 5_000_000), "stores": (1, 500), "seed": (0, 2**63 - 1)}
+LIMITS = {"weeks": (1, 1_000), "products": (30, 50_000), "customers": (10, 5_000_000), "stores": (1, 500), "seed": (0, 2**63 - 1)}
 
 Progress = Callable[[int, int], None]
 
@@ -81,7 +81,7 @@ def write_sample(
 
 
 def _check(recipe: Recipe) -> None:
-    for name, (low, high) in _LIMITS.items():
+    for name, (low, high) in LIMITS.items():
         found = getattr(recipe, name)
         if not low <= found <= high:
             raise InputError(f"{name} is {found}, expected {low} to {high}")

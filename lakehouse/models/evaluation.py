@@ -11,7 +11,8 @@ from lakehouse.errors import UnknownName
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Figures of a model and of its baselines on the same rows, at cuts (days, ISO) that were held out."""
+    """Figures of a model and of its baselines on the same rows, at cuts (days, ISO) that were held out. What needs no labels may be of the model
+    itself: its trainer says."""
 
     model: str
     metrics: Mapping[str, float]
@@ -44,7 +45,18 @@ CRITERIA: Mapping[str, Criterion] = {
     "segments": Criterion(
         main="eta_squared",
         less_is_better=False,
-        metrics=("eta_squared", "jaccard_min", "jaccard_mean", "silhouette", "ari", "largest_share", "smallest_share", "groups"),
+        # The first three are of a model held out, the others of the one that is registered and answers.
+        metrics=(
+            "eta_squared",
+            "groups",
+            "ari",
+            "jaccard_min",
+            "jaccard_mean",
+            "silhouette",
+            "largest_share",
+            "smallest_share",
+            "clusters",
+        ),
         naive=("unsegmented", "recency_groups"),
         peers=("rfm_quintiles", "kmeans_log_rfm"),
     ),

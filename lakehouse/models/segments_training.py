@@ -65,43 +65,65 @@ class SegmentsTrainer:
 
     def fit(self, frame: pd.DataFrame) -> SegmentsModel:
         """A model of the newest moment's active customers."""
+        return self._newest(frame)[0]
+
+    def evaluate(self, frame: pd.DataFrame) -> Evaluation:
+        """How the model that `fit` makes holds together (`jaccard_…`, `silhouette`, `…_share`, its number of `clusters`): that needs no labels.
+
+        What needs later spend is of a model held out, made at the newest moment whose label window has closed: `eta_squared` with that model's
+        number of `groups`, beside the baselines' own, and `ari` against a model of a month before.
+        """
+        return self.trained(frame)[1]
+
+    def trained(self, frame: pd.DataFrame) -> tuple[SegmentsModel, Evaluation]:
+        """What `fit` makes, and `evaluate` finds of it."""
+        model, clustering = self._newest(frame)
+        held_out = self._held_out(frame)
+        return model, replace(held_out, metrics={**held_out.metrics, **self._cohesion(frame, model, clustering)})
+
+    def _newest(self, frame: pd.DataFrame) -> tuple[SegmentsModel, Clustering]:
         moments = self._moments(frame)
         if not len(moments):
             raise NotEnoughData("no customer is known at any moment: load sales that name their customers")
-        return self._fit(frame, moments[-1])[0]
+        return self._fit(frame, moments[-1])
 
-    def evaluate(self, frame: pd.DataFrame) -> Evaluation:
+    def _cohesion(self, frame: pd.DataFrame, model: SegmentsModel, clustering: Clustering) -> dict[str, float]:
+        """Of a model of the newest moment: how stable its clusters are, how far apart, and how many customers each has."""
+        held = Rows.of_frame(self._at(frame, self._moments(frame)[-1]))
+        active = is_active(held)
+        places = model.places(held)[active]
+        shares = np.bincount(places, minlength=len(model.segments)) / len(places)
+        return {
+            "jaccard_min": float(clustering.jaccard.min()),
+            "jaccard_mean": float(clustering.jaccard.mean()),
+            "silhouette": self._silhouette(model.scaled(measured(held)[active]), places),
+            "largest_share": float(shares.max()),
+            "smallest_share": float(shares.min()),
+            "clusters": float(len(model.segments)),
+        }
+
+    def _held_out(self, frame: pd.DataFrame) -> Evaluation:
         """A model of the newest moment whose label window has closed, judged by what its customers spent then, beside the same a month earlier."""
         moments = self._moments(frame.dropna(subset=["spend"]))
         if len(moments) < 2:
             raise NotEnoughData("no 90 days after a moment have closed, or none a month before: load more history")
         rows = self._at(frame, moments[-1])
-        model, clustering = self._fit(frame, moments[-1])
+        model = self._fit(frame, moments[-1])[0]
         held = Rows.of_frame(rows)
         active = is_active(held)
         values = np.log1p(rows["spend"].to_numpy(dtype=np.float64)[active])
         places = model.places(held)[active]
         earlier = self._fit(frame, moments[-2])[0].places(held)[active]
-        shares = np.bincount(places, minlength=len(model.segments)) / len(places)
-        space = model.scaled(measured(held)[active])
-        found = {
-            "eta_squared": metrics.eta_squared(places, values),
-            "jaccard_min": float(clustering.jaccard.min()),
-            "jaccard_mean": float(clustering.jaccard.mean()),
-            "silhouette": self._silhouette(space, places),
-            "ari": metrics.adjusted_rand(earlier, places),
-            "largest_share": float(shares.max()),
-            "smallest_share": float(shares.min()),
-            "groups": float(len(model.segments)),
-        }
-        baselines = {
+        groups = {"segments": places, **self._peers(measured(held)[active], len(model.segments))}
+        figures = {
             name: {
-                "eta_squared": 0.0 if name == "unsegmented" else metrics.eta_squared(groups, values),
-                "groups": float(len(np.unique(groups))),
+                "eta_squared": 0.0 if name == "unsegmented" else metrics.eta_squared(found, values),
+                "groups": float(len(model.segments) if name == "segments" else len(np.unique(found))),
             }
-            for name, groups in self._peers(measured(held)[active], len(model.segments)).items()
+            for name, found in groups.items()
         }
-        return Evaluation("segments", found, baselines, len(values), (str(moments[-1])[:10],))
+        found = {**figures.pop("segments"), "ari": metrics.adjusted_rand(earlier, places)}
+        return Evaluation("segments", found, figures, len(values), (str(moments[-1])[:10],))
 
     def golden(self, frame: pd.DataFrame) -> list[dict[str, Json]]:
         """Invented customers: the medians of all, and of halves by spend. They are nobody's."""

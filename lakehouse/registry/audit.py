@@ -18,7 +18,7 @@ from lakehouse.models.interface import Json
 from lakehouse.registry import loading
 from lakehouse.registry.loading import Registered, open_registered
 from lakehouse.registry.recipes import NAMES, recipe
-from lakehouse.tables import Lake, audit, pins
+from lakehouse.tables import Lake, audit, pins, revision
 from lakehouse.tables.audit import Change, Checked, Held, LandedFile, Restated
 from lakehouse.tables.listing import Listing
 from lakehouse.tables.snapshots import Snapshot
@@ -164,7 +164,7 @@ def _champion(lake: Lake, one: Registered) -> Champion:
     versions = {name: version for name, version in tables.items() if isinstance(version, int)}
     kept = {(pin.table, pin.version) for pin in pins.every(lake.ops)}
     pinned = all(key in kept for key in versions.items())
-    return Champion(*facts, snapshot, versions, pinned, str(manifest["code"])[:12], True, "as signed")
+    return Champion(*facts, snapshot, versions, pinned, revision.short(str(manifest["code"])), True, "as signed")
 
 
 def _said(then: Lake, name: str) -> list[Said]:

@@ -73,7 +73,8 @@ def _segments() -> Recipe:
         trainer, frame = SegmentsTrainer(SegmentsParameters.of(lake.settings.models), previous), segments_frame.training_frame(lake)
         # Names are handed on, so training again needs the model that they came from.
         parameters = trainer.parameters | {"names_from": None if before is None else before.digest}
-        return Trained(trainer.fit(frame), trainer.evaluate(frame), trainer.golden(frame), parameters)
+        model, evaluation = trainer.trained(frame)
+        return Trained(model, evaluation, trainer.golden(frame), parameters)
 
     return Recipe(segments_frame.SERVICE, ("silver.sales", "features.customer_history"), train, segments_frame.asking_frame)
 

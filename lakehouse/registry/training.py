@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-import subprocess
 import time
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,7 +24,7 @@ from lakehouse.registry.gate import APPROVED, Decision, decide
 from lakehouse.registry.loading import DECISION, REASONS, Registered, Registry, newest_approved, open_registered, versions
 from lakehouse.registry.publishing import Registration, Source, register
 from lakehouse.registry.recipes import Trained, recipe
-from lakehouse.tables import Lake
+from lakehouse.tables import Lake, revision
 from lakehouse.tables.moments import grid
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -215,9 +214,5 @@ def _promote(lake: Lake, name: str, version: str, decision: Decision) -> bool:
 
 
 def _commit() -> str:
-    """The git commit of this code; "unknown" where it is not a checkout."""
-    try:
-        done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False, timeout=10)
-    except (OSError, subprocess.TimeoutExpired):
-        return "unknown"
-    return done.stdout.strip() if done.returncode == 0 else "unknown"
+    """The git commit of this code, marked where what runs is not what it holds: such a model is made of another code than the commit's."""
+    return revision.commit()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import html
-import os
 import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Self
 
 from sqlalchemy import Engine
 
-from lakehouse.engine import Endpoint, attach, connect, start
+from lakehouse.engine import Endpoint, connect, remote, start
 from lakehouse.errors import InputError, LeaseHeld, NothingPublished, StateError
 from lakehouse.settings import Settings
 from lakehouse.tables import catalog, delta, digests, lease, moments, ops, pins, rebuilding, runs, snapshots, sql
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
 class Lake:
     """A home's tables. Reads resolve to the newest snapshot, to the snapshot it was opened `at`, or to its own run's work.
 
-    The engine's endpoint is started (or attached to, where SPARK_REMOTE is set) on first use, and stopped by `close` if it is ours.
+    The engine's endpoint is started (or attached to, where SPARK_REMOTE or endpoint.remote names one) on first use, and stopped by `close` if it is ours.
     """
 
     def __init__(
@@ -88,8 +87,7 @@ class Lake:
         if self._now is not None:
             return self._now.endpoint
         if self._endpoint is None:
-            remote = os.environ.get("SPARK_REMOTE") or self.settings.endpoint.remote
-            self._endpoint = attach(remote) if remote else start(self.settings, self.home / "endpoint")
+            self._endpoint = remote(self.settings) or start(self.settings, self.home / "endpoint")
             # Of a lake that a notebook's cell opens once more, nobody closes the first one.
             weakref.finalize(self, self._endpoint.stop)
             if self._lease is not None and self._endpoint.process is not None:

@@ -6,13 +6,11 @@ import hashlib
 import json
 from collections.abc import Collection
 from datetime import date, datetime, time, timedelta
-from functools import cache
 from itertools import pairwise
-from pathlib import Path
 
 from lakehouse.errors import InputError, StateError
 from lakehouse.settings import Settings, conf_file
-from lakehouse.tables import delta, rebuilding, runs, snapshots
+from lakehouse.tables import delta, rebuilding, revision, runs, snapshots
 from lakehouse.tables.catalog import BRONZE
 from lakehouse.tables.lake import Lake
 from lakehouse.tables.moments import floor_moment, parse_day
@@ -20,8 +18,6 @@ from lakehouse.tables.runs import Run, Terms
 
 LONELY_DAYS = 35
 READS_FILES = "silver"  # the stage that reads what has landed
-_ROOT = Path(__file__).resolve().parents[2]
-_CODE = ("lakehouse", "jobs", "feature_repo", "notebooks")
 
 
 def begin_or_resume(lake: Lake, as_of: str | None, token: str, stages: Collection[str] = (), from_bronze: bool = False) -> Run:
@@ -109,24 +105,6 @@ def looked_back_to(published: datetime) -> date:
     return published.date() - timedelta(days=LONELY_DAYS + 7)
 
 
-@cache
-def code_digest() -> str:
-    """SHA-256 over the code that runs, by path and content; of notebooks over their code cells, since looking at one in Jupyter saves it."""
-    found = hashlib.sha256()
-    for folder in _CODE:
-        for path in sorted((_ROOT / folder).rglob("*")):
-            if path.suffix in {".py", ".yml", ".ipynb"} and ".ipynb_checkpoints" not in path.parts:
-                found.update(str(path.relative_to(_ROOT)).encode() + b"\0" + _code(path) + b"\0")
-    return found.hexdigest()
-
-
-def _code(path: Path) -> bytes:
-    if path.suffix != ".ipynb":
-        return path.read_bytes()
-    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    return json.dumps(["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]).encode()
-
-
 def settings_digest(settings: Settings) -> str:
     """SHA-256 over what of the settings can change what a stage computes; no secret is among them. Limits of gates are not: they are
     judged anew, and one that was raised need not have everything computed again."""
@@ -148,7 +126,7 @@ def _terms(lake: Lake, as_of: str | None) -> Terms:
         back_test=published is not None and moment < published.moment,
         bronze={name: lake.head(name) for name, table in lake.catalog.items() if table.stage is None},
         engine=lake.settings.engine,
-        code=code_digest(),
+        code=revision.code_digest(),
         settings=settings_digest(lake.settings),
     )
 

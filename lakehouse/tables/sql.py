@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import logging
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import sqlglot
 from sqlglot import exp
-from sqlglot.errors import ParseError
+from sqlglot.errors import SqlglotError
 
 from lakehouse.errors import InputError
 from lakehouse.tables import catalog
+
+_TOKEN = re.compile(r"<Token .*>", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -31,20 +35,22 @@ def with_versions(text: str, places: Places) -> str:
     newest then, and a bare name the default one. Names of CTEs are left alone. Raises `InputError` for what is not one SELECT, `UnknownName`
     for a table that the catalog lacks, `StateError` for a version that is not there.
     """
+    # What it does not know it warns of on standard error; whoever asked is told in our own words.
+    logging.getLogger("sqlglot").disabled = True
     try:
         parsed = sqlglot.parse(text, dialect="databricks")
-    except ParseError as error:
-        raise InputError(f"this SQL can't be read: {error}") from None
+    except SqlglotError as error:
+        raise InputError(f"this SQL can't be read: {_plain(error)}") from None
     if len(parsed) != 1 or not isinstance(parsed[0], exp.Query):
         raise InputError("lake.sql takes one SELECT. Tables are written by the stages alone")
     query = parsed[0]
-    inner = {cte.alias for cte in query.find_all(exp.CTE)}
+    inner = {cte.alias.lower() for cte in query.find_all(exp.CTE)}
     for found in list(query.find_all(exp.Table)):
-        if not found.db and found.name in inner:
+        if not found.db and found.name.lower() in inner:
             continue
-        if found.db == "delta" or not found.name:
+        if found.db.lower() == "delta" or not found.name:
             continue
-        name = catalog.table(f"{found.db}.{found.name}" if found.db else found.name).name
+        name = catalog.table((f"{found.db}.{found.name}" if found.db else found.name).lower()).name
         number = _number(name, found.args.get("version"), places)
         there = exp.Table(
             this=exp.to_identifier(places.path(name), quoted=True),
@@ -61,6 +67,17 @@ def with_versions(text: str, places: Places) -> str:
                 there.set(part, value)
             found.replace(there)
     return query.sql(dialect="databricks")
+
+
+def _plain(error: SqlglotError) -> str:
+    """What the parser says, without the marks that it colours a terminal with and the names of its own parts."""
+    found = next(iter(getattr(error, "errors", ())), None)
+    if found is None:
+        return str(error)
+    said = _TOKEN.sub(f'"{found["highlight"]}"', found["description"])
+    return (
+        f'{said}, at line {found["line"]}, column {found["col"]}, near "{found["start_context"]}{found["highlight"]}{found["end_context"]}"'
+    )
 
 
 def _number(name: str, asked: exp.Version | None, places: Places) -> int:

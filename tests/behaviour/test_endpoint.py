@@ -15,6 +15,7 @@ from lakehouse.engine import attach, connect, explain, start
 from lakehouse.engine import endpoint as endpoint_module
 from lakehouse.errors import EndpointDown, StateError
 from lakehouse.settings import Settings
+from lakehouse.tables import Lake
 from tests.conftest import can_run_spark, skip_or_fail
 from tests.servers import free_port
 
@@ -43,14 +44,28 @@ def test_an_endpoint_answers_and_is_gone_after_stopping(settings: Settings, tmp_
 def test_nothing_at_a_url_is_said_within_seconds_with_what_to_do() -> None:
     port = free_port()
     begun = time.monotonic()
-    with pytest.raises(EndpointDown, match="unset SPARK_REMOTE"):
-        attach(f"sc://127.0.0.1:{port}")
+    with pytest.raises(EndpointDown, match="Start the endpoint, or leave SPARK_REMOTE out"):
+        attach(f"sc://127.0.0.1:{port}", "SPARK_REMOTE")
     assert time.monotonic() - begun < 10
+
+
+@pytest.mark.parametrize("url", ["sc://127.0.0.1:1", "http://127.0.0.1:1"])
+def test_a_dead_endpoint_is_blamed_on_the_setting_that_named_it(settings: Settings, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    remote = settings.model_copy(update={"endpoint": settings.endpoint.model_copy(update={"remote": url})})
+    with Lake(remote) as lake, pytest.raises(EndpointDown, match="endpoint.remote") as caught:
+        _ = lake.endpoint
+    assert "ZEROMARGIN_ENDPOINT__REMOTE" in str(caught.value)
+    assert "SPARK_REMOTE" not in str(caught.value)
+
+    monkeypatch.setenv("SPARK_REMOTE", url)
+    with Lake(remote) as lake, pytest.raises(EndpointDown, match="SPARK_REMOTE") as caught:
+        _ = lake.endpoint
+    assert "endpoint.remote" not in str(caught.value)
 
 
 def test_what_is_no_spark_connect_url_is_refused() -> None:
     with pytest.raises(EndpointDown, match="Expected sc://host:port"):
-        attach("http://127.0.0.1:80")
+        attach("http://127.0.0.1:80", "SPARK_REMOTE")
 
 
 def test_an_endpoint_killed_in_the_middle_is_named_within_seconds(settings: Settings, tmp_path: Path) -> None:

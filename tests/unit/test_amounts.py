@@ -59,8 +59,66 @@ def test_a_decimal_comma_and_thousands_are_read_where_the_source_says_so() -> No
     assert told(money("1.234,50", "-0,05", "1234", "1,2,3", form=GERMAN)) == [Decimal("1234.5"), Decimal("-0.05"), Decimal(1234), "bad"]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1.50",
+        "12.34,50",
+        "1.2345",
+        "1234.567",
+        ".123",
+        "1..234",
+        "1.234.",
+        "0,1.234",
+        "1.234,567.8",
+        "1.234e2.0",
+        "-.123",
+        "0.500",
+        "1234.567,00",
+    ],
+)
+def test_a_thousands_mark_that_parts_no_three_digits_is_no_number(text: str) -> None:
+    assert told(money(text, form=GERMAN)) == ["bad"]
+
+
+@pytest.mark.parametrize(("text", "form"), [("1.50", Format(kind="csv", decimal=",")), ("1,50", PLAIN)])
+def test_a_mark_that_the_source_does_not_use_is_no_number(text: str, form: Format) -> None:
+    assert told(money(text, form=form)) == ["bad"]
+
+
+def written(value: Decimal, form: Format) -> str:
+    """As a retailer writes it who uses the marks of the form."""
+    marks = {",": form.thousands or "", ".": form.decimal}
+    return "".join(marks.get(letter, letter) for letter in f"{value:,}")
+
+
+@ALWAYS
+@given(
+    WHOLE,
+    st.sampled_from([GERMAN, Format(kind="csv", thousands=","), Format(kind="csv", thousands="'"), Format(kind="csv", thousands=" ")]),
+)
+def test_what_is_written_with_the_marks_of_the_source_is_read_back(cents: int, form: Format) -> None:
+    value = Decimal(cents) / 100
+    assert told(money(written(value, form), form=form)) == [value.quantize(Decimal("0.0001"))]
+
+
+@ALWAYS
+@given(st.integers(min_value=0, max_value=10**8), st.data())
+def test_a_thousands_mark_anywhere_else_is_refused(whole: int, data: st.DataObject) -> None:
+    digits = str(whole)
+    place = data.draw(st.integers(0, len(digits)).filter(lambda found: not (0 < found <= 3 and len(digits) - found == 3)))
+    assert told(money(f"{digits[:place]}.{digits[place:]}", form=GERMAN)) == ["bad"]
+
+
 def test_halves_are_rounded_away_from_zero() -> None:
-    assert told(money("0.00005", "-0.00005", "0.00004")) == [Decimal("0.0001"), Decimal("-0.0001"), Decimal(0)]
+    assert told(money("0.00005", "-0.00005", "0.00014")) == [Decimal("0.0001"), Decimal("-0.0001"), Decimal("0.0001")]
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.float64(), pa.decimal128(18, 8)])
+def test_what_is_not_zero_is_never_rounded_to_zero(kind: pa.DataType) -> None:
+    values = ["0.00004", "-0.00004", "0.00000001", "0.00005", "0", "-0.000"]
+    given = values if kind == pa.string() else [float(value) if kind == pa.float64() else Decimal(value) for value in values]
+    assert told(money(*given, kind=kind)) == ["bad", "bad", "bad", Decimal("0.0001"), Decimal(0), Decimal(0)]
 
 
 @ALWAYS

@@ -10,12 +10,15 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from jobs.cli import globals_first, main
 from jobs.cli_session import plain
 from jobs.processes import ROOT
 from lakehouse import settings
-from lakehouse.tables import Lake, catalog
+from lakehouse.ingest.sample import LIMITS
+from lakehouse.tables import Lake, catalog, pins
 
 Output = pytest.CaptureFixture[str]
 
@@ -46,6 +49,7 @@ def _in_a_fresh_home(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (["--home", "/tmp/with a space", "status"], "has a space in its path"),
         (["--home", "/tmp/caf\u00e9", "status"], 'has "é" in its path'),
         (["--home", "/tmp/a#b%20", "status"], 'has "#", "%" in its path'),
+        (["run", "silvr"], "Stages: silver, gold, quality, features, demand, segments, recommendations, predictions"),
         (["restore"], "Missing argument"),
         (["diff", "gold.product", "--from", "1", "--to", "2"], 'Did you mean "gold.products"'),
         (["audit", "gold.product", "--at", "2024-01-01"], 'Did you mean "gold.products"'),
@@ -75,6 +79,45 @@ def test_what_can_not_be_done_ends_with_1_and_says_why(arguments: list[str], wor
     shown = capsys.readouterr()
     assert words in shown.err
     assert shown.out == ""
+
+
+@pytest.mark.parametrize("option", LIMITS)
+@pytest.mark.parametrize(("end", "beyond"), [(0, -1), (1, 1)])
+def test_what_the_sample_can_not_be_is_wrong_use_and_the_limit_is_said(
+    option: str, end: int, beyond: int, tmp_path: Path, capsys: Output
+) -> None:
+    limit = LIMITS[option][end]
+
+    assert main(["sample", str(tmp_path / "shop"), f"--{option}", str(limit + beyond)]) == 2
+    assert f"'--{option}': Input should be {'less' if end else 'greater'} than or equal to {limit}\n" in capsys.readouterr().err
+    assert not (tmp_path / "shop").exists()
+
+
+@pytest.mark.parametrize("query", ["SELEC 1", "SHOW TABLES", "SELECT FROM WHERE ((", "SELECT 'never closed"])
+def test_a_query_that_is_none_is_answered_in_plain_words_of_our_own(query: str, capsys: Output, caplog: pytest.LogCaptureFixture) -> None:
+    assert main(["sql", query]) == 1
+
+    shown = capsys.readouterr().err
+    assert shown.startswith("Error: ")
+    assert "\x1b" not in shown
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("arguments", [["history"], ["digest"], ["show"], ["diff", "--from", "0", "--to", "0"]])
+def test_a_table_is_found_whatever_the_case_of_its_name(arguments: list[str], lake: Lake, capsys: Output) -> None:
+    name, *options = arguments
+    assert main([name, "BRONZE.Sales", *options, "--json"]) == 0
+    found = capsys.readouterr().out
+    assert main([name, "bronze.sales", *options, "--json"]) == 0
+
+    assert found == capsys.readouterr().out
+
+
+def test_a_table_is_pinned_whatever_the_case_of_its_name(lake: Lake, capsys: Output) -> None:
+    assert main(["pin", "Bronze.Sales", "0"]) == 0
+    assert [pin.table for pin in pins.every(lake.ops)] == ["bronze.sales"]
+    assert main(["unpin", "BRONZE.sales", "0"]) == 0
+    assert pins.every(lake.ops) == []
 
 
 def test_no_command_is_wrong_use_and_names_them(capsys: Output) -> None:
@@ -167,6 +210,34 @@ def test_values_become_what_json_has() -> None:
         "products": ["a", None],
         "path": "x",
     }
+
+
+def asked(query: str, capsys: Output) -> object:
+    assert main(["sql", query, "--json"]) == 0
+    return json.loads(capsys.readouterr().out, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+
+
+def test_what_json_has_no_number_for_is_null(lake: Lake, capsys: Output) -> None:
+    query = "SELECT double('NaN') AS a, double('Infinity') AS b, double('-Infinity') AS c, array(float('NaN'), float(1)) AS d"
+
+    assert asked(query, capsys) == [{"a": None, "b": None, "c": None, "d": [None, 1.0]}]
+
+
+def test_a_decimal_keeps_every_digit_as_text_where_a_number_would_lose_one(lake: Lake, capsys: Output) -> None:
+    query = "SELECT cast('12345678901234.5678' AS decimal(18,4)) AS long, cast('2.5500' AS decimal(18,4)) AS short"
+
+    assert asked(query, capsys) == [{"long": "12345678901234.5678", "short": 2.55}]
+
+
+@given(st.decimals(allow_nan=False, allow_infinity=False, places=6, min_value=-(10**12), max_value=10**12))
+def test_no_digit_of_a_decimal_is_lost_on_its_way_through_json(value: Decimal) -> None:
+    assert Decimal(str(json.loads(json.dumps(plain(value))))) == value
+
+
+def test_a_time_keeps_its_microseconds(lake: Lake, capsys: Output) -> None:
+    query = "SELECT timestamp'2011-12-10 08:26:00.123456' AS exact, timestamp'2011-12-10 08:26:00' AS whole"
+
+    assert asked(query, capsys) == [{"exact": "2011-12-10T08:26:00.123456", "whole": "2011-12-10T08:26:00"}]
 
 
 HELP = """

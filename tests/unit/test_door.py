@@ -86,9 +86,12 @@ def test_a_good_line_is_kept_as_it_is() -> None:
         ({"quantity": "two"}, "bad_quantity"),
         ({"quantity": "99999999999999999999"}, "bad_quantity"),
         ({"quantity": "2\0"}, "bad_quantity"),
+        ({"quantity": "0.0004"}, "bad_quantity"),
+        ({"quantity": "-0.0004"}, "bad_quantity"),
         ({"quantity": None}, "missing_quantity"),
         ({"quantity": "  "}, "missing_quantity"),
         ({"unit_price": "free"}, "bad_price"),
+        ({"unit_price": "0.00004"}, "bad_price"),
         ({"unit_price": None}, "missing_price"),
         ({"quantity": "999999999", "unit_price": "999999999"}, "bad_amount"),
         ({"sold_at": "2011-02-30 10:00:00"}, "bad_time"),
@@ -109,6 +112,10 @@ def test_a_good_line_is_kept_as_it_is() -> None:
 )
 def test_what_a_line_can_not_mean_refuses_it_by_name_and_no_other_line(change: Mapping[str, str | None], reason: str) -> None:
     assert reasons(judged({}, change, {})) == [[], [reason], []]
+
+
+def test_zero_itself_is_a_number_like_any_other() -> None:
+    assert reasons(judged({"quantity": "0"}, {"quantity": "0.0000"}, {"unit_price": "0.00"})) == [[], [], []]
 
 
 @pytest.mark.parametrize("sold_at", ["1990-01-01 00:00:00", "2012-01-02 12:00:00"])

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.metrics import silhouette_score
 
 from lakehouse.errors import InputError, NotEnoughData
 from lakehouse.models.interface import Json, Rows
@@ -182,12 +183,47 @@ def test_without_two_closed_moments_there_is_nothing_to_judge_by(frame: pd.DataF
         SEGMENTS.evaluate(frame[frame["event_timestamp"] >= judged])
 
 
-def test_what_was_spent_after_the_judged_moment_makes_no_cluster(frame: pd.DataFrame) -> None:
+HELD_OUT = {"eta_squared", "groups", "ari"}
+
+
+def test_what_was_spent_after_the_judged_moment_makes_no_cluster_that_is_judged_by_it(frame: pd.DataFrame) -> None:
     judged = frame["event_timestamp"].unique()[1]
     other = frame.copy()
     other.loc[other["event_timestamp"] == judged, "spend"] = np.arange(61.0)[::-1]
     told, again = SEGMENTS.evaluate(frame).metrics, SEGMENTS.evaluate(other).metrics
-    assert {name for name in told if told[name] != again[name]} == {"eta_squared"}
+    assert {name for name in HELD_OUT if told[name] != again[name]} == {"eta_squared"}
+
+
+@pytest.fixture(scope="module")
+def grown(frame: pd.DataFrame) -> pd.DataFrame:
+    """A frame whose newest moment lacks most of the customers of kind 2, who are there at the moments that are held out."""
+    gone = (frame["event_timestamp"] == pd.Timestamp(MONDAY)) & (frame["customer_key"].str[1:].astype(int) % 3 == 2)
+    return frame[~gone | (frame["customer_key"] < "c020")]
+
+
+def test_shares_clusters_and_silhouette_are_those_of_the_model_that_is_registered(grown: pd.DataFrame) -> None:
+    model, found = SEGMENTS.trained(grown)
+    rows = Rows.of_frame(newest(grown))
+    places = model.places(rows)
+    shares = np.bincount(places[places >= 0]) / (places >= 0).sum()
+    apart = silhouette_score(model.scaled(measured(rows)[places >= 0]), places[places >= 0])
+    assert (found.metrics["largest_share"], found.metrics["smallest_share"]) == (shares.max(), shares.min())
+    assert found.metrics["clusters"] == len(model.segments)
+    assert found.metrics["silhouette"] == pytest.approx(apart)
+    assert model.save() == SEGMENTS.fit(grown).save()
+
+
+def test_how_stable_clusters_are_is_asked_of_those_that_are_registered(frame: pd.DataFrame) -> None:
+    other = frame.copy()
+    at_random = np.random.default_rng(1).uniform(1.0, 3000.0, (other["event_timestamp"] == pd.Timestamp(MONDAY)).sum())
+    other.loc[other["event_timestamp"] == pd.Timestamp(MONDAY), "spend_52w"] = at_random
+    assert SEGMENTS.evaluate(other).metrics["jaccard_mean"] < SEGMENTS.evaluate(frame).metrics["jaccard_mean"]
+
+
+def test_who_the_customers_are_now_changes_nothing_that_is_judged_by_what_was_held_out(frame: pd.DataFrame, grown: pd.DataFrame) -> None:
+    told, again = SEGMENTS.evaluate(frame), SEGMENTS.evaluate(grown)
+    assert {name: told.metrics[name] for name in HELD_OUT} == {name: again.metrics[name] for name in HELD_OUT}
+    assert (told.baselines, told.rows, told.cuts) == (again.baselines, again.rows, again.cuts)
 
 
 def test_golden_questions_are_about_nobody(model: SegmentsModel, frame: pd.DataFrame) -> None:

@@ -43,6 +43,11 @@ def test_joins_subqueries_and_ctes_are_rewritten_too() -> None:
     assert "FROM x JOIN" in text
 
 
+def test_names_are_found_in_any_case_as_anywhere_in_sql() -> None:
+    text = rewritten("WITH X AS (SELECT * FROM GOLD.Stores) SELECT * FROM x")
+    assert text == "WITH X AS (SELECT * FROM delta.`/lake/gold.stores` VERSION AS OF 7 AS Stores) SELECT * FROM x"
+
+
 def test_a_misspelt_table_gets_a_hint() -> None:
     with pytest.raises(UnknownName, match='Did you mean "silver.sales"'):
         rewritten("SELECT * FROM silver.sale")
