@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import threading
 import time
 import uuid
@@ -17,6 +16,7 @@ from sqlalchemy import Connection, Engine, Row, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from lakehouse.errors import LeaseHeld
+from lakehouse.tables import process
 from lakehouse.tables.ops import leases, now
 
 NAME = "lake"
@@ -38,7 +38,7 @@ class Lease:
     def add_group(self, group: int) -> None:
         """Remembers a process group that the holder started, so that a takeover ends it too. One that has ended by now is left out."""
         try:
-            born = psutil.Process(group).create_time()
+            born = process.born(group)
         except psutil.NoSuchProcess:
             return
         with self.engine.begin() as connection:
@@ -90,7 +90,7 @@ def _acquire(engine: Engine, purpose: str, lease_s: float, wait_s: float, name: 
         if time.monotonic() >= deadline:
             if name != NAME:
                 raise LeaseHeld(f"{_holder(row)} is at it already on this lake. Stop that one first")
-            if row.host == socket.gethostname() and row.pid == os.getpid():
+            if row.host == process.here() and row.pid == os.getpid():
                 raise LeaseHeld(f"this very process is writing to this lake already: {_holder(row)}. Close that lake first: lake.close()")
             raise LeaseHeld(f"{_holder(row)} is writing to this lake. Wait until it is done, or set ops.wait_s to have it waited for")
         time.sleep(min(0.2, max(0.01, deadline - time.monotonic())))
@@ -101,15 +101,15 @@ def _granted(connection: Connection, former: Row[tuple[object, ...]] | None, pur
     if former is not None:
         _end_groups(former)
         connection.execute(delete(leases).where(leases.c.name == name))
-    token, own = uuid.uuid4().hex, psutil.Process()
+    token, pid = uuid.uuid4().hex, os.getpid()
     connection.execute(
         insert(leases).values(
             name=name,
             token=token,
             purpose=purpose,
-            host=socket.gethostname(),
-            pid=own.pid,
-            born=own.create_time(),
+            host=process.here(),
+            pid=pid,
+            born=process.born(pid),
             groups=[],
             since=now(),
             until=time.time() + lease_s,
@@ -127,24 +127,18 @@ def _renew(engine: Engine, token: str, lease_s: float, over: threading.Event) ->
 def _is_over(row: Row[tuple[object, ...]]) -> bool:
     if row.until < time.time():
         return True
-    return row.host == socket.gethostname() and not _alive(row.pid, row.born)
-
-
-def _alive(pid: int, born: float) -> bool:
-    try:
-        process = psutil.Process(pid)
-        return abs(process.create_time() - born) < 1 and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
+    if process.host_of(row.host) != process.host_of(process.here()):
         return False
+    return row.host != process.here() or not process.is_alive(row.pid, row.born)
 
 
 def _end_groups(row: Row[tuple[object, ...]]) -> None:
     """Ends what the former holder started on this host; a group whose leader is another process by now is left alone."""
-    if row.host != socket.gethostname():
+    if row.host != process.here():
         return
     for group, born in row.groups:
-        members = [process for process in psutil.process_iter() if _group_of(process.pid) == group]
-        leader_is_other = psutil.pid_exists(group) and not _alive(group, born)
+        members = [one for one in psutil.process_iter() if _group_of(one.pid) == group]
+        leader_is_other = psutil.pid_exists(group) and not process.is_alive(group, born)
         if members and not leader_is_other:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(group, signal.SIGKILL)
@@ -157,4 +151,4 @@ def _group_of(pid: int) -> int | None:
 
 
 def _holder(row: Row[tuple[object, ...]]) -> str:
-    return f'"{row.purpose}" (process {row.pid} on {row.host}, since {row.since:%Y-%m-%d %H:%M:%S} UTC)'
+    return f'"{row.purpose}" (process {row.pid} on {process.host_of(row.host)}, since {row.since:%Y-%m-%d %H:%M:%S} UTC)'

@@ -150,9 +150,9 @@ leases = Table(
     Column("name", String, primary_key=True),
     Column("token", String, nullable=False),
     Column("purpose", String, nullable=False),
-    Column("host", String, nullable=False),
+    Column("host", String, nullable=False),  # host/boot, as `process.here` says it
     Column("pid", Integer, nullable=False),
-    Column("born", Float, nullable=False),  # when the process was started, so that a reused pid is not taken for it
+    Column("born", Float, nullable=False),  # when the process was started, by `process.born`, so that a reused pid is not taken for it
     Column("groups", JSON, nullable=False, default=list),  # [[pgid, born], …]: process groups that it started
     Column("since", DateTime, nullable=False),
     Column("until", Float, nullable=False),  # wall clock, seconds since 1970

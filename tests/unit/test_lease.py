@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -102,6 +104,45 @@ def test_a_living_holder_in_another_process_is_not_taken_over(engine: Engine, ur
         holder.kill()
         holder.wait()
         os.killpg(child, signal.SIGKILL)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere the system tells a start that doesn't change")
+def test_a_living_holder_stays_one_when_the_clock_is_set(engine: Engine, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    holder = subprocess.Popen([sys.executable, "-c", HOLDER, url], stdout=subprocess.PIPE, text=True)
+    assert holder.stdout is not None
+    child = int(holder.stdout.readline())
+    clock = tmp_path / "proc"
+    clock.mkdir()
+    for pid in (holder.pid, os.getpid()):
+        (clock / str(pid)).symlink_to(f"/proc/{pid}")
+    # What the system says of its start once its clock was set back by an hour.
+    told = re.sub(r"btime (\d+)", lambda found: f"btime {int(found[1]) - 3600}", Path("/proc/stat").read_text())
+    (clock / "stat").write_text(told)
+    monkeypatch.setattr(psutil, "PROCFS_PATH", str(clock))
+    try:
+        with pytest.raises(LeaseHeld, match='"holder"'), lease.hold(engine, "impatient", lease_s=60, wait_s=0.3):
+            pytest.fail("two hold the lease")
+    finally:
+        monkeypatch.undo()
+        holder.kill()
+        holder.wait()
+        os.killpg(child, signal.SIGKILL)
+
+
+def test_a_lease_from_before_the_system_was_started_anew_is_over(engine: Engine) -> None:
+    with lease.hold(engine, "before", lease_s=60, wait_s=0):
+        with engine.begin() as connection:
+            connection.execute(update(ops.leases).values(host=f"{socket.gethostname()}/earlier"))
+        with lease.hold(engine, "after", lease_s=60, wait_s=0) as held:
+            held.check()
+
+
+def test_a_lease_of_another_host_is_over_when_it_has_run_out_and_not_before(engine: Engine) -> None:
+    with lease.hold(engine, "elsewhere", lease_s=60, wait_s=0):
+        with engine.begin() as connection:
+            connection.execute(update(ops.leases).values(host="elsewhere/1", pid=1))
+        with pytest.raises(LeaseHeld, match="on elsewhere, since"), lease.hold(engine, "here", lease_s=60, wait_s=0):
+            pytest.fail("two hold the lease")
 
 
 def test_of_many_who_want_it_at_once_one_holds_it_at_a_time(engine: Engine, url: str) -> None:
