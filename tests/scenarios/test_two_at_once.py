@@ -1,0 +1,92 @@
+"""Several at work on one lake: who writes is alone, who reads is undisturbed, and nothing is lost or there twice."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from lakehouse.errors import LeaseHeld
+from lakehouse.ingest import load
+from lakehouse.settings import Settings
+from lakehouse.tables import Lake, maintenance
+from tests.shop import STORES, Line, Shop
+
+READERS = 4
+
+
+def another(lake: Lake, **changed: object) -> Lake:
+    """The same lake, opened once more on the same engine."""
+    settings: Settings = lake.settings.model_copy(update=changed)
+    return Lake(settings, endpoint=replace(lake.endpoint, process=None))
+
+
+def held(lake: Lake, version: int) -> list[str]:
+    return sorted(row["store"] for row in lake.read(STORES, version=version).select("store").toArrow().to_pylist())
+
+
+def test_readers_of_what_was_published_are_undisturbed_by_runs_and_maintenance(lake: Lake) -> None:
+    shop = Shop(lake)
+    shop.land(Line("A", "2011-01-03T10:00:00"))
+    published: dict[int, list[str]] = {}
+    for name in ("one", "two"):
+        shop.open_store(name)
+        published[lake.version(STORES)] = held(lake, lake.version(STORES))
+    assert list(published.values()) == [["one"], ["one", "two"]]
+    done, has_begun = threading.Event(), threading.Barrier(READERS + 1)
+
+    def read(number: int) -> int:
+        times, version = 0, list(published)[number % len(published)]
+        with another(lake) as own:
+            has_begun.wait(60)
+            while not done.is_set() or not times:
+                assert held(own, version) == published[version]
+                times += 1
+        return times
+
+    with ThreadPoolExecutor(READERS) as pool:
+        readers = [pool.submit(read, number) for number in range(READERS)]
+        has_begun.wait(60)
+        try:
+            for name in ("three", "four"):
+                shop.open_store(name)
+            maintenance.maintain(lake)
+        finally:
+            done.set()
+        assert all(reader.result(60) for reader in readers)
+    assert held(lake, lake.version(STORES)) == ["four", "one", "three", "two"]
+
+
+def test_of_two_loads_at_once_one_waits_and_each_line_is_there_once(lake: Lake, tmp_path: Path) -> None:
+    header = "invoice,product_code,description,quantity,sold_at,unit_price,customer,country"
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        # One file is the same in both folders, one is not.
+        for file, invoices in (("same.csv", range(20)), (f"{name}.csv", range(100 * ord(name), 100 * ord(name) + 5))):
+            lines = [f"{invoice},A,thing,2,2011-01-03T10:00:00,2.50,{invoice},France" for invoice in invoices]
+            (tmp_path / name / file).write_text("\n".join([header, *lines]) + "\n")
+    patient = lake.settings.ops.model_copy(update={"wait_s": 60.0})
+
+    def land(name: str) -> list[bool]:
+        with another(lake, ops=patient) as own:
+            return [file.already for file in load(own, tmp_path / name, "canonical")]
+
+    with ThreadPoolExecutor(2) as pool:
+        landed = [already for found in pool.map(land, ("a", "b")) for already in found]
+
+    assert sorted(landed) == [False, False, False, True]
+    rows = lake.read("bronze.sales", lake.head("bronze.sales")).select("invoice").toArrow().column(0).to_pylist()
+    assert len(rows) == len(set(rows)) == 30
+
+
+def test_while_somebody_writes_whoever_would_too_is_refused_and_told_who_it_is(lake: Lake, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("invoice,product_code,description,quantity,sold_at,unit_price,customer,country\n")
+    before = lake.head("bronze.sales")
+    with lake.lease("a long run"), another(lake) as own:
+        for write in (lambda: maintenance.maintain(own), lambda: load(own, tmp_path / "a.csv", "canonical")):
+            with pytest.raises(LeaseHeld, match='"a long run"'):
+                write()
+    assert lake.head("bronze.sales") == before
