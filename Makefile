@@ -3,7 +3,6 @@ SHELL := /bin/bash
 PYTHON ?= python3.11
 BIN := .venv/bin
 HOME_DIR ?= .demo$(if $(SOURCE),-$(SOURCE))
-export PYTHONDONTWRITEBYTECODE := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 export GX_ANALYTICS_ENABLED := false
 
@@ -60,3 +59,4 @@ lock: ## resolve the locks anew from pyproject.toml
 
 clean: ## remove the environment, the demo's home and caches
 	rm -rf .venv .demo .demo-* .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info build
+	@find . -name __pycache__ -prune -exec rm -rf {} +
