@@ -19,7 +19,7 @@ $(BIN)/.done: requirements.lock tools.lock pyproject.toml
 	@echo "Making the environment in .venv ..."
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r tools.lock
-	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes tools.lock requirements.lock
+	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes --compile-bytecode tools.lock requirements.lock
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
