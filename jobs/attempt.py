@@ -98,7 +98,11 @@ def _in_kernel(
     if code == FULL:
         full = DiskFull.behind(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(place.folder)))
         return Failure(DiskFull.__name__, str(full))
-    tail = "\n".join(place.log.read_text(encoding="utf-8", errors="replace").splitlines()[-5:]) if place.log.exists() else ""
-    return read_failure(place.failure) or Failure(
-        "StageFailed", f"its process ended with code {code}. Its log ({place.log}) ends with:\n{tail}"
-    )
+    if code is None:
+        return Failure("StageFailed", f"the process that stages are forked from has ended. {_last_lines(nursery.log)}")
+    return read_failure(place.failure) or Failure("StageFailed", f"its process ended with code {code}. {_last_lines(place.log)}")
+
+
+def _last_lines(log: Path) -> str:
+    said = log.read_text(encoding="utf-8", errors="replace").splitlines()[-5:] if log.exists() else []
+    return "\n".join([f"Its log ({log}) ends with:", *said])

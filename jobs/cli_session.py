@@ -90,11 +90,11 @@ def plain(value: object) -> object:
 
 
 def _number(value: Decimal) -> int | float | str:
-    if value == value.to_integral_value():
-        return int(value)
+    # Who reads the JSON may make a double of it, and sees the digits that a double is told by.
     nearest = float(value)
-    # Who reads the JSON makes a double of it, and sees the digits that a double is told by.
-    return nearest if Decimal(repr(nearest)) == value else format(value, "f")
+    if Decimal(repr(nearest)) != value:
+        return format(value, "f")
+    return int(value) if value == value.to_integral_value() else nearest
 
 
 def day(when: datetime | None, timespec: str = "seconds") -> str | None:

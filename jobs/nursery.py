@@ -27,6 +27,7 @@ from pathlib import Path
 from jobs import environment, processes
 from jobs.sparing import ADDRESSES, DEBUGGER, POLARS, allow, spare
 from lakehouse.quality import importing
+from lakehouse.registry import tracking
 
 AT_ONCE = ("papermill.execute", "jobs.kernel", "ipykernel.kernelapp", "lakehouse.medallion.silver", "lakehouse.medallion.gold")
 MODELS = ("lakehouse.registry.training", "lakehouse.registry.pyfunc_model")
@@ -38,7 +39,6 @@ LATER = {  # what is imported while earlier stages run
     "recommendations": MODELS,
     "predictions": ("lakehouse.registry.batch",),
 }
-ENDED = -signal.SIGKILL  # what a stage ends with whose nursery was ended under it
 
 
 class Nursery:
@@ -62,14 +62,21 @@ class Nursery:
         if self._process is None or self._process.poll() is not None:
             self.folder.mkdir(parents=True, exist_ok=True)
             own = environment.of_process({processes.MARK: str(self.folder / "nursery")}, self.private)
-            self._process = processes.start(["-m", "jobs.nursery", *self.stages], own, self.folder / "nursery.log")
+            self._process = processes.start(["-m", "jobs.nursery", *self.stages], own, self.log)
             self.started(self._process.pid)
         return self._process
 
-    def run(self, job: Mapping[str, object], own: Mapping[str, str], log: Path, deadline_s: float) -> int:
-        """What the job's process ended with; everything that it left behind has ended too.
+    @property
+    def log(self) -> Path:
+        """What the process that stages are forked from says."""
+        return self.folder / "nursery.log"
 
-        `own` is the environment of the stage beside the caller's. Raises `subprocess.TimeoutExpired` after `deadline_s`.
+    def run(self, job: Mapping[str, object], own: Mapping[str, str], log: Path, deadline_s: float) -> int | None:
+        """What the job's process ended with; everything that it left behind has ended too. None where the process that it was forked from, or
+        should have been, has ended instead.
+
+        `own` is the environment of the stage beside the caller's. Raises `subprocess.TimeoutExpired` after `deadline_s`, which counts until an
+        import that is under way meanwhile is done.
         """
         process, until = self.start(), time.monotonic() + deadline_s
         private = Path(tempfile.mkdtemp(dir=self.private))
@@ -83,10 +90,12 @@ class Nursery:
             if number is not None:
                 self.started(number)
                 code = _answer(process, until)
-            return ENDED if code is None else code
+            return code
         finally:
             if code is None:
                 self._end()
+            # What was forked from the nursery shows its mark, whatever it set since; what was started by a program, the stage's.
+            processes.end_marked(self.folder / "nursery", spared={process.pid})
             processes.end_marked(Path(own[processes.MARK]))
             shutil.rmtree(private, ignore_errors=True)
 
@@ -109,10 +118,8 @@ def main(stages: Iterable[str]) -> int:
     """Forks a stage for each line of standard input. Returns in the nursery with its end, and in a forked process with what that did."""
     answers = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)  # what an import prints is no answer
-    spare(ADDRESSES, DEBUGGER, POLARS)
-    for name in AT_ONCE:
-        import_module(name)
-    imports = _imports(stages)
+    import_at_once()
+    later = imports(stages)
     while order := _line():
         gc.freeze()
         number = os.fork()
@@ -120,7 +127,7 @@ def main(stages: Iterable[str]) -> int:
             answers.close()
             return _stage(json.loads(order))
         answers.write(b"%d\n" % number)
-        answers.write(b"%d\n" % _ended(number, imports))
+        answers.write(b"%d\n" % _ended(number, later))
     return 0
 
 
@@ -142,8 +149,16 @@ def _ended(number: int, imports: Iterator[None]) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(number, 0)[1])
 
 
-def _imports(stages: Iterable[str]) -> Iterator[None]:
-    """Imports what these stages need, one thing at a time."""
+def import_at_once() -> None:
+    """Imports what every stage needs, and has the rest imported without what would do harm in a fork or tell others of its use."""
+    spare(ADDRESSES, DEBUGGER, POLARS)
+    tracking.quiet()
+    for name in AT_ONCE:
+        import_module(name)
+
+
+def imports(stages: Iterable[str]) -> Iterator[None]:
+    """Imports what these stages need besides, one thing at a time."""
     for name in dict.fromkeys(name for stage in stages for name in LATER.get(stage, ())):
         try:
             if name == "great_expectations":

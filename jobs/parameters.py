@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from jobs.sparing import ADDRESSES, spare
+from jobs.sparing import ADDRESSES, spared
 from lakehouse.errors import InputError, UnknownName
 
 Value = str | int | float | bool | None | list[object] | dict[str, object]
@@ -42,9 +42,8 @@ def declared(notebook: Path) -> dict[str, Parameter]:
 
     Raises `InputError` where there is no such notebook, or a default that is not a literal.
     """
-    spare(ADDRESSES)
-    from papermill import inspect_notebook
-
+    with spared(ADDRESSES):
+        from papermill import inspect_notebook
     if not notebook.is_file():
         raise InputError(f"notebook {notebook} was not found")
     found: dict[str, dict[str, str]] = inspect_notebook(str(notebook))

@@ -11,7 +11,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 import psutil
@@ -53,9 +53,9 @@ def end(process: subprocess.Popen[bytes], mark: Path) -> None:
     process.wait()
 
 
-def end_marked(folder: Path) -> int:
-    """Ends every process that runs for a stage whose result would lie under `folder`; returns how many there were."""
-    left = list(marked(folder))
+def end_marked(folder: Path, spared: Collection[int] = ()) -> int:
+    """Ends every process that runs for a stage whose result would lie under `folder`, but those `spared`; returns how many there were."""
+    left = [process for process in marked(folder) if process.pid not in spared]
     _kill(left)
     return len(left)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 ADDRESSES = (
     "rfc3987_syntax"  # jsonschema's check of web addresses: a grammar that takes a second to compile, in each process that reads a notebook
@@ -15,6 +17,16 @@ def spare(*names: str) -> None:
     """From now on an import of these fails, as where they are not installed. Those that are imported already stay."""
     for name in names:
         sys.modules.setdefault(name, None)  # type: ignore[arg-type]
+
+
+@contextmanager
+def spared(*names: str) -> Iterator[None]:
+    """Spares them while it lasts: for an import in somebody's own process."""
+    spare(*names)
+    try:
+        yield
+    finally:
+        allow(*names)
 
 
 def allow(*names: str) -> None:

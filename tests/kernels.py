@@ -15,6 +15,6 @@ def kernels(home: Path) -> list[psutil.Process]:
     found = []
     for process in processes.marked(home / "runs"):
         with contextlib.suppress(psutil.Error):
-            if sum("jobs.nursery" in one.cmdline() for one in (process, *process.parents())) == 3:
+            if "jobs.nursery" in process.cmdline() and sum("jobs.nursery" in one.cmdline() for one in (process, *process.parents())) == 3:
                 found.append(process)
     return found

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import shlex
 import shutil
 import tempfile
 from collections import Counter
@@ -24,7 +25,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from lakehouse.errors import InputError, SettingsError, StateError, VaultError
+from lakehouse.errors import InputError, SettingsError, StateError, VaultError, ZeromarginError
 from lakehouse.ingest import door, readers
 from lakehouse.ingest.beside import with_table
 from lakehouse.ingest.door import FACTS, WALL, Judged, Limits
@@ -100,13 +101,11 @@ def load(lake: Lake, path: Path, source: str, progress: Progress | None = None) 
         for file in files:
             try:
                 landed.append(_land(lake, vault, file, described, progress or _silent))
-            except InputError as error:
-                if not landed:
-                    raise
-                before = ", ".join(f"{one.file} ({one.digest[:12]})" for one in landed)
-                raise InputError(
-                    f"{error}\n{len(landed)} of {len(files)} files landed before it: {before}. Those after it did not"
-                ) from error
+            except ZeromarginError as error:
+                if landed:
+                    before = ", ".join(f"{one.file} ({one.digest[:12]})" for one in landed)
+                    error.args = (f"{error}\n{len(landed)} of {len(files)} files landed before it: {before}. Those after it did not",)
+                raise
         return landed
 
 
@@ -168,7 +167,7 @@ def _land(lake: Lake, vault: Vault, file: Path, source: Source, progress: Progre
             if lines and not accepted:
                 raise InputError(
                     f"{file.name}: none of its {lines:,} lines can be taken ({_counted(counted)}). Nothing of it was loaded. Look at what source "
-                    f"{source.name} makes of it: zeromargin sources check {file.name} --source {source.name}"
+                    f"{source.name} makes of it: zeromargin sources check {shlex.quote(str(file))} --source {source.name}"
                 )
             version = lake.writer.append(BRONZE, lake.spark.read.parquet(str(folder)), batch={"file_digest": digest})
     return Landed(file.name, digest, lines, accepted, dict(sorted(counted.items())), already=False, version=version, skipped=skipped)

@@ -29,8 +29,10 @@ def unload(lake: Lake, file: str) -> Unloaded:
     back by `restore` alone.
     """
     with lake.lease("unload of a file"):
+        lake.create_tables()
+        lake.sweep()
         path = lake.path(BRONZE)
-        landed = delta.partition_rows(path, "file_digest") if delta.exists(path) else {}
+        landed = delta.partition_rows(path, "file_digest")
         digest = _known(file, landed)
         published = lake.snapshot()
         if published is not None and digest in delta.partition_values(path, "file_digest", published.versions[BRONZE]):

@@ -18,7 +18,7 @@ from lakehouse.models.segments import SegmentsModel
 from lakehouse.privacy.secrets import verify_key
 from lakehouse.registry import aliases
 from lakehouse.registry.gate import decide, evaluation_of
-from lakehouse.registry.loading import Registered, Registry, newest_approved, open_registered, versions
+from lakehouse.registry.loading import Registered, Registry, is_whole, newest_approved, open_registered, versions
 from lakehouse.registry.recipes import recipe
 from lakehouse.tables import Lake
 
@@ -111,7 +111,8 @@ def _answerer_then(lake: Lake, name: str) -> Answerer:
         if decide(evaluation_of(made.manifest)).approved:
             return Answerer(IN_THE_RUN, made.digest, made.model)
     until = lake.run.moment
-    return _who(lake, newest_approved(versions(lake.settings, name), lambda moment: moment <= until))
+    whole = (one for one in versions(lake.settings, name) if is_whole(lake.settings, one))
+    return _who(lake, newest_approved(whole, lambda moment: moment <= until))
 
 
 def _answerer(lake: Lake, name: str) -> Answerer:

@@ -114,6 +114,15 @@ def open_registered(settings: Settings, registered: Registered) -> Bundle:
     return found
 
 
+def is_whole(settings: Settings, registered: Registered) -> bool:
+    """Whether a registered version is what was signed and registered."""
+    try:
+        open_registered(settings, registered)
+    except TamperedModel:
+        return False
+    return True
+
+
 def versions(settings: Settings, name: str | None = None) -> list[Registered]:
     """Every registered version of a home, of one model or of all; none where nothing was registered yet."""
     registry = Registry(settings)

@@ -23,10 +23,15 @@ _QUIET = {
 }
 
 
-def connect(settings: Settings) -> MlflowClient:
-    """A client of the home's registry, which the module-level functions of MLflow use from now on too."""
+def quiet() -> None:
+    """Has MLflow tell nobody of its use. To be called before it is imported: what it finds then counts as long as the process lives."""
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
+
+
+def connect(settings: Settings) -> MlflowClient:
+    """A client of the home's registry, which the module-level functions of MLflow use from now on too."""
+    quiet()
     import mlflow
     from mlflow import MlflowClient
 

@@ -21,7 +21,7 @@ from lakehouse.models.evaluation import Evaluation
 from lakehouse.privacy.secrets import signing_key
 from lakehouse.registry import aliases, tracking
 from lakehouse.registry.gate import APPROVED, Decision, decide
-from lakehouse.registry.loading import DECISION, REASONS, Registered, Registry, newest_approved, open_registered, versions
+from lakehouse.registry.loading import DECISION, REASONS, Registered, Registry, is_whole, newest_approved, open_registered, versions
 from lakehouse.registry.publishing import Registration, Source, register
 from lakehouse.registry.recipes import Trained, recipe
 from lakehouse.tables import Lake, revision
@@ -87,8 +87,17 @@ def train(lake: Lake, name: str, force: bool = False) -> TrainingReport:
     """Trains a model at the run's moment where that is due (or `force`), registers it and asks the gate.
 
     A back-test writes its signed folder into the run's folder, registers nothing and moves no alias. Where there is too little history,
-    nothing is trained and the report says why: baselines answer until there is enough.
+    nothing is trained and the report says why: baselines answer until there is enough. A champion that can't be relied on doesn't stay one: if
+    the gate lets nothing in its place, the newest version does that it had let through and that is whole, or none.
     """
+    assert lake.run is not None
+    report = _train(lake, name, force)
+    if not lake.run.back_test:
+        _dismiss_damaged(lake, name)
+    return report
+
+
+def _train(lake: Lake, name: str, force: bool) -> TrainingReport:
     assert lake.run is not None
     due = Due(True, f"looked back to {lake.run.moment:%Y-%m-%d}") if lake.run.back_test else is_due(lake, name)
     if not due.due and not force:
@@ -202,6 +211,19 @@ def _promote_left_over(lake: Lake, name: str) -> bool:
     assert lake.run is not None
     approved = [one.version for one in versions(lake.settings, name) if one.decision == APPROVED and one.moment == lake.run.moment]
     return bool(approved) and _promote(lake, name, max(approved, key=int), Decision(True, ()))
+
+
+def _dismiss_damaged(lake: Lake, name: str) -> None:
+    known = versions(lake.settings, name)
+    present = next((one for one in known if aliases.CHAMPION in one.aliases), None)
+    if present is None or is_whole(lake.settings, present):
+        return
+    client = tracking.connect(lake.settings)
+    whole = newest_approved((one for one in known if one is not present and is_whole(lake.settings, one)), lambda _: True)
+    if whole is None:
+        aliases.withdraw(client, name, aliases.CHAMPION)
+    else:
+        aliases.promote(client, name, whole.version)
 
 
 def _promote(lake: Lake, name: str, version: str, decision: Decision) -> bool:

@@ -127,8 +127,8 @@ def _renew(engine: Engine, token: str, lease_s: float, over: threading.Event) ->
 def _is_over(row: Row[tuple[object, ...]]) -> bool:
     if row.until < time.time():
         return True
-    if process.host_of(row.host) != process.host_of(process.here()):
-        return False
+    if not process.is_here(row.host):
+        return False  # or by a version that didn't say since which start of its host
     return row.host != process.here() or not process.is_alive(row.pid, row.born)
 
 

@@ -23,6 +23,11 @@ def here() -> str:
     return f"{socket.gethostname()}/{boot}"
 
 
+def is_here(place: str) -> bool:
+    """Whether that is this host, now or before it was started anew."""
+    return "/" in place and host_of(place) == socket.gethostname()
+
+
 def host_of(place: str) -> str:
     """The host of what `here` said."""
     return place.partition("/")[0]

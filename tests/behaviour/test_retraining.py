@@ -13,6 +13,7 @@ from lakehouse.models.bundle import read_bundle
 from lakehouse.models.recommendations import RecommendationsModel
 from lakehouse.privacy.secrets import verify_key
 from lakehouse.registry import aliases, batch, tracking, training
+from lakehouse.registry.gate import Decision
 from lakehouse.registry.loading import Registry, open_registered
 from lakehouse.registry.recipes import Recipe, recipe
 from lakehouse.registry.recipes import Trained as TrainedModel
@@ -85,6 +86,23 @@ def test_a_champion_whose_files_are_not_what_was_signed_is_due_and_made_whole(tr
     champion = Registry(settings).by_alias("segments", aliases.CHAMPION)
     assert champion is not None
     open_registered(settings, champion)
+
+
+def test_a_damaged_champion_that_nothing_may_replace_is_none_any_more(
+    trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = trained.copy(tmp_path / "home")
+    damaged = versions(settings, "segments")[0].folder / "segments.json"
+    damaged.write_bytes(b"{}")
+    monkeypatch.setattr(training, "decide", lambda _: Decision(False, ("no better than naive",)))
+
+    with stage(with_models(settings, **QUICK), "segments") as lake:
+        report = training.train(lake, "segments")
+
+    assert (report.trained, report.champion) == (True, False)
+    assert Registry(settings).by_alias("segments", aliases.CHAMPION) is None
+    with stage(settings, "predictions") as lake:
+        assert batch.predict(lake).versions["segments"] == batch.BASELINE
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -14,7 +17,7 @@ import pytest
 
 from jobs import kernel, processes
 from jobs.attempt import Place, attempt
-from jobs.nursery import LATER, Nursery
+from jobs.nursery import Nursery
 from jobs.outcome import Failure
 from lakehouse import settings
 from lakehouse.errors import InputError, UnknownName
@@ -216,21 +219,50 @@ def test_notebooks_share_what_was_imported_and_nothing_else(home: Path, place: P
     assert all(first[name] != second[name] for name in ("pid", "drawn", "temporary"))
 
 
-def test_the_process_that_stages_come_from_has_no_threads_of_its_own(home: Path, place: Place) -> None:
-    count = (
-        "import json, os, pathlib, psutil, sys\n"
-        "nursery = psutil.Process().parent().parent().pid\n"
-        "names = sorted(path.read_text().strip() for path in pathlib.Path(f'/proc/{nursery}/task').glob('*/comm'))\n"
-        "pathlib.Path(os.environ['ZEROMARGIN_RESULT']).write_text(json.dumps({'names': names, 'polars': 'polars' in sys.modules}))"
+def test_what_stages_are_forked_from_has_one_thread_and_tells_nobody_of_itself(tmp_path: Path) -> None:
+    look = (
+        "import json, pathlib, sys, threading\n"
+        "from jobs import nursery\n"
+        "nursery.import_at_once()\n"
+        "for _ in nursery.imports(nursery.LATER): pass\n"
+        "from mlflow.telemetry import get_telemetry_client\n"
+        "tasks = [path.read_text().strip() for path in pathlib.Path('/proc/self/task').glob('*/comm')]\n"
+        "others = [name for name in tasks if name != 'jemalloc_bg_thd']  # pyarrow's allocator, which minds forks\n"
+        "missing = [name for names in nursery.LATER.values() for name in names if name not in sys.modules]\n"
+        "print(json.dumps([threading.active_count(), len(others), get_telemetry_client() is None, missing]))"
     )
-    notebook = page(home / "stage.ipynb", count)
+    # OpenBLAS minds forks too, and is told to have no threads here, so that those of others are seen.
+    environ = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": str(processes.ROOT), "OPENBLAS_NUM_THREADS": "1"}
 
-    with Nursery(place.folder, LATER) as nursery:
-        *_, found = (attempt(notebook, GIVEN, place, in_kernel(home), REMOTE, nursery) for _ in range(2))
+    done = subprocess.run([sys.executable, "-c", look], env=environ, capture_output=True, text=True, check=True)
+
+    assert json.loads(done.stdout.splitlines()[-1]) == [1, 1, True, []]
+
+
+def test_what_a_notebook_forks_ends_with_it_in_a_session_of_its_own_too(home: Path, place: Place) -> None:
+    fork = (
+        "import os, pathlib, time\n"
+        "child = os.fork()\n"
+        "if child == 0:\n    os.setsid()\n    time.sleep(600)\n    os._exit(0)\n"
+        f"pathlib.Path({str(home / 'pid')!r}).write_text(str(child))"
+    )
+    with Nursery(place.folder) as nursery:
+        found = attempt(page(home / "stage.ipynb", fork, FINISH), GIVEN, place, in_kernel(home), REMOTE, nursery)
+        pid = int((home / "pid").read_text())
+        is_there = psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
 
     assert isinstance(found, dict)
-    assert found["polars"] is False
-    assert set(found["names"]) <= {"python", "jemalloc_bg_thd"}, "the threads of anything else would be missing in what is forked"
+    assert not is_there
+
+
+def test_where_stages_can_not_be_forked_the_reason_is_said(home: Path, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONHOME", "/nowhere")
+
+    found = tried(page(home / "stage.ipynb", FINISH), place, in_kernel(home))
+
+    assert isinstance(found, Failure)
+    assert "the process that stages are forked from has ended" in found.message
+    assert "nursery.log" in found.message and "Python" in found.message
 
 
 def test_where_its_nursery_is_killed_the_stage_has_failed_and_another_one_runs_the_next(home: Path, place: Place) -> None:
@@ -241,6 +273,6 @@ def test_where_its_nursery_is_killed_the_stage_has_failed_and_another_one_runs_t
         left = list(processes.marked(home / "runs"))
         found = attempt(page(home / "stage.ipynb", FINISH), GIVEN, place, in_kernel(home), REMOTE, nursery)
 
-    assert isinstance(failed, Failure) and "ended with code -9" in failed.message
+    assert isinstance(failed, Failure) and "the process that stages are forked from has ended" in failed.message
     assert left == []
     assert found == {"run": "r1", "as_of": "2011-12-10", "remote": REMOTE}
