@@ -6,9 +6,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-ADDRESSES = (
-    "rfc3987_syntax"  # jsonschema's check of web addresses: a grammar that takes a second to compile, in each process that reads a notebook
-)
+# What jsonschema checks web addresses with: a grammar that takes a second to compile, in each process that reads a notebook.
+ADDRESSES = "rfc3987_syntax"
 DEBUGGER = "debugpy"  # what kernels are debugged with
 POLARS = "polars"  # MLflow's and Great Expectations' other kind of data frame; its threads would be missing in a forked process
 

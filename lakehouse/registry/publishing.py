@@ -16,9 +16,9 @@ from importlib.metadata import version as installed
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lakehouse.errors import StateError, TamperedModel
+from lakehouse.errors import StateError
 from lakehouse.registry import tracking
-from lakehouse.registry.loading import DIGEST, MOMENT, Registry, open_registered
+from lakehouse.registry.loading import DIGEST, MOMENT, Registry, is_whole
 from lakehouse.settings import Settings
 
 if TYPE_CHECKING:
@@ -71,9 +71,7 @@ def register(settings: Settings, registration: Registration) -> str:
     if known is None:
         return _register_new(client, settings, registration, digest)
     registered = Registry(settings).by_version(registration.name, known)
-    try:
-        open_registered(settings, registered)
-    except TamperedModel:
+    if not is_whole(settings, registered):
         shutil.rmtree(registered.folder, ignore_errors=True)
         shutil.copytree(registration.folder, registered.folder)
     return known

