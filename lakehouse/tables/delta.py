@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -21,9 +22,11 @@ if TYPE_CHECKING:
 
 
 # Where the file _last_checkpoint names a checkpoint, Sail reads no version before it that is not a checkpoint itself. So neither engine is to
-# write checkpoints as it goes; `checkpoint` writes them, and takes that file away, which Delta's protocol leaves to whoever writes.
+# write checkpoints as it goes; `checkpoint` writes them, without that file, which Delta's protocol leaves to whoever writes.
 NEVER = "1000000000"  # versions
+LOG = "_delta_log"
 HINT = "_last_checkpoint"
+DRAFT = "_checkpoint"  # Folder of a table in which a checkpoint comes about; like all that begins with _ it is no data of the table.
 
 
 @dataclass(frozen=True)
@@ -214,26 +217,48 @@ def small_files(path: str, below: int) -> int:
 
 
 def checkpoint(path: str) -> None:
-    """Writes the state of the newest version beside the log, so that whoever opens the table need not read all of it."""
-    open_table(path).create_checkpoint()
-    forget_hint(path)
+    """Writes the state of the newest version into the log, so that whoever opens the table need not read all of it.
+
+    It is written from a copy of the log and moved in whole: a reader never meets half of it, nor the file that names it. Nor is anything
+    taken out of the log, however old it is.
+    """
+    log, draft = Path(path) / LOG, Path(path) / DRAFT
+    newest = _newest_checkpoint(path)
+    shutil.rmtree(draft, ignore_errors=True)  # of one that was broken off
+    try:
+        (draft / LOG).mkdir(parents=True)
+        for file in log.glob("*.json"):
+            if file.stem.isdigit() and int(file.stem) >= newest:
+                shutil.copy(file, draft / LOG)
+        for file in log.glob(f"{newest:020}.checkpoint*.parquet"):
+            shutil.copy(file, draft / LOG)
+        open_table(str(draft)).create_checkpoint()
+        for file in (draft / LOG).glob("*.checkpoint*.parquet"):
+            file.replace(log / file.name)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
 
 
 def forget_hint(path: str) -> None:
     """Takes away the file that says which checkpoint is the newest, if somebody wrote one: with it Sail reads no version before that."""
-    (Path(path) / "_delta_log" / HINT).unlink(missing_ok=True)
+    (Path(path) / LOG / HINT).unlink(missing_ok=True)
 
 
 def since_checkpoint(path: str) -> int:
     """Versions since the newest checkpoint; since the beginning where there is none."""
-    names = [file.name for file in (Path(path) / "_delta_log").glob("*.checkpoint*.parquet")]
-    return head(path) - max((int(name.partition(".")[0]) for name in names), default=0)
+    return head(path) - _newest_checkpoint(path)
+
+
+def _newest_checkpoint(path: str) -> int:
+    """The version of the newest checkpoint; 0 where there is none."""
+    names = [file.name for file in (Path(path) / LOG).glob("*.checkpoint*.parquet")]
+    return max((int(name.partition(".")[0]) for name in names), default=0)
 
 
 def logged_files(path: str) -> set[str]:
     """Every data file that a commit of the log has ever added, by its path within the table."""
     found: set[str] = set()
-    for commit in (Path(path) / "_delta_log").glob("*.json"):
+    for commit in (Path(path) / LOG).glob("*.json"):
         with commit.open(encoding="utf-8") as lines:
             found |= {unquote(action["add"]["path"]) for action in map(json.loads, lines) if "add" in action}
     return found

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,9 +14,9 @@ import pytest
 from lakehouse.errors import LeaseHeld
 from lakehouse.ingest import load
 from lakehouse.settings import Settings
-from lakehouse.tables import Lake, maintenance
+from lakehouse.tables import Lake, catalog, delta, maintenance
 from tests.canonical import written
-from tests.shop import STORES, Line, Shop
+from tests.shop import STORES, Line, Shop, stores
 
 READERS = 4
 
@@ -29,14 +31,9 @@ def held(lake: Lake, version: int) -> list[str]:
     return sorted(row["store"] for row in lake.read(STORES, version=version).select("store").toArrow().to_pylist())
 
 
-def test_readers_of_what_was_published_are_undisturbed_by_runs(lake: Lake) -> None:
-    shop = Shop(lake)
-    shop.land(Line("A", "2011-01-03T10:00:00"))
-    published: dict[int, list[str]] = {}
-    for name in ("one", "two"):
-        shop.open_store(name)
-        published[lake.version(STORES)] = held(lake, lake.version(STORES))
-    assert list(published.values()) == [["one"], ["one", "two"]]
+@contextmanager
+def undisturbed_readers(lake: Lake, published: dict[int, list[str]]) -> Iterator[None]:
+    """Four who each read one of these versions again and again while the block runs, and must find in it what it held."""
     done, has_begun = threading.Event(), threading.Barrier(READERS + 1)
 
     def read(number: int) -> int:
@@ -52,12 +49,37 @@ def test_readers_of_what_was_published_are_undisturbed_by_runs(lake: Lake) -> No
         readers = [pool.submit(read, number) for number in range(READERS)]
         has_begun.wait(60)
         try:
-            for name in ("three", "four"):
-                shop.open_store(name)
+            yield
         finally:
             done.set()
         assert all(reader.result(60) for reader in readers)
+
+
+def test_readers_of_what_was_published_are_undisturbed_by_runs_and_maintenance(lake: Lake) -> None:
+    shop = Shop(lake)
+    shop.land(Line("A", "2011-01-03T10:00:00"))
+    published: dict[int, list[str]] = {}
+    for name in ("one", "two"):
+        shop.open_store(name)
+        published[lake.version(STORES)] = held(lake, lake.version(STORES))
+    assert list(published.values()) == [["one"], ["one", "two"]]
+    with undisturbed_readers(lake, published):
+        for name in ("three", "four"):
+            shop.open_store(name)
+            maintenance.maintain(lake)
     assert held(lake, lake.version(STORES)) == ["four", "one", "three", "two"]
+
+
+def test_readers_of_an_old_version_never_meet_a_checkpoint_in_the_making(lake: Lake) -> None:
+    path = lake.path(STORES)
+    with lake.lease("test"):
+        one, two = (lake.writer.merge(STORES, stores(lake, **{name: 1})) for name in ("one", "two"))
+        published = {version: held(lake, version) for version in (one, two)}
+        with undisturbed_readers(lake, published):
+            for number in range(40):
+                delta.restore(path, (one, two)[number % 2], catalog.table(STORES))
+                delta.checkpoint(path)
+    assert delta.since_checkpoint(path) == 0
 
 
 def test_of_two_loads_at_once_one_waits_and_each_line_is_there_once(lake: Lake, tmp_path: Path) -> None:
