@@ -37,7 +37,7 @@ test: install ## every test that this machine can run; what is skipped is named
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 soak: install ## what claims "always", SOAK times (200): hours
-	@SOAK=$${SOAK:-200} $(BIN)/python -m pytest --numprocesses 2 --timeout 36000 tests/scenarios/test_any_order.py tests/behaviour/test_killed_anywhere.py
+	@SOAK=$${SOAK:-200} $(BIN)/python -m pytest --numprocesses 2 --timeout 36000 tests/scenarios/test_any_order.py tests/behaviour/test_killed_anywhere.py tests/behaviour/soak_large_file.py
 
 check: install ## ruff, mypy, import-linter and the notebook contract
 	@$(BIN)/ruff check .

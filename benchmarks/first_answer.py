@@ -12,7 +12,6 @@ import argparse
 import json
 import os
 import platform
-import shutil
 import tempfile
 import threading
 import time
@@ -22,10 +21,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
-from processes import ROOT, rows, serving, zeromargin
+from processes import ROOT, can_run_spark, rows, serving, zeromargin
 
 import lakehouse
-from lakehouse.engine.commands import JARS
 from lakehouse.tables import catalog
 
 REAL = ROOT.parent / "shared" / "data" / "online_retail_ii.parquet"
@@ -63,9 +61,8 @@ class Memory:
 
 
 def main() -> None:
-    can_run_spark = bool(shutil.which("java")) and any(JARS.glob("*.jar"))
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--engines", nargs="+", choices=("sail", "spark"), default=["sail", "spark"] if can_run_spark else ["sail"])
+    parser.add_argument("--engines", nargs="+", choices=("sail", "spark"), default=["sail", "spark"] if can_run_spark() else ["sail"])
     parser.add_argument("--data", type=Path, default=REAL)
     parser.add_argument("--source", default="online-retail-ii")
     options = parser.parse_args()

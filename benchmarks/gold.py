@@ -22,9 +22,8 @@ from pathlib import Path
 
 import polars as pl
 from first_answer import Memory
-from processes import ROOT, zeromargin
+from processes import ROOT, can_run_spark, zeromargin
 
-from lakehouse.engine.commands import JARS
 from lakehouse.ingest.sample import write_sample
 
 CUSTOMERS_A_MILLION = 5_500  # of the sample, over WEEKS, for about a million lines
@@ -32,11 +31,10 @@ WEEKS = 100
 
 
 def main() -> None:
-    can_run_spark = bool(shutil.which("java")) and any(JARS.glob("*.jar"))
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--lines", type=int, default=5_000_000)
     parser.add_argument(
-        "--peers", nargs="+", choices=("sail", "spark", "polars"), default=["sail", *(["spark"] if can_run_spark else []), "polars"]
+        "--peers", nargs="+", choices=("sail", "spark", "polars"), default=["sail", *(["spark"] if can_run_spark() else []), "polars"]
     )
     options = parser.parse_args()
     os.environ |= {"ZEROMARGIN_VAULT__KEYS": "derived", "ZEROMARGIN_VAULT__SECRET": "5e" * 32, "ZEROMARGIN_RUNNER__IN_PROCESS": "true"}

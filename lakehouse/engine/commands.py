@@ -45,11 +45,14 @@ def sail(settings: Settings, port: int, scratch: Path) -> Command:
     found = str(program) if program.exists() else shutil.which("sail")
     if not found:
         raise StateError("the engine sail was asked for, but the package pysail is not installed. Run: make install")
+    # The fair pool leaves each sort and grouping its share, so that they go on by way of the disk; in a greedy one the first takes everything,
+    # and those after it fail. A group of rows of a Parquet file is held until it is whole, for each file that is being written.
     return Command(
         [found, "spark", "server", "--ip", "127.0.0.1", "--port", str(port)],
         {
-            "SAIL_RUNTIME__MEMORY_POOL__TYPE": "greedy",
-            "SAIL_RUNTIME__MEMORY_POOL__GREEDY__MAX_SIZE": str(int(settings.endpoint.memory_gb * 2**30)),
+            "SAIL_RUNTIME__MEMORY_POOL__TYPE": "fair",
+            "SAIL_RUNTIME__MEMORY_POOL__FAIR__MAX_SIZE": str(int(settings.endpoint.memory_gb * 2**30)),
+            "SAIL_PARQUET__MAX_ROW_GROUP_SIZE": str(2**18),  # rows
             "SAIL_EXECUTION__CHECKPOINT__PATH": checkpoints.as_uri(),
             "SAIL_SPARK__SESSION_TIMEOUT_SECS": "86400",
             "TZ": "UTC",
@@ -80,7 +83,7 @@ def spark(settings: Settings, port: int, scratch: Path) -> Command:
         "--master",
         f"local[{settings.endpoint.cores}]",
         "--driver-memory",
-        f"{max(1024, int(settings.endpoint.memory_gb * 1024))}m",
+        f"{max(1024, int(settings.endpoint.memory_gb * 1.5 * 1024))}m",
         "--jars",
         ",".join(map(str, jars)),
     ]

@@ -36,6 +36,7 @@ from lakehouse.ingest.times import Mask
 from lakehouse.privacy.vault import Vault, open_vault
 from lakehouse.tables import Lake, delta
 from lakehouse.tables.catalog import BRONZE
+from lakehouse.tables.staging import Staged
 
 Progress = Callable[[str, int], None]
 SCHEMA = pa.schema(
@@ -169,7 +170,8 @@ def _land(lake: Lake, vault: Vault, file: Path, source: Source, progress: Progre
                     f"{file.name}: none of its {lines:,} lines can be taken ({_counted(counted)}). Nothing of it was loaded. Look at what source "
                     f"{source.name} makes of it: zeromargin sources check {shlex.quote(str(file))} --source {source.name}"
                 )
-            version = lake.writer.append(BRONZE, lake.spark.read.parquet(str(folder)), batch={"file_digest": digest})
+            staged = Staged(lake.spark.read.parquet(str(folder)), lines)
+            version = lake.writer.append(BRONZE, staged, batch={"file_digest": digest})
     return Landed(file.name, digest, lines, accepted, dict(sorted(counted.items())), already=False, version=version, skipped=skipped)
 
 

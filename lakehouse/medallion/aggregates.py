@@ -68,19 +68,12 @@ def customer_days(lines: DataFrame) -> DataFrame:
 
 def baskets(lines: DataFrame) -> DataFrame:
     """One row per store, receipt and day with a sale. Lines without a receipt number are in none."""
-    receipt = ("store", "invoice", "day")
-    by_product = (
-        lines.where("kind = 'sale' AND invoice IS NOT NULL")
-        .groupBy(*receipt, "product_code")
-        .agg(
-            F.max("customer_key").alias("customer_key"), _total("quantity", UNITS).alias("units"), _total("amount", MONEY).alias("revenue")
-        )
-    )
-    return by_product.groupBy(*receipt).agg(
+    bought = lines.where("kind = 'sale' AND invoice IS NOT NULL")
+    return bought.groupBy("store", "invoice", "day").agg(
         F.max("customer_key").alias("customer_key"),
-        F.array_sort(F.collect_list("product_code")).alias("products"),
-        _total("units", UNITS).alias("units"),
-        _total("revenue", MONEY).alias("revenue"),
+        F.array_sort(F.array_distinct(F.collect_list("product_code"))).alias("products"),
+        _total("quantity", UNITS).alias("units"),
+        _total("amount", MONEY).alias("revenue"),
     )
 
 

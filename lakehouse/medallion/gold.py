@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from pyspark.sql import DataFrame
@@ -12,14 +12,16 @@ from lakehouse.errors import StateError
 from lakehouse.medallion import aggregates
 from lakehouse.quality.quarantine import CONFLICT
 from lakehouse.tables import StageLake, catalog, delta
-from lakehouse.tables.staging import Staged
+from lakehouse.tables.staging import Staged, together
 from lakehouse.tables.writer import Within
 
 SALES, QUARANTINE = "silver.sales", "quarantine.sales"
 DAYS, CUSTOMER_DAYS, BASKETS = "gold.daily_sales", "gold.customer_days", "gold.baskets"
 PRODUCTS, CUSTOMERS, STORES = "gold.products", "gold.customers", "gold.stores"
 TABLES = (DAYS, CUSTOMER_DAYS, BASKETS, PRODUCTS, CUSTOMERS, STORES)
-Keep = Callable[[DataFrame], DataFrame]
+Make = Callable[..., DataFrame]  # of a table's rows, from frames
+Parts = Sequence[tuple[DataFrame, ...]]
+LINES_AT_ONCE = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -35,25 +37,25 @@ def build(lake: StageLake) -> GoldReport:
     if lake.run is None:
         raise StateError("gold is built within a run. Use: lake = lakehouse.stage('gold')")
     written, taken_out = _touched(lake)
-    touched = lake.staged(written.unionByName(taken_out.frame).distinct())
+    touched = lake.staged(written.unionByName(taken_out.frame))
     if not touched.rows:
         return GoldReport(dict.fromkeys(TABLES, 0), _rows(lake))
     days = touched.frame.select("day", "month").distinct().toArrow().to_pydict()
-    lines, customers = lake.read(SALES), touched.frame.where("customer_key IS NOT NULL")
-    recent = lines.where(F.col("month").isin(*sorted(set(days["month"]))))
+    months, lines, customers = set(days["month"]), lake.read(SALES), touched.frame.where("customer_key IS NOT NULL")
+    by_day = [(lines.where(F.col("month").isin(*part)),) for part in _parts(lake, months)]
 
-    def again(name: str, of: DataFrame, aggregate: Callable[[Keep], DataFrame], within: Within | None = None) -> int:
-        return _again(lake, name, of, aggregate, bool(taken_out.rows), within)
+    def again(name: str, of: DataFrame, make: Make, parts: Parts, within: Within | None = None) -> int:
+        return _again(lake, name, of, make, parts, bool(taken_out.rows), within)
 
     on_days = Within("day", days["day"])
     counts = {
-        DAYS: again(DAYS, touched.frame, lambda keep: aggregates.daily_sales(keep(recent)), Within("month", set(days["month"]))),
-        CUSTOMER_DAYS: again(CUSTOMER_DAYS, customers, lambda keep: aggregates.customer_days(keep(recent)), on_days),
-        BASKETS: again(BASKETS, touched.frame.where("invoice IS NOT NULL"), lambda keep: aggregates.baskets(keep(recent)), on_days),
+        DAYS: again(DAYS, touched.frame, aggregates.daily_sales, by_day, Within("month", months)),
+        CUSTOMER_DAYS: again(CUSTOMER_DAYS, customers, aggregates.customer_days, by_day, on_days),
+        BASKETS: again(BASKETS, touched.frame.where("invoice IS NOT NULL"), aggregates.baskets, by_day, on_days),
     }
-    counts[PRODUCTS] = again(PRODUCTS, touched.frame, lambda keep: aggregates.products(keep(lake.read(DAYS)), keep(lines)))
-    counts[CUSTOMERS] = again(CUSTOMERS, customers, lambda keep: aggregates.customers(keep(lake.read(CUSTOMER_DAYS)), keep(lines)))
-    counts[STORES] = again(STORES, touched.frame, lambda keep: aggregates.stores(keep(lake.read(DAYS))))
+    counts[PRODUCTS] = again(PRODUCTS, touched.frame, aggregates.products, [(lake.read(DAYS), lines)])
+    counts[CUSTOMERS] = again(CUSTOMERS, customers, aggregates.customers, [(lake.read(CUSTOMER_DAYS), lines)])
+    counts[STORES] = again(STORES, touched.frame, aggregates.stores, [(lake.read(DAYS),)])
     return GoldReport(counts, _rows(lake))
 
 
@@ -74,14 +76,29 @@ def _touched(lake: StageLake) -> tuple[DataFrame, Staged]:
     return written, lake.staged(taken_out.select(*names))
 
 
-def _again(
-    lake: StageLake, name: str, touched: DataFrame, aggregate: Callable[[Keep], DataFrame], may_be_gone: bool, within: Within | None
-) -> int:
-    """Computes the touched rows of a table again. Returns how many there are. `may_be_gone`: lines were taken out, so a row may have none left.
-    `within`: where the touched rows are."""
-    key = list(catalog.table(name).key)
+def _parts(lake: StageLake, months: Collection[str]) -> list[list[str]]:
+    """The months in order, those together that have not too many lines to be grouped in memory."""
+    rows, found, held = delta.partition_rows(lake.path(SALES), "month", lake.version(SALES)), list[list[str]](), 0
+    for month in sorted(months):
+        held += rows.get(month, 0)
+        if not found or held > LINES_AT_ONCE:
+            found.append([])
+            held = rows.get(month, 0)
+        found[-1].append(month)
+    return found
+
+
+def _again(lake: StageLake, name: str, touched: DataFrame, make: Make, parts: Parts, may_be_gone: bool, within: Within | None) -> int:
+    """Computes the touched rows of a table again, all of them where it has none; `make` does it from each of the parts, which share no row of the
+    table. Returns how many there are. `may_be_gone`: lines were taken out, so a row may have none left. `within`: where the touched rows are."""
+    key, is_first = list(catalog.table(name).key), delta.size(lake.path(name), lake.version(name)).files == 0
     keys = touched.select(*key).distinct()
-    rows = lake.staged(aggregate(lambda frame: frame.join(keys, key, "left_semi")))
+
+    def keep(frame: DataFrame) -> DataFrame:
+        # A join is made in memory, whatever the keys: of a first load, which touches everything, they would be as many as it has receipts.
+        return frame if is_first else frame.join(keys, key, "left_semi")
+
+    rows = together([lake.staged(make(*map(keep, frames))) for frames in parts])
     gone = lake.staged(keys.join(rows.frame, key, "left_anti")) if may_be_gone else None
     lake.writer.merge(name, rows, gone=gone.frame if gone is not None and gone.rows else None, within=within)
     return rows.rows

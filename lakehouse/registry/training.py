@@ -131,7 +131,7 @@ def _is_made_of_the_same(lake: Lake, one: Registered) -> bool:
         return False
     return (manifest["tables"], manifest["code"], manifest["seed"]) == (
         versions_read(lake, one.name),
-        _commit(),
+        revision.commit(),
         lake.settings.models.seed,
     )
 
@@ -180,7 +180,7 @@ def _facts(lake: Lake, name: str, service: str, trained: Trained) -> Facts:
         tables=versions_read(lake, name),
         parameters=trained.parameters,
         seed=lake.settings.models.seed,
-        code=_commit(),
+        code=revision.commit(),
         lock=hashlib.sha256((ROOT / "requirements.lock").read_bytes()).hexdigest(),
         metrics=trained.evaluation.metrics,
         baselines=trained.evaluation.baselines,
@@ -233,8 +233,3 @@ def _promote(lake: Lake, name: str, version: str, decision: Decision) -> bool:
     if decision.approved and (present is None or int(present) <= int(version)):
         aliases.promote(client, name, version)
     return aliases.version_of(client, name, aliases.CHAMPION) == version
-
-
-def _commit() -> str:
-    """The git commit of this code, marked where what runs is not what it holds: such a model is made of another code than the commit's."""
-    return revision.commit()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shutil
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,11 @@ class Staged:
 
     frame: DataFrame
     rows: int
+
+
+def together(parts: Sequence[Staged]) -> Staged:
+    """The rows of all of them, at least one, with the same columns."""
+    return Staged(reduce(lambda one, other: one.unionByName(other), (part.frame for part in parts)), sum(part.rows for part in parts))
 
 
 class Staging:

@@ -71,18 +71,28 @@ class Writer:
         if wrong or not batch:
             raise InputError(f"{name} is appended to by its partition columns {table.partition_by}, found {tuple(batch)}")
         where = " AND ".join(f"{column} = '{_quoted(value)}'" for column, value in batch.items())
-        return self.replace(name, frame, where)
+        return self._replace(table, frame, where, batch)
 
     def replace(self, name: str, frame: Rows, where: str) -> int:
         """Puts `frame` in place of the rows that `where` (SQL over the table's columns) covers. Returns the table's version.
 
         Raises `InputError` when a new row does not satisfy `where`: Sail would write it all the same.
         """
-        table = catalog.table(name)
+        return self._replace(catalog.table(name), frame, where, {})
+
+    def _replace(self, table: Table, frame: Rows, where: str, constant: Mapping[str, str]) -> int:
+        """`constant`: columns that have one value in all these rows. An engine sorts by the partition's columns what it writes, and a file that is
+        larger than its memory it can't; what is constant it need not sort."""
+        from pyspark.sql import functions as F
+
+        name = table.name
         with self._staged(table, frame) as (rows, _):
             outside = rows.where(f"NOT coalesce({where}, false)").count()
             if outside:
                 raise InputError(f"{outside} rows for {name} lie outside what they are to replace ({where}). Nothing was written")
+
+            for column, value in constant.items():
+                rows = rows.withColumn(column, F.lit(value).cast(table.type_of(column)))
 
             def write() -> None:
                 writer = rows.write.format("delta").mode("overwrite").option("userMetadata", self._metadata())

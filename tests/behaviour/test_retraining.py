@@ -19,7 +19,7 @@ from lakehouse.registry.recipes import Recipe, recipe
 from lakehouse.registry.recipes import Trained as TrainedModel
 from lakehouse.registry.training import TrainingReport
 from lakehouse.settings import Settings
-from lakehouse.tables import Lake, snapshots
+from lakehouse.tables import Lake, revision, snapshots
 from tests.retrained import MODELS, as_recorded, contents, holders, manifest, stage, versions, with_models
 from tests.trained import Trained
 
@@ -42,7 +42,7 @@ def again(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Again:
     code = str(manifest(settings, "demand")["code"])
     with pytest.MonkeyPatch.context() as patched:
         # The commit is a part of the record: a model is trained again from the same one. Another may have been checked out meanwhile.
-        patched.setattr(training, "_commit", lambda: code)
+        patched.setattr(revision, "commit", lambda: code)
         reports = {}
         for name in MODELS:
             with as_recorded(settings, name) as lake:
@@ -77,7 +77,7 @@ def test_a_champion_whose_files_are_not_what_was_signed_is_due_and_made_whole(tr
         shutil.rmtree(first.folder)
     code = str(manifest(trained.settings, "segments")["code"])
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(training, "_commit", lambda: code)
+        patched.setattr(revision, "commit", lambda: code)
         with stage(settings, "segments") as lake:
             assert training.is_due(lake, "segments").reason.startswith("the champion can't be relied on")
             report = training.train(lake, "segments")

@@ -7,6 +7,7 @@ from decimal import Decimal
 
 import pytest
 
+from lakehouse.medallion import gold
 from lakehouse.tables import Lake
 from tests.featured import FeaturedShop, prepared
 from tests.shop import Line, Shop
@@ -71,6 +72,18 @@ def test_every_table_holds_what_the_lines_say(shop: Shop) -> None:
     assert table(shop, "stores", "store", "first_sold", "last_sold", "products", "units", "revenue") == [
         ("all", third, fifth, 2, 8.0, 17.5)
     ]
+
+
+def test_months_that_are_computed_one_by_one_give_all_rows_once(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gold, "LINES_AT_ONCE", 1)
+    shop, third, fifth, sixth = Shop(lake), date(2011, 1, 3), date(2011, 2, 5), date(2011, 2, 6)
+    shop.land(*LINES, Line("A", "2011-01-03T10:00:00", quantity="2", price="2.00", invoice="1", customer="c1"))
+    shop.refine("2011-02-14")
+    days = [("A", third, 7.0), ("A", fifth, 2.0), ("A", sixth, -1.0), ("B", third, 2.0)]
+    assert table(shop, "daily_sales", "product_code", "day", "units") == days
+    assert table(shop, "customer_days", "day", "lines", "products") == [(third, 3, 2), (fifth, 1, 1), (sixth, 0, 0)]
+    assert table(shop, "baskets", "invoice", "products", "units") == [("1", ["A", "B"], 8.0), ("2", ["A"], 1.0), ("3", ["A"], 2.0)]
+    assert table(shop, "products", "product_code", "units") == [("A", 8.0), ("B", 2.0)]
 
 
 def test_a_late_sale_updates_its_own_day_product_and_customer_and_no_other(shop: Shop) -> None:
