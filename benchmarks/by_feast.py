@@ -42,8 +42,12 @@ def main(table: str, version: str, entities: str) -> None:
 
 
 def session() -> SparkSession:
-    """Spark with Delta and two cores in this process' own JVM, with the options of our own Spark engine."""
-    own = {"spark.jars": ",".join(map(str, sorted(JARS.glob("*.jar")))), "spark.driver.memory": "2g", "spark.ui.enabled": "false"}
+    """Spark with Delta and two cores in this process' own JVM, with the options of our own Spark engine, and rows handed over as Arrow."""
+    own = {
+        "spark.jars": ",".join(map(str, sorted(JARS.glob("*.jar")))),
+        "spark.driver.memory": "2g",
+        "spark.sql.execution.arrow.pyspark.enabled": "true",
+    }
     builder = SparkSession.builder.master("local[2]")
     for name, value in (SPARK_CONF | own).items():
         builder = builder.config(name, value)

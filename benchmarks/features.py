@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import platform
 import shutil
@@ -174,9 +175,9 @@ def training(lake: Lake, entities: int) -> dict[str, float]:
     told = {"training_s": round(ours, 2), "polars_s": round(peer, 2), "training_ratio": round(ours / peer, 2)}
     if not can_run_spark():
         return told
-    units = round(float(historical(lake, "demand_v1", asked)["units_13w"].sum()), 2)
+    units = float(historical(lake, "demand_v1", asked)["units_13w"].sum())
     feast = by_feast(path, version, asked)
-    if (feast["rows"], feast["units"]) != (entities, units):
+    if feast["rows"] != entities or not math.isclose(feast["units"], units, rel_tol=1e-9):
         raise SystemExit(f"Feast's own store for Spark answered otherwise: {feast}, ours: {entities} rows, {units} units in 13 weeks")
     return told | {"feast_spark_s": feast["seconds"], "training_feast_ratio": round(ours / feast["seconds"], 3)}
 

@@ -29,6 +29,9 @@ SPARK_CONF = {
 }
 
 
+HEAP = 1.5  # Spark's heap over endpoint.memory_gb: it holds, besides queries, all else that Spark has
+
+
 @dataclass(frozen=True)
 class Command:
     """A child process: its words and what its environment has beside ours."""
@@ -83,7 +86,7 @@ def spark(settings: Settings, port: int, scratch: Path) -> Command:
         "--master",
         f"local[{settings.endpoint.cores}]",
         "--driver-memory",
-        f"{max(1024, int(settings.endpoint.memory_gb * 1.5 * 1024))}m",
+        f"{max(1024, int(settings.endpoint.memory_gb * HEAP * 1024))}m",
         "--jars",
         ",".join(map(str, jars)),
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from pyspark.sql import DataFrame
@@ -20,8 +20,18 @@ DAYS, CUSTOMER_DAYS, BASKETS = "gold.daily_sales", "gold.customer_days", "gold.b
 PRODUCTS, CUSTOMERS, STORES = "gold.products", "gold.customers", "gold.stores"
 TABLES = (DAYS, CUSTOMER_DAYS, BASKETS, PRODUCTS, CUSTOMERS, STORES)
 Make = Callable[..., DataFrame]  # of a table's rows, from frames
-Parts = Sequence[tuple[DataFrame, ...]]
+Part = tuple[DataFrame, tuple[DataFrame, ...]]  # what is touched, and the frames that its rows are made from
 LINES_AT_ONCE = 1_000_000
+
+
+@dataclass(frozen=True)
+class Touched:
+    """Store, product, day, month, customer and receipt of each line that this run wrote to silver, and of each that it took out of it; a row
+    may be there twice. `is_all`: silver has no other lines, and gold no rows yet. `is_taken_out`: a line may have been taken out."""
+
+    frame: DataFrame
+    is_all: bool
+    is_taken_out: bool
 
 
 @dataclass(frozen=True)
@@ -36,26 +46,29 @@ def build(lake: StageLake) -> GoldReport:
     """Brings gold up to the silver of this run."""
     if lake.run is None:
         raise StateError("gold is built within a run. Use: lake = lakehouse.stage('gold')")
-    written, taken_out = _touched(lake)
-    touched = lake.staged(written.unionByName(taken_out.frame))
-    if not touched.rows:
-        return GoldReport(dict.fromkeys(TABLES, 0), _rows(lake))
+    lines, touched = lake.read(SALES), _touched(lake)
     days = touched.frame.select("day", "month").distinct().toArrow().to_pydict()
-    months, lines, customers = set(days["month"]), lake.read(SALES), touched.frame.where("customer_key IS NOT NULL")
-    by_day = [(lines.where(F.col("month").isin(*part)),) for part in _parts(lake, months)]
+    if not days["day"]:
+        return GoldReport(dict.fromkeys(TABLES, 0), _rows(lake))
+    months, customers = set(days["month"]), touched.frame.where("customer_key IS NOT NULL")
+    parts = _parts(lake, months)
 
-    def again(name: str, of: DataFrame, make: Make, parts: Parts, within: Within | None = None) -> int:
-        return _again(lake, name, of, make, parts, bool(taken_out.rows), within)
+    def by_day(of: DataFrame) -> list[Part]:
+        among = [F.col("month").isin(*part) for part in parts]
+        return [(of.where(part), (lines.where(part),)) for part in among]
+
+    def again(name: str, make: Make, parts: list[Part], within: Within | None = None) -> int:
+        return _again(lake, name, touched, make, parts, within)
 
     on_days = Within("day", days["day"])
     counts = {
-        DAYS: again(DAYS, touched.frame, aggregates.daily_sales, by_day, Within("month", months)),
-        CUSTOMER_DAYS: again(CUSTOMER_DAYS, customers, aggregates.customer_days, by_day, on_days),
-        BASKETS: again(BASKETS, touched.frame.where("invoice IS NOT NULL"), aggregates.baskets, by_day, on_days),
+        DAYS: again(DAYS, aggregates.daily_sales, by_day(touched.frame), Within("month", months)),
+        CUSTOMER_DAYS: again(CUSTOMER_DAYS, aggregates.customer_days, by_day(customers), on_days),
+        BASKETS: again(BASKETS, aggregates.baskets, by_day(touched.frame.where("invoice IS NOT NULL")), on_days),
     }
-    counts[PRODUCTS] = again(PRODUCTS, touched.frame, aggregates.products, [(lake.read(DAYS), lines)])
-    counts[CUSTOMERS] = again(CUSTOMERS, customers, aggregates.customers, [(lake.read(CUSTOMER_DAYS), lines)])
-    counts[STORES] = again(STORES, touched.frame, aggregates.stores, [(lake.read(DAYS),)])
+    counts[PRODUCTS] = again(PRODUCTS, aggregates.products, [(touched.frame, (lake.read(DAYS), lines))])
+    counts[CUSTOMERS] = again(CUSTOMERS, aggregates.customers, [(customers, (lake.read(CUSTOMER_DAYS), lines))])
+    counts[STORES] = again(STORES, aggregates.stores, [(touched.frame, (lake.read(DAYS),))])
     return GoldReport(counts, _rows(lake))
 
 
@@ -63,17 +76,16 @@ def _rows(lake: StageLake) -> dict[str, int]:
     return {name: delta.size(lake.path(name), lake.version(name)).rows for name in TABLES}
 
 
-def _touched(lake: StageLake) -> tuple[DataFrame, Staged]:
-    """(store, product, day, month, customer, receipt) of the lines that this run wrote to silver, and of those that it took out of it."""
+def _touched(lake: StageLake) -> Touched:
     assert lake.run is not None
-    names = ("store", "product_code", "day", "month", "customer_key", "invoice")
-    written = aggregates.trade(lake.read(SALES).where(F.col("_run") == lake.run.id)).select(*names)
-    taken_out = (
-        lake.read(QUARANTINE)
-        .where((F.col("_run") == lake.run.id) & F.array_contains("reasons", CONFLICT))
-        .withColumns({"day": F.to_date("sold_at"), "month": F.date_format("sold_at", "yyyy-MM")})
-    )
-    return written, lake.staged(taken_out.select(*names))
+    silver, names = lake.read(SALES), ("store", "product_code", "day", "month", "customer_key", "invoice")
+    written = aggregates.trade(silver.where(F.col("_run") == lake.run.id)).select(*names)
+    if not any(_rows(lake).values()) and not silver.where(F.col("_run") != lake.run.id).limit(1).count():
+        return Touched(written, is_all=True, is_taken_out=False)
+    conflicts = lake.read(QUARANTINE).where((F.col("_run") == lake.run.id) & F.array_contains("reasons", CONFLICT))
+    dated = conflicts.withColumns({"day": F.to_date("sold_at"), "month": F.date_format("sold_at", "yyyy-MM")})
+    taken_out = lake.staged(dated.select(*names))
+    return Touched(lake.staged(written.unionByName(taken_out.frame)).frame, is_all=False, is_taken_out=bool(taken_out.rows))
 
 
 def _parts(lake: StageLake, months: Collection[str]) -> list[list[str]]:
@@ -88,17 +100,19 @@ def _parts(lake: StageLake, months: Collection[str]) -> list[list[str]]:
     return found
 
 
-def _again(lake: StageLake, name: str, touched: DataFrame, make: Make, parts: Parts, may_be_gone: bool, within: Within | None) -> int:
-    """Computes the touched rows of a table again, all of them where it has none; `make` does it from each of the parts, which share no row of the
-    table. Returns how many there are. `may_be_gone`: lines were taken out, so a row may have none left. `within`: where the touched rows are."""
-    key, is_first = list(catalog.table(name).key), delta.size(lake.path(name), lake.version(name)).files == 0
-    keys = touched.select(*key).distinct()
-
-    def keep(frame: DataFrame) -> DataFrame:
-        # A join is made in memory, whatever the keys: of a first load, which touches everything, they would be as many as it has receipts.
-        return frame if is_first else frame.join(keys, key, "left_semi")
-
-    rows = together([lake.staged(make(*map(keep, frames))) for frames in parts])
-    gone = lake.staged(keys.join(rows.frame, key, "left_anti")) if may_be_gone else None
-    lake.writer.merge(name, rows, gone=gone.frame if gone is not None and gone.rows else None, within=within)
+def _again(lake: StageLake, name: str, touched: Touched, make: Make, parts: list[Part], within: Within | None) -> int:
+    """Computes the touched rows of a table again, from parts of which no two have to do with the same row. Returns how many there are. `within`:
+    where the touched rows are."""
+    key, found, gone = list(catalog.table(name).key), list[Staged](), list[Staged]()
+    for of, frames in parts:
+        if touched.is_all:
+            # Keys are joined in memory, and would be as many as there are receipts. There is nothing to pick, and nothing that may be gone.
+            found.append(lake.staged(make(*frames)))
+            continue
+        keys = of.select(*key).distinct()
+        found.append(lake.staged(make(*(frame.join(keys, key, "left_semi") for frame in frames))))
+        if touched.is_taken_out:
+            gone.append(lake.staged(keys.join(found[-1].frame, key, "left_anti")))
+    rows, leaving = together(found), together(gone) if gone else None
+    lake.writer.merge(name, rows, gone=leaving.frame if leaving is not None and leaving.rows else None, within=within)
     return rows.rows

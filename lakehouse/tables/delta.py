@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 NEVER = "1000000000"  # versions
 LOG = "_delta_log"
 HINT = "_last_checkpoint"
-DRAFT = "_checkpoint"  # Folder of a table in which a checkpoint comes about; like all that begins with _ it is no data of the table.
 
 
 @dataclass(frozen=True)
@@ -216,27 +216,24 @@ def small_files(path: str, below: int) -> int:
     return max(Counter(place for place, size in zip(places, sizes, strict=True) if size < below).values(), default=0)
 
 
-def checkpoint(path: str) -> None:
+def checkpoint(path: str, scratch: Path) -> None:
     """Writes the state of the newest version into the log, so that whoever opens the table need not read all of it.
 
-    It is written from a copy of the log and moved in whole: a reader never meets half of it, nor the file that names it. Nor is anything
-    taken out of the log, however old it is.
+    It is written in `scratch`, a folder on the same disk, from a copy of the log, and moved in whole: a reader never meets half of it, nor the
+    file that names it. Nor is anything taken out of the log, however old it is.
     """
-    log, draft = Path(path) / LOG, Path(path) / DRAFT
-    newest = _newest_checkpoint(path)
-    shutil.rmtree(draft, ignore_errors=True)  # of one that was broken off
-    try:
-        (draft / LOG).mkdir(parents=True)
-        for file in log.glob("*.json"):
-            if file.stem.isdigit() and int(file.stem) >= newest:
-                shutil.copy(file, draft / LOG)
-        for file in log.glob(f"{newest:020}.checkpoint*.parquet"):
-            shutil.copy(file, draft / LOG)
-        open_table(str(draft)).create_checkpoint()
-        for file in (draft / LOG).glob("*.checkpoint*.parquet"):
-            file.replace(log / file.name)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
+    log, newest = Path(path) / LOG, _newest_checkpoint(path)
+    scratch.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="checkpoint-", dir=scratch) as draft:
+        copied = Path(draft) / LOG
+        copied.mkdir()
+        since = (file for file in log.glob("*.json") if file.stem.isdigit() and int(file.stem) >= newest)
+        for file in (*since, *log.glob(f"{newest:020}.checkpoint*.parquet")):
+            shutil.copy(file, copied)
+        open_table(draft).create_checkpoint()
+        for file in copied.glob("*.checkpoint*.parquet"):
+            if not (log / file.name).exists():
+                file.replace(log / file.name)
 
 
 def forget_hint(path: str) -> None:

@@ -120,7 +120,8 @@ def _maintain(lake: Lake, one: TablePlan, kept: set[int], progress: Progress) ->
         lake.check_lease()
         delta.vacuum(path, kept)
     if one.checkpoint or one.compacts:
-        delta.checkpoint(path)
+        lake.check_lease()
+        delta.checkpoint(path, lake.home / "staging")
 
 
 def _planned(lake: Lake, name: str, kept: set[int], published: int | None, may_commit: bool) -> TablePlan:

@@ -80,8 +80,8 @@ class Writer:
         """
         return self._replace(catalog.table(name), frame, where, {})
 
-    def _replace(self, table: Table, frame: Rows, where: str, constant: Mapping[str, str]) -> int:
-        """`constant`: columns that have one value in all these rows. An engine sorts by the partition's columns what it writes, and a file that is
+    def _replace(self, table: Table, frame: Rows, where: str, constants: Mapping[str, str]) -> int:
+        """`constants`: columns that have one value in all these rows. An engine sorts by the partition's columns what it writes, and a file that is
         larger than its memory it can't; what is constant it need not sort."""
         from pyspark.sql import functions as F
 
@@ -91,7 +91,7 @@ class Writer:
             if outside:
                 raise InputError(f"{outside} rows for {name} lie outside what they are to replace ({where}). Nothing was written")
 
-            for column, value in constant.items():
+            for column, value in constants.items():
                 rows = rows.withColumn(column, F.lit(value).cast(table.type_of(column)))
 
             def write() -> None:

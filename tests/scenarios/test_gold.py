@@ -77,13 +77,31 @@ def test_every_table_holds_what_the_lines_say(shop: Shop) -> None:
 def test_months_that_are_computed_one_by_one_give_all_rows_once(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gold, "LINES_AT_ONCE", 1)
     shop, third, fifth, sixth = Shop(lake), date(2011, 1, 3), date(2011, 2, 5), date(2011, 2, 6)
-    shop.land(*LINES, Line("A", "2011-01-03T10:00:00", quantity="2", price="2.00", invoice="1", customer="c1"))
-    shop.refine("2011-02-14")
-    days = [("A", third, 7.0), ("A", fifth, 2.0), ("A", sixth, -1.0), ("B", third, 2.0)]
+    twice = Line("A", "2011-01-03T10:00:00", quantity="2", price="2.00", invoice="1", customer="c1")
+    shop.land(*LINES, twice, Line("B", "2011-03-07T10:00:00", quantity="4", price="1.00", invoice="7", identity="one"))
+    shop.refine("2011-03-14")
+    days = [("A", third, 7.0), ("A", fifth, 2.0), ("A", sixth, -1.0), ("B", third, 2.0), ("B", date(2011, 3, 7), 4.0)]
     assert table(shop, "daily_sales", "product_code", "day", "units") == days
-    assert table(shop, "customer_days", "day", "lines", "products") == [(third, 3, 2), (fifth, 1, 1), (sixth, 0, 0)]
-    assert table(shop, "baskets", "invoice", "products", "units") == [("1", ["A", "B"], 8.0), ("2", ["A"], 1.0), ("3", ["A"], 2.0)]
-    assert table(shop, "products", "product_code", "units") == [("A", 8.0), ("B", 2.0)]
+    assert table(shop, "customer_days", "day", "lines", "products") == [
+        (third, 3, 2),
+        (fifth, 1, 1),
+        (sixth, 0, 0),
+        (date(2011, 3, 7), 1, 1),
+    ]
+    receipts = [("1", ["A", "B"], 8.0), ("2", ["A"], 1.0), ("3", ["A"], 2.0), ("7", ["B"], 4.0)]
+    assert table(shop, "baskets", "invoice", "products", "units") == receipts
+    assert table(shop, "products", "product_code", "units") == [("A", 8.0), ("B", 6.0)]
+
+    # A late sale in January; and a copy in February takes the place of the only sale of March's only receipt.
+    shop.land(
+        Line("B", "2011-01-03T15:00:00", quantity="3", price="1.00", invoice="6", customer=None),
+        Line("B", "2011-02-05T11:00:00", quantity="5", price="1.00", invoice="8", identity="one", known_at="2011-02-06T00:00:00"),
+    )
+    shop.refine("2011-03-14")
+    assert table(shop, "baskets", "invoice", "units") == [("1", 8.0), ("2", 1.0), ("3", 2.0), ("6", 3.0), ("8", 5.0)]
+    days = [("A", third, 7.0), ("A", fifth, 2.0), ("A", sixth, -1.0), ("B", third, 5.0), ("B", fifth, 5.0)]
+    assert table(shop, "daily_sales", "product_code", "day", "units") == days
+    assert table(shop, "products", "product_code", "units") == [("A", 8.0), ("B", 10.0)]
 
 
 def test_a_late_sale_updates_its_own_day_product_and_customer_and_no_other(shop: Shop) -> None:

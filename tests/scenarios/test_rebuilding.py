@@ -10,7 +10,7 @@ import pytest
 from lakehouse.errors import NothingPublished, StateError
 from lakehouse.features import build
 from lakehouse.medallion import silver
-from lakehouse.tables import Lake, StageLake, opening, runs
+from lakehouse.tables import Lake, StageLake, delta, opening, runs
 from tests.featured import FeaturedShop, prepared
 from tests.shop import Line
 
@@ -52,9 +52,9 @@ def lose(lake: Lake, name: str, how: str) -> None:
     if how == "removed":
         shutil.rmtree(place)
     elif how == "a log entry is missing":
-        (place / "_delta_log" / f"{1:020}.json").unlink()
+        (place / delta.LOG / f"{1:020}.json").unlink()
     else:
-        newest = max((place / "_delta_log").glob("*.json"))
+        newest = max((place / delta.LOG).glob("*.json"))
         newest.write_text(newest.read_text()[:40])
 
 

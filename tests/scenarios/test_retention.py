@@ -52,13 +52,6 @@ def digests(lake: Lake, kept: dict[int, str]) -> dict[int, str]:
     return {version: lake.digest(STORES, version, full=True).digest for version in kept}
 
 
-def test_every_table_says_that_its_log_and_files_stay_for_ten_years(lake: Lake) -> None:
-    for name in lake.catalog:
-        properties = DeltaTable(lake.path(name)).metadata().configuration
-        days = {properties[f"delta.{key}RetentionDuration"] for key in ("log", "deletedFile")}
-        assert days == {"interval 3650 days"}, name
-
-
 def test_old_versions_that_are_pinned_stay_while_the_table_is_written_compacted_vacuumed_and_given_checkpoints(
     lake: Lake, kept: dict[int, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

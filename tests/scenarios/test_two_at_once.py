@@ -55,7 +55,8 @@ def undisturbed_readers(lake: Lake, published: dict[int, list[str]]) -> Iterator
         assert all(reader.result(60) for reader in readers)
 
 
-def test_readers_of_what_was_published_are_undisturbed_by_runs_and_maintenance(lake: Lake) -> None:
+def test_readers_of_what_was_published_are_undisturbed_by_runs_and_maintenance(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(maintenance, "CHECKPOINT_FROM", 0)
     shop = Shop(lake)
     shop.land(Line("A", "2011-01-03T10:00:00"))
     published: dict[int, list[str]] = {}
@@ -67,10 +68,11 @@ def test_readers_of_what_was_published_are_undisturbed_by_runs_and_maintenance(l
         for name in ("three", "four"):
             shop.open_store(name)
             maintenance.maintain(lake)
+    assert delta.since_checkpoint(lake.path(STORES)) < lake.head(STORES)
     assert held(lake, lake.version(STORES)) == ["four", "one", "three", "two"]
 
 
-def test_readers_of_an_old_version_never_meet_a_checkpoint_in_the_making(lake: Lake) -> None:
+def test_readers_of_an_old_version_never_meet_a_checkpoint_in_the_making(lake: Lake, tmp_path: Path) -> None:
     path = lake.path(STORES)
     with lake.lease("test"):
         one, two = (lake.writer.merge(STORES, stores(lake, **{name: 1})) for name in ("one", "two"))
@@ -78,7 +80,7 @@ def test_readers_of_an_old_version_never_meet_a_checkpoint_in_the_making(lake: L
         with undisturbed_readers(lake, published):
             for number in range(40):
                 delta.restore(path, (one, two)[number % 2], catalog.table(STORES))
-                delta.checkpoint(path)
+                delta.checkpoint(path, tmp_path)
     assert delta.since_checkpoint(path) == 0
 
 
