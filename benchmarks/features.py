@@ -31,9 +31,10 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 from deltalake import DeltaTable
-from processes import ROOT, can_run_spark, free_port
+from processes import ROOT, free_port
 
 from lakehouse import settings as settings_module
+from lakehouse.engine.commands import missing_for_spark
 from lakehouse.features import publish
 from lakehouse.features.customer_history import TABLE as CUSTOMERS
 from lakehouse.features.product_sales import TABLE as PRODUCTS
@@ -173,7 +174,7 @@ def training(lake: Lake, entities: int) -> dict[str, float]:
     ours = min(seconds(lambda: historical(lake, "demand_v1", asked)) for _ in range(3))
     peer = min(seconds(by_hand) for _ in range(3))
     told = {"training_s": round(ours, 2), "polars_s": round(peer, 2), "training_ratio": round(ours / peer, 2)}
-    if not can_run_spark():
+    if missing_for_spark():
         return told
     units = float(historical(lake, "demand_v1", asked)["units_13w"].sum())
     feast = by_feast(path, version, asked)

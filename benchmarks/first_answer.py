@@ -21,9 +21,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
-from processes import ROOT, can_run_spark, rows, serving, zeromargin
+from processes import ROOT, rows, serving, zeromargin
 
 import lakehouse
+from lakehouse.engine.commands import missing_for_spark
 from lakehouse.tables import catalog
 
 REAL = ROOT.parent / "shared" / "data" / "online_retail_ii.parquet"
@@ -62,7 +63,7 @@ class Memory:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--engines", nargs="+", choices=("sail", "spark"), default=["sail", "spark"] if can_run_spark() else ["sail"])
+    parser.add_argument("--engines", nargs="+", choices=("sail", "spark"), default=["sail"] if missing_for_spark() else ["sail", "spark"])
     parser.add_argument("--data", type=Path, default=REAL)
     parser.add_argument("--source", default="online-retail-ii")
     options = parser.parse_args()

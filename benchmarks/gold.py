@@ -22,8 +22,9 @@ from pathlib import Path
 
 import polars as pl
 from first_answer import Memory
-from processes import ROOT, can_run_spark, zeromargin
+from processes import ROOT, zeromargin
 
+from lakehouse.engine.commands import missing_for_spark
 from lakehouse.ingest.sample import write_sample
 
 CUSTOMERS_A_MILLION = 5_500  # of the sample, over WEEKS, for about a million lines
@@ -34,7 +35,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--lines", type=int, default=5_000_000)
     parser.add_argument(
-        "--peers", nargs="+", choices=("sail", "spark", "polars"), default=["sail", *(["spark"] if can_run_spark() else []), "polars"]
+        "--peers", nargs="+", choices=("sail", "spark", "polars"), default=["sail", *([] if missing_for_spark() else ["spark"]), "polars"]
     )
     options = parser.parse_args()
     os.environ |= {"ZEROMARGIN_VAULT__KEYS": "derived", "ZEROMARGIN_VAULT__SECRET": "5e" * 32, "ZEROMARGIN_RUNNER__IN_PROCESS": "true"}

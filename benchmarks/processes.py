@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -17,8 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
-
-from lakehouse.engine.commands import JARS
 
 ROOT = Path(__file__).resolve().parents[1]
 PATIENCE_S = 120
@@ -36,11 +33,6 @@ class Server:
         """Of the process and all that it started."""
         me = psutil.Process(self.process.pid)
         return sum(one.memory_info().rss for one in (me, *me.children(recursive=True)))
-
-
-def can_run_spark() -> bool:
-    """Whether Java and Delta's jars are here."""
-    return bool(shutil.which("java")) and any(JARS.glob("*.jar"))
 
 
 def zeromargin(home: Path, *words: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -36,10 +35,6 @@ def skip_or_fail(reason: str) -> None:
     if ALL:
         pytest.fail(f"ZEROMARGIN_TEST_ALL=1, but {reason}")
     pytest.skip(reason)
-
-
-def can_run_spark() -> bool:
-    return bool(shutil.which("java")) and any(commands.JARS.glob("*.jar"))
 
 
 @pytest.fixture(scope="session")
@@ -79,8 +74,8 @@ def settings(home: Path, engine_name: str) -> Settings:
 
 @pytest.fixture
 def endpoint(engine_name: str, endpoints: dict[str, Endpoint], settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Endpoint:
-    if engine_name == "spark" and not can_run_spark():
-        skip_or_fail("Spark needs Java and the jars of deploy/spark (make jars)")
+    if engine_name == "spark" and (missing := commands.missing_for_spark()):
+        skip_or_fail(missing)
     if engine_name not in endpoints or _ended(endpoints[engine_name]):
         endpoints[engine_name] = start(settings, tmp_path_factory.mktemp(f"endpoint-{engine_name}"))
     return endpoints[engine_name]

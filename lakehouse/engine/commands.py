@@ -63,16 +63,26 @@ def sail(settings: Settings, port: int, scratch: Path) -> Command:
     )
 
 
+def missing_for_spark() -> str:
+    """What the engine spark lacks on this machine, and what to do about it; nothing where it can be started."""
+    if not (shutil.which("java") or os.environ.get("JAVA_HOME")):
+        return "there is no Java here. Install Java 17, or use the engine sail"
+    if not any(JARS.glob("*.jar")):
+        return "Delta's jars are not in deploy/spark/jars. Run: make jars"
+    if _submit() is None:
+        return "the package pyspark is not installed. Run: make install"
+    return ""
+
+
+def _submit() -> Path | None:
+    spec = find_spec("pyspark")
+    return None if spec is None or spec.origin is None else Path(spec.origin).with_name("bin") / "spark-submit"
+
+
 def spark(settings: Settings, port: int, scratch: Path) -> Command:
     """Spark's Connect server with Delta's jars beside it, started as spark-submit starts it."""
-    if not (shutil.which("java") or os.environ.get("JAVA_HOME")):
-        raise StateError("the engine spark was asked for, but there is no Java here. Install Java 17, or use the engine sail")
-    jars = sorted(JARS.glob("*.jar"))
-    if not jars:
-        raise StateError("the engine spark was asked for, but Delta's jars are not in deploy/spark/jars. Run: make jars")
-    spec = find_spec("pyspark")
-    if spec is None or spec.origin is None:
-        raise StateError("the engine spark was asked for, but the package pyspark is not installed. Run: make install")
+    if missing := missing_for_spark():
+        raise StateError(f"the engine spark was asked for, but {missing}")
     scratch.mkdir(parents=True, exist_ok=True)
     settings_of_spark = SPARK_CONF | {
         "spark.connect.grpc.binding.port": str(port),
@@ -80,7 +90,7 @@ def spark(settings: Settings, port: int, scratch: Path) -> Command:
         "spark.local.dir": str(scratch / "local"),
     }
     words = [
-        str(Path(spec.origin).with_name("bin") / "spark-submit"),
+        str(_submit()),
         "--class",
         "org.apache.spark.sql.connect.service.SparkConnectServer",
         "--master",
@@ -88,7 +98,7 @@ def spark(settings: Settings, port: int, scratch: Path) -> Command:
         "--driver-memory",
         f"{max(1024, int(settings.endpoint.memory_gb * HEAP * 1024))}m",
         "--jars",
-        ",".join(map(str, jars)),
+        ",".join(map(str, sorted(JARS.glob("*.jar")))),
     ]
     for key, value in settings_of_spark.items():
         words += ["--conf", f"{key}={value}"]

@@ -73,14 +73,18 @@ def build(lake: StageLake) -> GoldReport:
 
 
 def _rows(lake: StageLake) -> dict[str, int]:
-    return {name: delta.size(lake.path(name), lake.version(name)).rows for name in TABLES}
+    return {name: _count(lake, name) for name in TABLES}
+
+
+def _count(lake: StageLake, name: str) -> int:
+    return delta.size(lake.path(name), lake.version(name)).rows
 
 
 def _touched(lake: StageLake) -> Touched:
     assert lake.run is not None
     silver, names = lake.read(SALES), ("store", "product_code", "day", "month", "customer_key", "invoice")
     written = aggregates.trade(silver.where(F.col("_run") == lake.run.id)).select(*names)
-    if not any(_rows(lake).values()) and not silver.where(F.col("_run") != lake.run.id).limit(1).count():
+    if not any(_count(lake, name) for name in TABLES) and not silver.where(F.col("_run") != lake.run.id).limit(1).count():
         return Touched(written, is_all=True, is_taken_out=False)
     conflicts = lake.read(QUARANTINE).where((F.col("_run") == lake.run.id) & F.array_contains("reasons", CONFLICT))
     dated = conflicts.withColumns({"day": F.to_date("sold_at"), "month": F.date_format("sold_at", "yyyy-MM")})

@@ -13,10 +13,11 @@ import pytest
 
 from lakehouse.engine import attach, connect, explain, start
 from lakehouse.engine import endpoint as endpoint_module
+from lakehouse.engine.commands import missing_for_spark
 from lakehouse.errors import EndpointDown, StateError
 from lakehouse.settings import Settings
 from lakehouse.tables import Lake
-from tests.conftest import can_run_spark, skip_or_fail
+from tests.conftest import skip_or_fail
 from tests.servers import free_port
 
 STARTER = """
@@ -86,8 +87,8 @@ def test_an_endpoint_killed_in_the_middle_is_named_within_seconds(settings: Sett
 def test_a_port_that_somebody_else_took_first_is_left_to_them(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: str
 ) -> None:
-    if engine == "spark" and not can_run_spark():
-        skip_or_fail("Spark needs Java and the jars of deploy/spark (make jars)")
+    if engine == "spark" and (missing := missing_for_spark()):
+        skip_or_fail(missing)
     choose = endpoint_module._free_port
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))

@@ -19,8 +19,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from lakehouse import settings as settings_module
+from lakehouse.engine.commands import missing_for_spark
 from lakehouse.tables import catalog
-from tests.conftest import REAL_DATA, SECRET, can_run_spark, skip_or_fail
+from tests.conftest import REAL_DATA, SECRET, skip_or_fail
 from tests.servers import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -130,8 +131,8 @@ def test_the_real_file_becomes_answers_over_http(real_file: Path, tmp_path: Path
 
 @pytest.mark.timeout(1500)
 def test_both_engines_make_equal_tables_of_the_same_file(slice_of_it: Path, tmp_path: Path) -> None:
-    if not can_run_spark():
-        skip_or_fail("Spark needs Java and the jars of deploy/spark (make jars)")
+    if missing := missing_for_spark():
+        skip_or_fail(missing)
     digests = {}
     for engine in ("sail", "spark"):
         home = tmp_path / engine / "home"

@@ -8,8 +8,9 @@ from dataclasses import replace
 import pytest
 
 from lakehouse.engine import Endpoint, start
+from lakehouse.engine.commands import missing_for_spark
 from lakehouse.tables import Lake, catalog, delta
-from tests.conftest import can_run_spark, skip_or_fail
+from tests.conftest import skip_or_fail
 from tests.shop import Line, Shop
 
 
@@ -17,8 +18,8 @@ from tests.shop import Line, Shop
 def other(lake: Lake, endpoints: dict[str, Endpoint], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
     """The same home on the other engine."""
     name = "spark" if lake.settings.engine == "sail" else "sail"
-    if not can_run_spark():
-        skip_or_fail("Spark needs Java and the jars of deploy/spark (make jars)")
+    if missing := missing_for_spark():
+        skip_or_fail(missing)
     settings = lake.settings.model_copy(update={"engine": name})
     if name not in endpoints:
         endpoints[name] = start(settings, tmp_path_factory.mktemp(f"endpoint-{name}"))
