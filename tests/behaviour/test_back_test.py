@@ -23,6 +23,7 @@ def settings(trained: Trained, tmp_path: Path) -> Settings:
     return trained.copy(tmp_path / "home")
 
 
+@pytest.mark.slow
 def test_a_back_test_publishes_nothing_and_is_answered_by_what_could_be_known_then(settings: Settings) -> None:
     with Lake(settings) as lake:
         heads, before = {name: lake.head(name) for name in lake.catalog}, lake.snapshot()

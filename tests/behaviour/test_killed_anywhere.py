@@ -119,7 +119,6 @@ def _prepared(folder: Path) -> tuple[Path, Digests]:
     return folder, digests(settings_of(folder / "undisturbed"))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(times(5)))
 def test_whatever_is_killed_running_again_gives_the_tables_of_an_undisturbed_run(
     prepared: tuple[Path, Digests], tmp_path: Path, seed: int

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from jobs.runner import run as run_stages
 from lakehouse.privacy.vault import open_vault
 from lakehouse.tables import Lake
@@ -12,6 +14,7 @@ from tests.served import process
 from tests.trained import PLANTED, Trained
 
 
+@pytest.mark.slow
 def test_the_planted_number_is_in_no_table_model_notebook_log_or_answer(trained: Trained, tmp_path: Path) -> None:
     settings = trained.copy(tmp_path / "home")
     with process(settings.home, tmp_path / "serve.log") as running:

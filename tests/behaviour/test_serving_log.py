@@ -78,7 +78,7 @@ def test_a_record_says_who_answered_from_which_features_and_why(asked: Asked, pa
     assert record["features"]
 
 
-@pytest.mark.parametrize(("path", "part"), zip(ANSWERS, ("forecast", "segment", "items"), strict=True))
+@pytest.mark.parametrize(("path", "part"), list(zip(ANSWERS, ("forecast", "segment", "items"), strict=True)))
 def test_a_record_holds_the_answer_that_was_given(asked: Asked, path: str, part: str) -> None:
     assert asked.records[path]["answer"] == {part: asked.answers[path][part]}
 
@@ -91,7 +91,7 @@ def test_a_record_holds_what_was_asked_with_the_customers_key_and_never_the_numb
     ]
 
 
-@pytest.mark.parametrize(("path", "name"), zip(ANSWERS, ("demand", "segments", "recommendations"), strict=True))
+@pytest.mark.parametrize(("path", "name"), list(zip(ANSWERS, ("demand", "segments", "recommendations"), strict=True)))
 def test_a_logged_answer_can_be_made_again_from_its_record_and_the_model_of_its_digest(asked: Asked, path: str, name: str) -> None:
     record = asked.records[path]
     bundle = read_bundle(champion(asked.settings, name).folder, verify_key(asked.settings))

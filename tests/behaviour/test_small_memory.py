@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from lakehouse.settings import Settings
 from tests.large import made, ran, sold
 
 TOO_LITTLE_GB, ENOUGH_GB = 0.01, 1.0
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_into_memory_changes_nothing_and_goes_on_with_more(settings: Settings, tmp_path: Path) -> None:
     file = tmp_path / "sales.csv"
     lines, units = made(file, 15 * 10**6)

@@ -97,6 +97,7 @@ def slice_of_it(real_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     return place
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(1500)
 def test_the_real_file_becomes_answers_over_http(real_file: Path, tmp_path: Path) -> None:
     home = tmp_path / "home"
@@ -129,6 +130,7 @@ def test_the_real_file_becomes_answers_over_http(real_file: Path, tmp_path: Path
     assert next(stage["result"]["answers"] for stage in again["stages"] if stage["name"] == "silver") == 4
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(1500)
 def test_both_engines_make_equal_tables_of_the_same_file(slice_of_it: Path, tmp_path: Path) -> None:
     if missing := missing_for_spark():

@@ -22,6 +22,7 @@ def commands() -> str:
     return "\n".join(blocks)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_every_command_of_the_tour_works_in_order(tmp_path: Path) -> None:
     (tmp_path / "notebooks").symlink_to(ROOT / "notebooks")

@@ -17,6 +17,8 @@ from lakehouse.registry.table_audit import audit_table
 from lakehouse.tables import Lake, restoring
 from tests.featured import FeaturedShop, prepared
 
+pytestmark = pytest.mark.slow_on_spark
+
 HEADER = "invoice,product_code,description,quantity,sold_at,unit_price,customer"
 FILE = [
     "1,A,A CUP,2,2011-01-03T10:00:00,2.50,98765432109876",

@@ -22,6 +22,8 @@ from lakehouse.tables.ops import snapshots
 from tests.featured import FeaturedShop, prepared
 from tests.shop import Line
 
+pytestmark = pytest.mark.slow_on_spark
+
 PRODUCTS = ("A", "B", "C")
 STRANGER = "nobody-in-the-vault"
 

@@ -21,6 +21,8 @@ from lakehouse.tables.moments import Every, grid
 from tests import oracle
 from tests.oracle import Rows, Sold
 
+pytestmark = pytest.mark.slow_on_spark
+
 Frames = Callable[[DataFrame, DataFrame, Span], DataFrame]
 FIRST = datetime(2010, 1, 4)  # a Monday
 WEEKS = 45  # over which lines are sold

@@ -9,6 +9,8 @@ import pytest
 from lakehouse.tables import Lake, catalog, delta
 from tests.shop import STORES, stores
 
+pytestmark = pytest.mark.slow_on_spark
+
 
 def units(lake: Lake, version: int) -> list[int]:
     return [int(row["units"]) for row in lake.read(STORES, version=version).toArrow().to_pylist()]

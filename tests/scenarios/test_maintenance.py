@@ -11,6 +11,8 @@ from lakehouse.tables import Lake, StageLake, delta, maintenance, opening, runs,
 from lakehouse.tables.maintenance import TablePlan
 from tests.shop import STORES, Line, Shop, stores
 
+pytestmark = pytest.mark.slow_on_spark
+
 
 @pytest.fixture
 def shop(lake: Lake) -> Shop:

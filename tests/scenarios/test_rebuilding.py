@@ -14,6 +14,8 @@ from lakehouse.tables import Lake, StageLake, delta, opening, runs
 from tests.featured import FeaturedShop, prepared
 from tests.shop import Line
 
+pytestmark = pytest.mark.slow_on_spark
+
 SALES, PRODUCTS = "silver.sales", "features.product_sales"
 TABLES = (SALES, PRODUCTS, "features.customer_history")
 REPAIR = "zeromargin run --from-bronze"

@@ -13,6 +13,8 @@ from deltalake import DeltaTable
 from lakehouse.tables import Lake, delta, maintenance
 from tests.shop import STORES, stores
 
+pytestmark = pytest.mark.slow_on_spark
+
 YEARS = 9
 LONG_AGO = time.time() - YEARS * 365 * 86_400  # wall clock, seconds
 

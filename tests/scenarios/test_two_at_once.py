@@ -18,6 +18,8 @@ from lakehouse.tables import Lake, catalog, delta, maintenance
 from tests.canonical import written
 from tests.shop import STORES, Line, Shop, stores
 
+pytestmark = pytest.mark.slow_on_spark
+
 READERS = 4
 
 
