@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
-from jobs import processes
 from lakehouse.settings import Settings
 from lakehouse.tables import Lake
+from tests import shell
 from tests.canonical import HEADER
 
 BLOCK, PRODUCTS, LINES = 100_000, 2_000, 10  # lines written at a time, products, lines of a receipt
@@ -49,10 +47,7 @@ def made(path: Path, size: int) -> tuple[int, int]:
 
 def ran(settings: Settings, memory_gb: float, *words: str) -> subprocess.CompletedProcess[str]:
     """One command on the home, its engine with so much memory."""
-    own = {"HOME": str(settings.home), "PROFILE": "test", "ENDPOINT__MEMORY_GB": str(memory_gb)}
-    environ = {name: value for name, value in os.environ.items() if name != "SPARK_REMOTE"}
-    environ |= {f"ZEROMARGIN_{name}": value for name, value in own.items()}
-    return subprocess.run([sys.executable, "-m", "jobs.cli", *words], env=environ, cwd=processes.ROOT, capture_output=True, text=True)
+    return shell.ran([*shell.PROGRAM, *words], shell.environ(settings.home, ENDPOINT__MEMORY_GB=memory_gb))
 
 
 def sold(settings: Settings) -> tuple[int, int, int, int]:

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from jobs import processes
 from lakehouse.ingest.sample import write_sample
 from lakehouse.tables import catalog
-from tests.conftest import SECRET
+from tests import shell
 
 ZONES = ("Pacific/Kiritimati", "America/St_Johns")  # fourteen hours ahead of UTC; three and a half behind it, in winter
 TABLES = [
@@ -24,11 +20,7 @@ TABLES = [
 
 
 def answered(home: Path, zone: str, *words: str) -> object:
-    own = {"HOME": str(home), "PROFILE": "test", "VAULT__KEYS": "derived", "VAULT__SECRET": SECRET}
-    kept = {name: value for name, value in os.environ.items() if name != "SPARK_REMOTE"}
-    environ = kept | {f"ZEROMARGIN_{name}": value for name, value in own.items()} | {"PYTHONPATH": str(processes.ROOT), "TZ": zone}
-    call = [sys.executable, "-m", "jobs.cli", *words, "--json"]
-    done = subprocess.run(call, env=environ, cwd=processes.ROOT, capture_output=True, text=True, check=False, timeout=300)
+    done = shell.ran([*shell.PROGRAM, *words, "--json"], shell.environ(home) | {"TZ": zone})
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from jobs import processes
 from lakehouse.errors import DiskFull
 from lakehouse.ingest.sample import write_sample
-from tests.conftest import SECRET
+from tests import shell
 
 RUN = ("run", "silver", "gold")
 
@@ -28,17 +25,14 @@ class Disk:
     is_mounted: bool
 
     def command(self, *words: str, left_kib: int | None = None, in_kernels: bool = False) -> subprocess.CompletedProcess[str]:
-        own = {"HOME": str(self.place / "home"), "PROFILE": "test", "VAULT__KEYS": "derived", "VAULT__SECRET": SECRET}
-        own |= {"RUNNER__IN_PROCESS": str(not in_kernels)}
-        environ = os.environ | {f"ZEROMARGIN_{name}": value for name, value in own.items()} | {"PYTHONPATH": str(processes.ROOT)}
-        call = [sys.executable, "-m", "jobs.cli", *words]
+        call = [*shell.PROGRAM, *words]
         filler = self.place / "filler"
         if left_kib is not None and self.is_mounted:
             filler.write_bytes(bytes(max(0, shutil.disk_usage(self.place).free - 1024 * left_kib)))
         elif left_kib is not None:
             call = ["bash", "-c", f'ulimit -f {left_kib}; exec "$@"', "-", *call]
         try:
-            return subprocess.run(call, env=environ, cwd=processes.ROOT, capture_output=True, text=True, check=False, timeout=120)
+            return shell.ran(call, shell.environ(self.place / "home", RUNNER__IN_PROCESS=not in_kernels))
         finally:
             filler.unlink(missing_ok=True)
 

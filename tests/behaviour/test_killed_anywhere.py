@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import random
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -18,7 +16,7 @@ import pytest
 from jobs import processes
 from lakehouse.settings import Settings
 from lakehouse.tables import Lake
-from tests.conftest import SECRET
+from tests import shell
 from tests.kernels import kernels
 from tests.once import once
 from tests.shop import STORES
@@ -32,17 +30,10 @@ LONGEST_S = {"load": 4.0, "run": 14.0, "maintain": 5.0}
 Digests = dict[str, str]
 
 
-def environ(home: Path) -> dict[str, str]:
-    """Of commands that run each stage in a kernel, on an endpoint of their own."""
-    own = {"HOME": str(home), "PROFILE": "test", "VAULT__KEYS": "derived", "VAULT__SECRET": SECRET, "RUNNER__IN_PROCESS": "false"}
-    kept = {name: value for name, value in os.environ.items() if name != "SPARK_REMOTE"}
-    return kept | {f"ZEROMARGIN_{name}": value for name, value in own.items()} | {"PYTHONPATH": str(processes.ROOT)}
-
-
 def command(home: Path, *words: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "jobs.cli", *words], env=environ(home), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd=processes.ROOT
-    )
+    """It runs each stage in a kernel, on an endpoint of its own."""
+    environ = shell.environ(home, RUNNER__IN_PROCESS=False)
+    return subprocess.Popen([*shell.PROGRAM, *words], env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd=processes.ROOT)
 
 
 def done(home: Path, *words: str) -> None:

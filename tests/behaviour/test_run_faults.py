@@ -6,7 +6,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -23,6 +22,7 @@ from lakehouse.errors import GateFailed, LeaseHeld, StageFailed
 from lakehouse.ingest.unloading import unload
 from lakehouse.settings import Settings
 from lakehouse.tables import Lake
+from tests import shell
 from tests.conftest import SECRET
 from tests.kernels import kernels
 from tests.shop import Line, Shop
@@ -112,7 +112,7 @@ def test_a_runner_that_is_killed_leaves_no_process_and_running_again_heals_it(
     own = environment.of_stage(in_kernel(settings), "", Path("unused"))
     environ = {**os.environ, **own, "SPARK_REMOTE": os.environ["SPARK_REMOTE"], "PYTHONPATH": str(processes.ROOT)}
     del environ["ZEROMARGIN_RESULT"]
-    runner = subprocess.Popen([sys.executable, "-m", "jobs.cli", "run", *UNTIL], env=environ, stderr=subprocess.DEVNULL)
+    runner = subprocess.Popen([*shell.PROGRAM, "run", *UNTIL], env=environ, stderr=subprocess.DEVNULL)
     try:
         wait_for(lambda: bool(kernels(settings.home)))
     finally:

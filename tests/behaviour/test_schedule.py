@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -25,6 +24,7 @@ from jobs.timetable import Timetable
 from lakehouse.errors import InputError, LeaseHeld, TryAgain
 from lakehouse.settings import Settings
 from lakehouse.tables import Lake, lease, ops
+from tests import shell
 from tests.conftest import SECRET
 from tests.retailers import grocery_lines
 from tests.served import until
@@ -278,7 +278,7 @@ def test_it_does_what_was_missed_says_when_it_comes_next_and_ends_in_order(
         monkeypatch.setenv(name, value)
     log = (tmp_path / "log").open("w")
     process = subprocess.Popen(
-        [sys.executable, "-m", "jobs.cli", "schedule"], stdout=log, stderr=subprocess.STDOUT, cwd=ROOT, env={**os.environ, **settings_of}
+        [*shell.PROGRAM, "schedule"], stdout=log, stderr=subprocess.STDOUT, cwd=ROOT, env={**os.environ, **settings_of}
     )
     try:
         until(lambda: "nightly" in turns(lake) and turns(lake)["nightly"][0].state not in (SEEN, BEGUN), "the missed turn is done")

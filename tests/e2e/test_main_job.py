@@ -21,6 +21,7 @@ import pytest
 from lakehouse import settings as settings_module
 from lakehouse.engine.commands import missing_for_spark
 from lakehouse.tables import catalog
+from tests import shell
 from tests.conftest import REAL_DATA, SECRET, skip_or_fail
 from tests.servers import free_port
 
@@ -41,9 +42,7 @@ def zeromargin(home: Path, *words: str, **settings: str) -> str:
         "ZEROMARGIN_VAULT__SECRET": SECRET,
         **{f"ZEROMARGIN_{name}": value for name, value in settings.items()},
     }
-    done = subprocess.run(
-        [sys.executable, "-m", "jobs.cli", *words], cwd=ROOT, env=environ, capture_output=True, text=True, check=False, timeout=1500
-    )
+    done = subprocess.run([*shell.PROGRAM, *words], cwd=ROOT, env=environ, capture_output=True, text=True, check=False, timeout=1500)
     assert done.returncode == 0, done.stderr[-4000:]
     return done.stdout
 
