@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from lakehouse.registry.verifying import Verified
     from lakehouse.tables.diff import Difference
     from lakehouse.tables.maintenance import Maintained, TablePlan
+    from lakehouse.tables.pins import Pin
     from lakehouse.tables.restoring import Restored
 
 Pinned = Annotated[int, typer.Argument(metavar="VERSION", min=0, help="A version of the table. See: zeromargin history TABLE")]
@@ -118,14 +119,18 @@ def maintain(
     from jobs.keeping import planned
 
     with session(context).lake() as lake:
-        plan, expired = planned(lake)
-        if not as_json:
-            _show_plan(plan, len(expired))
-        done = None if dry_run else do(lake, say)
+        show = _show_plan if not as_json else lambda _plan, _expired: None
+        if dry_run:
+            plan, expired = planned(lake)
+            show(plan, expired)
+            done = None
+        else:
+            done = do(lake, say, show)
+            plan, expired = done.tables, list(done.pins_expired)
     if as_json:
-        tables = [asdict(one) for one in (plan if done is None else done.tables)]
         snapshot = None if done is None else done.snapshot
-        answer({"done": done is not None, "tables": tables, "pins_expired": [asdict(one) for one in expired], "snapshot": snapshot})
+        tables, run_out = [asdict(one) for one in plan], [asdict(one) for one in expired]
+        answer({"done": done is not None, "tables": tables, "pins_expired": run_out, "snapshot": snapshot})
     elif done is not None:
         _show_maintained(done)
 
@@ -169,18 +174,31 @@ def _show_restored(found: Restored) -> None:
     print(f"To go back on it: zeromargin restore {found.undone[-1]}" if found.undone else "No snapshot came after it.")
 
 
-def _show_plan(plan: list[TablePlan], expired: int) -> None:
-    busy = [one for one in plan if one.compacts or one.deletes or one.checkpoint]
+def _show_plan(plan: list[TablePlan], expired: list[Pin]) -> None:
+    busy = [one for one in plan if one.compacts or one.deletes or one.checkpoint or one.damage]
     if not busy and not expired:
         print("There is nothing to do: no small files, no file that nothing needs")
         return
-    columns = ("table", "versions", "kept", "small files", "to delete", "of them orphans", "frees")
+    columns = ("table", "versions", "kept", "small files", "checkpoint", "to delete", "of them orphans", "frees")
     rows = [
-        (one.table, one.versions, one.kept, "are merged" if one.compacts else "", one.deletes, one.orphans, size(one.bytes)) for one in busy
+        (
+            one.table,
+            one.versions,
+            one.kept,
+            "are merged" if one.compacts else "",
+            "is written" if one.checkpoint else "",
+            one.deletes,
+            one.orphans,
+            size(one.bytes),
+        )
+        for one in busy
     ]
-    table("What maintenance does", columns, rows, right=columns[1:3] + columns[4:])
+    table("What maintenance does", columns, rows, right=columns[1:3] + columns[5:])
+    for one in busy:
+        if one.damage:
+            print(f"{one.table} is left as it is: {one.damage}. What is broken: zeromargin verify")
     if expired:
-        print(f"{expired} pins have run out: they were for models that never answered")
+        print(f"{len(expired)} pins have run out: they were for models that never answered")
 
 
 def _show_verified(found: list[Verified], broken: list[Verified]) -> None:
@@ -188,7 +206,7 @@ def _show_verified(found: list[Verified], broken: list[Verified]) -> None:
         table("Broken", ("", "name", "version", "found"), [(one.kind, one.name, one.version, one.found) for one in broken])
     count = Counter(one.kind for one in found)
     print(
-        f"Looked at {count['table']:,} versions of tables (read, and held to their digests), the files of every kept version of"
+        f"Looked at {count['table']:,} versions of tables (read, and held to their digests), the logs and the files of every kept version of"
         f" {count['files']:,} tables, and {count['model']:,} models (signature, hashes, golden questions): "
         + (f"{len(broken):,} broken" if broken else "all whole")
     )

@@ -25,10 +25,13 @@ def restore(lake: Lake, snapshot: int) -> Restored:
 
 def planned(lake: Lake) -> tuple[Listing[TablePlan], list[Pin]]:
     """What maintenance would do to the tables, and which pins have run out."""
-    lake.create_tables()
     expired = expired_pins(lake, ops.now())
     return maintenance.plan(lake, expired), expired
 
 
-def maintain(lake: Lake, progress: Callable[[str], None]) -> Maintained:
-    return maintenance.maintain(lake, expired_pins(lake, ops.now()), progress)
+def maintain(
+    lake: Lake, progress: Callable[[str], None], announce: Callable[[Listing[TablePlan], list[Pin]], None] = lambda _plan, _expired: None
+) -> Maintained:
+    """Does it. `announce` is told what will be done before anything is changed."""
+    expired = expired_pins(lake, ops.now())
+    return maintenance.maintain(lake, expired, progress, lambda plan: announce(plan, expired))

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from lakehouse.errors import StateError, TamperedModel
 from lakehouse.registry import loading
 from lakehouse.registry.gate import APPROVED
-from lakehouse.tables import Lake, audit, delta, maintenance, pins
+from lakehouse.tables import Lake, audit, delta, maintenance, pins, rebuilding
 from lakehouse.tables.listing import Listing
 from lakehouse.tables.pins import Pin
 
@@ -19,7 +19,7 @@ PINS_LAST = timedelta(days=90)
 class Verified:
     """One thing that was looked at. `whole`: it is what it was; else `found` says what is wrong, and what to do."""
 
-    kind: str  # table, files, model
+    kind: str  # log, table, files, model
     name: str
     version: str
     whole: bool
@@ -27,12 +27,13 @@ class Verified:
 
 
 def verify(lake: Lake, everything: bool = False) -> Listing[Verified]:
-    """Reads every pinned version and the newest snapshot's (`everything`: all that are kept) and holds them to their digests; looks for every
-    data file that a kept version names; verifies each registered model's signature, hashes and golden questions.
+    """Looks whether each table's log has all its entries and says what it said; reads every pinned version, the newest snapshot's and those whose
+    digest is kept (`everything`: all that are kept) and holds them to their digests; looks for every data file that a kept version names;
+    verifies each registered model's signature, hashes and golden questions.
 
     Raises `EndpointDown` where the engine is what fails, `RegistryAway` where the registry does not answer.
     """
-    return Listing([*_tables(lake, everything), *_files(lake), *_models(lake)], "nothing is relied on yet")
+    return Listing([*_logs(lake), *_tables(lake, everything), *_files(lake), *_models(lake)], "nothing is relied on yet")
 
 
 def expired_pins(lake: Lake, now: datetime) -> list[Pin]:
@@ -42,11 +43,28 @@ def expired_pins(lake: Lake, now: datetime) -> list[Pin]:
     return [pin for pin in old if pin.owner not in approved]
 
 
+def _logs(lake: Lake) -> list[Verified]:
+    """One result per table: it is there, its log has every entry, and says of the version that is relied on what it said."""
+    found, published = [], lake.snapshot()
+    for name in lake.catalog:
+        lost, path = rebuilding.loss(lake, name, published), lake.path(name)
+        if lost is None and not delta.exists(path):
+            continue  # nobody has written to it yet
+        absent = delta.missing_entries(path)
+        if lost is not None:
+            said = str(rebuilding.refuse(name, lost))
+        elif absent:
+            said = f"its log lacks the entries of versions {', '.join(map(str, absent[:5]))}: versions between checkpoints can't be read without them"
+        else:
+            said = "every entry is there"
+        found.append(Verified("log", name, "" if lost else str(lake.head(name)), lost is None and not absent, said))
+    return found
+
+
 def _tables(lake: Lake, everything: bool) -> list[Verified]:
-    wanted = None
-    if everything:
-        wanted = [(name, version) for name, versions in sorted(maintenance.kept_versions(lake).items()) for version in sorted(versions)]
-    checked = audit.whole(lake, wanted)
+    kept = {(name, version) for name, versions in maintenance.kept_versions(lake).items() for version in versions}
+    wanted = kept if everything else audit.relied_on(lake).keys() | (kept & pins.recorded(lake.ops).keys())
+    checked = audit.whole(lake, sorted(wanted))
     return [Verified("table", one.table, str(one.version), one.whole, one.found) for one in checked]
 
 
@@ -57,12 +75,11 @@ def _files(lake: Lake) -> list[Verified]:
         broken = {}
         for version in sorted(versions):
             try:
-                missing = delta.missing_files(lake.path(name), version)
+                wrong = rebuilding.damage(lake, name, version, delta.files(lake.path(name), version))
             except StateError as error:
-                broken[version] = str(error)
-            else:
-                if missing:
-                    broken[version] = f"{len(missing)} data files are not there"
+                wrong = str(error)
+            if wrong is not None:
+                broken[version] = wrong
         shown = ", ".join(map(str, broken or versions))
         said = next(iter(broken.values())) if broken else f"all files of {len(versions)} kept versions are there"
         found.append(Verified("files", name, shown if broken else f"{len(versions)} versions", not broken, said))

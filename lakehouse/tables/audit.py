@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lakehouse.engine import explain
+from lakehouse.errors import TryAgain
 from lakehouse.tables import catalog, delta, diff, pins, runs
 from lakehouse.tables.catalog import BRONZE
 from lakehouse.tables.lake import Lake
@@ -244,8 +245,10 @@ def _checked(lake: Lake, name: str, version: int, by: tuple[str, ...]) -> Checke
         found = lake.digest(name, version, full=True)
     except Exception as error:
         meant = explain(error)
-        if meant is not None:
+        if meant is not None and meant is not error:
             raise meant from error
+        if isinstance(error, TryAgain):
+            raise
         return Checked(name, version, False, None, "", by, f"it can't be read: {str(error).strip().splitlines()[0][:200]}")
     if found.rows != logged:
         return Checked(name, version, False, found.rows, found.digest, by, f"it has {found.rows:,} rows, the log says {logged:,}")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from lakehouse.errors import StateError
 
@@ -140,10 +140,16 @@ def arrivals(path: str, column: str, after: int) -> dict[str, Commit]:
 
 def history(path: str, limit: int | None = None) -> list[Commit]:
     """Commits, the newest first."""
+    from deltalake.exceptions import DeltaError
+
     found = open_table(path)
     newest = found.version()
     commits = []
-    for place, entry in enumerate(found.history(limit)):
+    try:
+        entries = found.history(limit)
+    except DeltaError as error:
+        raise StateError(f"the log of the table at {path} can't be read: {error}. What is broken: zeromargin verify") from None
+    for place, entry in enumerate(entries):
         version = entry.get("version", newest - place)
         written = datetime.fromtimestamp(entry.get("timestamp", 0) / 1000, UTC)
         commits.append(Commit(version, written, entry.get("operation", "unknown"), entry.get("userMetadata")))
@@ -161,14 +167,25 @@ def version_at(path: str, when: datetime) -> int:
     return found
 
 
+def files(path: str, version: int | None = None) -> list[str]:
+    """The live files of a version, by their paths within the table. Raises `StateError` where it can't be opened."""
+    return [unquote(one) for one in open_table(path, version).get_add_actions(flatten=True).column("path").to_pylist()]
+
+
 def missing_files(path: str, version: int | None = None) -> list[str]:
-    """Data files of a version that its log names and that are not there. Of a table that lies elsewhere than on a disk none is looked for."""
-    found = []
-    for uri in open_table(path, version).file_uris():
-        parts = urlsplit(uri)
-        if parts.scheme in ("", "file") and not Path(unquote(parts.path)).is_file():
-            found.append(uri)
-    return found
+    """Data files of a version that its log names and that are not there, by their paths within the table."""
+    return not_there(path, files(path, version))
+
+
+def not_there(path: str, names: Iterable[str]) -> list[str]:
+    """Those of a table's files that are not there."""
+    return [name for name in names if not (Path(path) / name).is_file()]
+
+
+def missing_entries(path: str) -> list[int]:
+    """The versions whose entry the log lacks. None is ever taken out of it."""
+    there = {int(file.stem) for file in (Path(path) / LOG).glob("*.json") if file.stem.isdigit()}
+    return sorted(set(range(max(there, default=-1) + 1)) - there)
 
 
 def restore(path: str, version: int, table: Table) -> int:
@@ -241,6 +258,23 @@ def forget_hint(path: str) -> None:
     (Path(path) / LOG / HINT).unlink(missing_ok=True)
 
 
+def leave_damaged_checkpoints(path: str) -> None:
+    """Renames the checkpoints without which a table can be opened and with which it can't; the entries of its log are all there and say the same.
+    Raises `StateError` where that is not what is wrong."""
+    aside: list[Path] = []
+    while True:
+        try:
+            head(path)
+            return
+        except StateError:
+            newest = sorted((Path(path) / LOG).glob(f"{_newest_checkpoint(path):020}.checkpoint*.parquet"))
+            if not newest:
+                for file in aside:
+                    file.rename(file.with_suffix(""))
+                raise
+            aside += [file.rename(file.with_name(f"{file.name}.damaged")) for file in newest]
+
+
 def since_checkpoint(path: str) -> int:
     """Versions since the newest checkpoint; since the beginning where there is none."""
     return head(path) - _newest_checkpoint(path)
@@ -256,8 +290,11 @@ def logged_files(path: str) -> set[str]:
     """Every data file that a commit of the log has ever added, by its path within the table."""
     found: set[str] = set()
     for commit in (Path(path) / LOG).glob("*.json"):
-        with commit.open(encoding="utf-8") as lines:
-            found |= {unquote(action["add"]["path"]) for action in map(json.loads, lines) if "add" in action}
+        try:
+            with commit.open(encoding="utf-8") as lines:
+                found |= {unquote(action["add"]["path"]) for action in map(json.loads, lines) if "add" in action}
+        except ValueError as error:
+            raise StateError(f"the entry {commit.name} of the log of the table at {path} can't be read: {error}") from None
     return found
 
 

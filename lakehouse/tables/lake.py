@@ -17,7 +17,7 @@ from sqlalchemy import Engine
 from lakehouse.engine import Endpoint, connect, remote, start
 from lakehouse.errors import InputError, LeaseHeld, NothingPublished, StateError
 from lakehouse.settings import Settings
-from lakehouse.tables import catalog, delta, digests, lease, moments, ops, pins, rebuilding, runs, snapshots, sql
+from lakehouse.tables import catalog, delta, digests, file_lists, lease, moments, ops, pins, rebuilding, runs, snapshots, sql
 from lakehouse.tables.catalog import Table
 from lakehouse.tables.digests import Digest
 from lakehouse.tables.lease import Lease
@@ -174,9 +174,9 @@ class Lake:
             return self.at(at).read(name)
         if timestamp is not None:
             version = self.version_at(name, timestamp)
-        number = self.version(name) if version is None else self._checked(name, version)
-        if not delta.exists(self.path(name)):
-            raise rebuilding.refuse(name, f"{name} is not there any more")
+        number = self.version(name) if version is None else version
+        if version is not None or self.run is None:  # what a run reads was looked at when it began
+            self._checked(name, number)
         return self.spark.read.format("delta").option("versionAsOf", number).load(self.path(name))
 
     def sql(self, text: str) -> DataFrame:
@@ -221,16 +221,17 @@ class Lake:
 
     def _checked(self, name: str, version: int) -> int:
         """The version, if it is there. Raises `StateError` where it is not."""
-        lost = rebuilding.loss(self.path(name), name, self.snapshot())
+        lost = rebuilding.loss(self, name, self.snapshot())
         if lost is not None:
             raise rebuilding.refuse(name, lost)
         newest = self.head(name)
         if not 0 <= version <= newest:
             raise StateError(f"{name} has no version {version}. Versions: 0 to {newest}. See: zeromargin history {name}")
-        if delta.missing_files(self.path(name), version):
+        wrong = rebuilding.damage(self, name, version, delta.files(self.path(name), version))
+        if wrong is not None:
             raise StateError(
-                f"{name} version {version} can't be read any more: it was neither pinned nor of a kept snapshot when maintenance cleaned up, or"
-                " files of it were lost (zeromargin verify tells). Which are kept: zeromargin history " + name
+                f"{name} version {version} can't be read any more ({wrong}): it was neither pinned nor of a kept snapshot when maintenance cleaned"
+                f" up, or it was damaged (zeromargin verify tells). Which are kept: zeromargin history {name}"
             )
         return version
 
@@ -242,7 +243,7 @@ class Lake:
         that was published and is lost."""
         published = snapshots.newest(self.ops)
         for name, table in self.catalog.items():
-            lost = rebuilding.loss(self.path(name), name, published)
+            lost = rebuilding.loss(self, name, published)
             if lost is not None:
                 raise rebuilding.refuse(name, lost)
             delta.forget_hint(self.path(name))
@@ -271,7 +272,17 @@ class Lake:
     def writer(self) -> Writer:
         """The one writer. It refuses to commit without the lease."""
         stamp = self.run.id if self.run is not None else "load"
-        return Writer(lambda: self.spark, self.path, self._staging_folder, self.check_lease, stamp)
+        return Writer(lambda: self.spark, self.path, self._staging_folder, self.check_lease, stamp, self.note)
+
+    def note(self, name: str, version: int) -> None:
+        """Keeps which files a table's newest version consists of, to hold its log to it."""
+        file_lists.note(self.ops, name, version, file_lists.of(delta.files(self.path(name), version)))
+
+    def note_published(self, versions: Mapping[str, int]) -> None:
+        """The same of what is about to be published, as far as no writer has said it before."""
+        for name, version in versions.items():
+            if file_lists.noted(self.ops, name, version) is None:
+                self.note(name, version)
 
     @property
     def _staging_folder(self) -> Path:
@@ -303,11 +314,19 @@ class Lake:
             lease.check(connection, token)
 
     def pin(self, table: str, version: int, owner: str, reason: str) -> None:
-        """Keeps a version from maintenance, and its digest, to hold it to. Pinning it again changes nothing."""
+        """Keeps a version from maintenance, and its digest, to hold it to. Pinning it again changes nothing.
+
+        Raises `LeaseHeld` while maintenance is at work: it has looked already which versions are pinned.
+        """
         number = self._checked(table, version)
-        pins.add(self.ops, table, number, owner, reason)
         if (table, number) not in pins.recorded(self.ops):
             pins.record(self.ops, self.digest(table, number, full=True))
+        is_new = pins.add(self.ops, table, number, owner, reason)
+        # Maintenance that begins from here on sees the pin; one that is at work may not.
+        who = lease.holder(self.ops)
+        if is_new and who is not None and who.startswith(f'"{lease.MAINTENANCE}"'):
+            pins.remove(self.ops, table, number, owner)
+            raise LeaseHeld(f"{who} is deleting what nothing needs, and may have begun before this pin. Pin again when it is done")
 
 
 def _end_session(session: SparkSession) -> None:

@@ -20,6 +20,7 @@ from lakehouse.tables import process
 from lakehouse.tables.ops import leases, now
 
 NAME = "lake"
+MAINTENANCE = "maintenance"  # the purpose of whoever deletes what nothing needs
 
 
 @dataclass(frozen=True)

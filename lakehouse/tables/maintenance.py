@@ -14,7 +14,8 @@ from urllib.parse import unquote
 
 from sqlalchemy import Engine
 
-from lakehouse.tables import delta, pins, runs, snapshots
+from lakehouse.errors import StateError
+from lakehouse.tables import delta, lease, pins, rebuilding, runs, snapshots
 from lakehouse.tables.catalog import BRONZE
 from lakehouse.tables.lake import Lake
 from lakehouse.tables.listing import Listing
@@ -31,7 +32,8 @@ Progress = Callable[[str], None]
 @dataclass(frozen=True)
 class TablePlan:
     """What maintenance would do to one table. `deletes` are data files that no kept version needs, `orphans` those of them that no commit has
-    ever named (left by writers that were killed), `bytes` their size on disk."""
+    ever named (left by writers that were killed), `bytes` their size on disk. `damage`: what is wrong with a kept version; then nothing is done,
+    since its log can't say what may go."""
 
     table: str
     versions: int
@@ -41,6 +43,7 @@ class TablePlan:
     deletes: int
     orphans: int
     bytes: int
+    damage: str = ""
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ class Maintained:
 
 def kept_versions(lake: Lake, expired: Iterable[Pin] = ()) -> dict[str, set[int]]:
     """The versions that stay readable, by table."""
-    found: dict[str, set[int]] = {name: {lake.head(name)} for name in lake.catalog}
+    found: dict[str, set[int]] = {name: _newest(lake, name) for name in lake.catalog}
     for snapshot in kept_snapshots(lake.ops, lake.settings.snapshots.keep_newest):
         for name, version in snapshot.versions.items():
             found.setdefault(name, set()).add(version)
@@ -69,6 +72,14 @@ def kept_versions(lake: Lake, expired: Iterable[Pin] = ()) -> dict[str, set[int]
     return found
 
 
+def _newest(lake: Lake, name: str) -> set[int]:
+    """A table's newest version; none of one that is not there or can't be opened."""
+    try:
+        return {lake.head(name)}
+    except StateError:
+        return set()
+
+
 def kept_snapshots(engine: Engine, newest: int) -> list[Snapshot]:
     """The last of each as_of that was not undone, and the newest ones, undone or not, so that a restore can be gone back on."""
     last = {snapshot.as_of: snapshot for snapshot in snapshots.every(engine)}
@@ -77,27 +88,39 @@ def kept_snapshots(engine: Engine, newest: int) -> list[Snapshot]:
 
 
 def plan(lake: Lake, expired: Iterable[Pin] = ()) -> Listing[TablePlan]:
-    """What `maintain` would do, table by table; nothing is changed. What compaction replaces is kept as long as its snapshot is."""
+    """What `maintain` would do, table by table; nothing is changed. What compaction replaces is kept as long as its snapshot is.
+
+    Raises `StateError` for a table that was lost.
+    """
+    for name in lake.catalog:
+        lost = rebuilding.loss(lake, name, lake.snapshot())
+        if lost is not None:
+            raise rebuilding.refuse(name, lost)
     kept, newest = kept_versions(lake, expired), snapshots.newest(lake.ops)
     published = {} if newest is None else newest.versions
     # An open run goes on only while bronze is the version that it began from, and deleting is a commit too; a checkpoint is none.
     settled = set(lake.catalog) - ({BRONZE} if _open_run(lake) is not None else set())
-    return Listing(
-        [_planned(lake, name, kept[name], published.get(name), name in settled) for name in lake.catalog], "no table is there yet"
-    )
+    there = [name for name in lake.catalog if delta.exists(lake.path(name))]
+    return Listing([_planned(lake, name, kept[name], published.get(name), name in settled) for name in there], "no table is there yet")
 
 
-def maintain(lake: Lake, expired: Iterable[Pin] = (), progress: Progress = lambda _: None) -> Maintained:
+def maintain(
+    lake: Lake,
+    expired: Iterable[Pin] = (),
+    progress: Progress = lambda _: None,
+    announce: Callable[[Listing[TablePlan]], None] = lambda _: None,
+) -> Maintained:
     """Compacts, deletes what no kept version needs, and publishes what came of it under the newest snapshot's as_of and moment.
 
-    `expired` are pins that have run out; they are taken away. Broken off, it is begun again: until the end what was published before is
-    published, and kept.
+    `announce` is told the plan before anything is changed. `expired` are pins that have run out; they are taken away. Broken off, it is begun
+    again: until the end what was published before is published, and kept.
     """
     gone = tuple(expired)
-    with lake.lease("maintenance") as held:
+    with lake.lease(lease.MAINTENANCE) as held:
         lake.create_tables()
-        lake.sweep()
         before, newest = plan(lake, gone), lake.snapshot()
+        announce(before)
+        lake.sweep()
         for pin in gone:
             pins.remove(lake.ops, pin.table, pin.version, pin.owner)
         at_published = [name for name in lake.catalog if newest is not None and newest.versions.get(name) == lake.head(name)]
@@ -111,6 +134,8 @@ def maintain(lake: Lake, expired: Iterable[Pin] = (), progress: Progress = lambd
 
 def _maintain(lake: Lake, one: TablePlan, kept: set[int], progress: Progress) -> None:
     path = lake.path(one.table)
+    if one.damage:
+        return
     if one.compacts:
         progress(f"{one.table}: small files become larger ones")
         lake.check_lease()
@@ -126,6 +151,9 @@ def _maintain(lake: Lake, one: TablePlan, kept: set[int], progress: Progress) ->
 
 def _planned(lake: Lake, name: str, kept: set[int], published: int | None, may_commit: bool) -> TablePlan:
     path, head = lake.path(name), lake.head(name)
+    damage = next(filter(None, (_damage(lake, name, version) for version in sorted(kept))), "")
+    if damage:
+        return TablePlan(name, head + 1, len(kept), False, False, 0, 0, 0, damage)
     # The log goes on naming what was deleted before.
     unneeded = map(unquote, delta.vacuum(path, kept, dry_run=True)) if may_commit else ()
     deletes = [file for file in unneeded if (Path(path) / file).is_file()]
@@ -138,8 +166,16 @@ def _planned(lake: Lake, name: str, kept: set[int], published: int | None, may_c
     return TablePlan(name, head + 1, len(kept), compacts, checkpoint, len(deletes), len(orphans), size)
 
 
+def _damage(lake: Lake, name: str, version: int) -> str | None:
+    try:
+        return rebuilding.damage(lake, name, version, delta.files(lake.path(name), version))
+    except StateError as error:
+        return str(error)
+
+
 def _publish(lake: Lake, newest: Snapshot, now: dict[str, int], token: str) -> int:
     """The new versions in the place of those that were published: their rows are the same."""
+    lake.note_published(now)
     made = Snapshot(0, f"maintain-{uuid.uuid4().hex[:8]}", newest.as_of, newest.moment, newest.every, newest.versions | now)
     return snapshots.publish(lake.ops, made, token).id
 

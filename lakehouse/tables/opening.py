@@ -27,22 +27,35 @@ def begin_or_resume(lake: Lake, as_of: str | None, token: str, stages: Collectio
     for by name, also without an `as_of` to compare, and with lines that landed after it had published: those are the next run's, unless the
     stage that reads them is among those asked for.
     Anything else begins a new run, which first puts every table that stages write back to the newest snapshot; `from_bronze`: to the beginning, and
-    makes them anew, those that were lost too. Raises `StateError` where nothing has landed yet, or a table was lost.
+    makes them anew, those that were lost too. Raises `StateError` where nothing has landed yet, or a table was lost. While a rebuild that
+    was broken off is not made good, every run is one.
     """
     if from_bronze:
         rebuilding.make_room(lake)
     lake.create_tables()
     _check_grid(lake)
     terms = _terms(lake, as_of)
+    is_due = rebuilding.is_due(lake)
+    if is_due and terms.back_test:
+        raise StateError(f"a table was lost, or is new, and has to be made from bronze before anything else: {rebuilding.ANEW}")
     again = runs.unfinished(lake.ops, terms, by_name=bool(stages) and as_of is None, new_lines=READS_FILES in stages)
-    if again is not None and not from_bronze:
+    if again is not None and not from_bronze and _may_go_on(lake, again, is_due):
         return runs.take_over(lake.ops, again, token)
+    from_bronze = from_bronze or is_due
     if from_bronze and terms.back_test:
         raise InputError(f"making everything anew from bronze is for today, not for {terms.as_of:%Y-%m-%d}. Leave --as-of out")
     run = runs.begin(lake.ops, terms, token, from_bronze)
     if not run.back_test:
         runs.set_restored(lake.ops, run.id, _restore(lake, from_bronze))
     return runs.get(lake.ops, run.id)
+
+
+def _may_go_on(lake: Lake, run: str, from_bronze: bool) -> bool:
+    """Whether the versions that the finished stages of a run wrote are there still, and it makes all anew where that is due."""
+    if from_bronze and runs.get(lake.ops, run).base is not None:
+        return False
+    wrote = [stage.versions for stage in runs.stage_runs(lake.ops, run) if stage.state == "done"]
+    return all(lake.head(name) >= max(versions) for one in wrote for name, versions in one.items() if versions)
 
 
 def restore_stage(lake: Lake, run: Run, stage: str) -> dict[str, int]:

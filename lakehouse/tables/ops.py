@@ -108,6 +108,15 @@ digests = Table(  # what versions that are relied on held, to hold them to it
     Column("recorded_at", DateTime, nullable=False),
 )
 
+file_lists = Table(  # of what files a version consisted when it was written or published
+    "file_lists",
+    META,
+    Column("name", String, primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("files", Integer, nullable=False),
+    Column("digest", String, nullable=False),  # SHA-256 of their paths
+)
+
 corrections = Table(  # of lines in quarantine
     "corrections",
     META,

@@ -22,12 +22,14 @@ class Pin:
     pinned_at: datetime
 
 
-def add(engine: Engine, table: str, version: int, owner: str, reason: str) -> None:
-    """Pins a version for `owner`. Pinning it again changes nothing."""
+def add(engine: Engine, table: str, version: int, owner: str, reason: str) -> bool:
+    """Pins a version for `owner`. Pinning it again changes nothing, and is False."""
     with engine.begin() as connection:
         same = (pins.c.name == table) & (pins.c.version == version) & (pins.c.owner == owner)
-        if connection.execute(select(pins.c.id).where(same)).first() is None:
-            connection.execute(insert(pins).values(name=table, version=version, owner=owner, reason=reason, pinned_at=now()))
+        if connection.execute(select(pins.c.id).where(same)).first() is not None:
+            return False
+        connection.execute(insert(pins).values(name=table, version=version, owner=owner, reason=reason, pinned_at=now()))
+    return True
 
 
 def remove(engine: Engine, table: str, version: int, owner: str) -> bool:

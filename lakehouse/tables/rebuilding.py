@@ -1,4 +1,5 @@
-"""Tables that were lost: removed by hand, or with a log that can't be read. All but bronze are made anew from bronze."""
+"""Tables that were lost: removed by hand, with a log that can't be read or says another thing than it did, or without a file that is published.
+All but bronze are made anew from bronze."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Engine, delete
 
 from lakehouse.errors import StateError
-from lakehouse.tables import catalog, delta, ops
+from lakehouse.tables import catalog, delta, file_lists, ops
 from lakehouse.tables.catalog import BRONZE
 from lakehouse.tables.snapshots import Snapshot
 
@@ -19,26 +20,41 @@ if TYPE_CHECKING:
 ANEW = "zeromargin run --from-bronze"
 
 
-def loss(path: str, name: str, published: Snapshot | None) -> str | None:
-    """What is wrong with a table that was published; none where it is there with that version."""
-    if published is None or name not in published.versions:
-        return None
+def loss(lake: Lake, name: str, published: Snapshot | None) -> str | None:
+    """What is wrong with a table; none where it holds the version that is relied on: the published one, of bronze and of logs the newest that
+    was written. A table that nobody has written to yet may be missing."""
+    path, noted = lake.path(name), file_lists.noted(lake.ops, name)
+    version = None if published is None else published.versions.get(name)
+    if catalog.table(name).stage is None and noted is not None:
+        version = max(noted[0], version or 0)
     if not delta.exists(path):
-        return f"{name} is not there any more"
+        return f"{name} is not there any more" if version is not None or noted is not None else None
     try:
+        delta.leave_damaged_checkpoints(path)
         head = delta.head(path)
+        if version is None:
+            return None
+        if head < version:
+            return f"{name} has only {head + 1} versions, and version {version} is relied on"
+        return damage(lake, name, version, delta.files(path, version))
     except StateError as error:
         return f"the log of {name} can't be read ({str(error).splitlines()[0]})"
-    return (
-        f"{name} has only {head + 1} versions, and version {published.versions[name]} is published"
-        if head < published.versions[name]
-        else None
-    )
+
+
+def damage(lake: Lake, name: str, version: int, files: Collection[str]) -> str | None:
+    """What is wrong with a version that its log says to consist of `files`; none where it is as noted, and all of them are there."""
+    noted = file_lists.noted(lake.ops, name, version)
+    if noted is not None and noted[1] != file_lists.of(files):
+        return (
+            f"the log of {name} was damaged: version {version} consisted of {noted[1].files} files, and now it names {len(files)} or others"
+        )
+    missing = delta.not_there(lake.path(name), files)
+    return f"{len(missing)} of the {len(files)} files of {name} version {version} are not there, such as {missing[0]}" if missing else None
 
 
 def refuse(name: str, what: str) -> StateError:
     """What to do about a lost table."""
-    if name == BRONZE:
+    if catalog.table(name).stage is None:
         return StateError(f"{what}. Nothing else holds what landed: bring the home back from a backup (zeromargin restore-backup)")
     return StateError(f"{what}. Make all tables anew from bronze with: {ANEW}. What the older versions of {name} held is gone")
 
@@ -46,25 +62,35 @@ def refuse(name: str, what: str) -> StateError:
 def make_room(lake: Lake) -> list[str]:
     """Puts what is left of lost tables aside, as `NAME.damaged`, so that they can be made anew. Returns their names.
 
-    Snapshots, pins and digests that name a lost version are forgotten first: another table will have versions of these numbers. Raises
-    `StateError` where bronze is what was lost.
+    Snapshots, pins and digests that name a lost version are forgotten: another table will have versions of these numbers. Broken off, it is
+    done again. Raises `StateError` where what was lost is bronze, or a log.
     """
     lake.check_lease()
     published = lake.snapshot()
-    lost = {name: what for name in catalog.load() if (what := loss(lake.path(name), name, published)) is not None}
-    if BRONZE in lost:
-        raise refuse(BRONZE, lost[BRONZE])
-    _forget(lake.ops, lost)
+    lost = {name: what for name in catalog.load() if (what := loss(lake, name, published)) is not None}
+    for name in sorted(lost, key=lambda one: one != BRONZE):
+        if catalog.table(name).stage is None:
+            raise refuse(name, lost[name])
     for name in lost:
         place, number = Path(lake.path(name)), 1
         while (aside := place.with_name(f"{place.name}.damaged-{number}")).exists():
             number += 1
         if place.exists():
             place.rename(aside)
+    _forget(lake.ops, lost)
     return list(lost)
+
+
+def is_due(lake: Lake) -> bool:
+    """Whether the newest snapshot lacks a table that is made from bronze: it was lost, or has come with a newer version of this library. Adding to
+    it what is new would leave out all that came before."""
+    published = lake.snapshot()
+    return published is not None and any(
+        table.kind == "derived" and name not in published.versions for name, table in catalog.load().items()
+    )
 
 
 def _forget(engine: Engine, names: Collection[str]) -> None:
     with engine.begin() as connection:
-        for table in (ops.snapshot_tables, ops.pins, ops.digests):
+        for table in (ops.snapshot_tables, ops.pins, ops.digests, ops.file_lists):
             connection.execute(delete(table).where(table.c.name.in_(names)))

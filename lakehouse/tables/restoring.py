@@ -60,6 +60,7 @@ def restore(lake: Lake, number: int) -> Restored:
             if versions[name] != before:
                 changed[name] = versions[name]
         versions |= {name: lake.head(name) for name in lake.catalog if name not in versions}
+        lake.note_published(versions)
         run = f"restore-{number}-{uuid.uuid4().hex[:8]}"
         made = snapshots.publish(
             lake.ops, Snapshot(0, run, target.as_of, target.moment, target.every, versions), held.token, restored=number

@@ -72,6 +72,7 @@ class StageLake(Lake):
                 f"have it done: zeromargin run {self.stage}"
             )
         versions = {name: self.version(name) for name in catalog.load()}
+        self.note_published(versions)
         made = Snapshot(0, self.run.id, self.run.as_of, self.run.moment, self.run.every, versions)
         return snapshots.publish(self.ops, made, self.run.lease)
 

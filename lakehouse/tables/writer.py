@@ -46,7 +46,7 @@ class Within:
 class Writer:
     """Four verbs: append, merge, replace, delete. Each is one commit, idempotent, made only while the lease is held.
 
-    `stamp` goes into rows' `_run` column and into the commit's metadata. `written` lists the versions that this writer made.
+    `stamp` goes into rows' `_run` column and into the commit's metadata, `note` is told of each version that was made, and `written` lists them.
     """
 
     def __init__(
@@ -56,9 +56,10 @@ class Writer:
         staging: Path,
         check_lease: Callable[[], None],
         stamp: str,
+        note: Callable[[str, int], None],
     ) -> None:
         self._spark, self._path, self._staging = spark, path, staging
-        self._check_lease, self._stamp = check_lease, stamp
+        self._check_lease, self._stamp, self._note = check_lease, stamp, note
         self.written: dict[str, list[int]] = {}
 
     def append(self, name: str, frame: Rows, batch: Mapping[str, str]) -> int:
@@ -224,6 +225,7 @@ class Writer:
                 if after > before + 1:
                     raise StateError(f"{name} went from version {before} to {after} in one write: somebody else writes without the lease")
         if after > before:
+            self._note(name, after)
             self.written.setdefault(name, []).append(after)
         return after
 

@@ -65,7 +65,7 @@ def test_a_whole_lake_is_said_to_be_whole(home: Path, capsys: Output) -> None:
     assert found["whole"]
     checked = found["checked"]
     assert isinstance(checked, list)
-    assert {one["kind"] for one in checked} == {"table", "files", "model"}
+    assert {one["kind"] for one in checked} == {"log", "table", "files", "model"}
     assert main(["verify"]) == 0
     assert "3 models" in capsys.readouterr().out
 
@@ -97,7 +97,11 @@ def test_a_file_that_is_missing_a_content_that_is_another_and_a_model_that_was_t
     assert "can't be read" in tables["features.product_sales"]
     assert "its digest was 000000000000" in tables["gold.baskets"]
     assert "data files are not there" in tables["gold.products"]
-    assert [(kind, name) for kind, name, _ in found if kind != "table"] == [("files", "gold.products"), ("model", "demand")]
+    assert [(kind, name) for kind, name, _ in found if kind != "table"] == [
+        ("log", "gold.products"),
+        ("files", "gold.products"),
+        ("model", "demand"),
+    ]
     assert main(["verify"]) == 1
     assert "gold.products" in capsys.readouterr().out
 
@@ -179,6 +183,28 @@ def test_pins_of_models_that_never_answered_run_out_and_those_of_champions_do_no
     with Lake(settings) as lake:
         assert {pin.owner for pin in pins.every(lake.ops)} >= {owner for *_, owner in kept} | {"auditor"}
     assert told(capsys, "verify", "--all")["whole"]
+
+
+def test_what_maintenance_would_do_is_shown_before_it_does_it_and_a_dry_run_changes_no_byte(
+    home: Path, settings: Settings, capsys: Output
+) -> None:
+    with Lake(settings) as lake:
+        stray = Path(lake.path("gold.stores")) / "part-00000-of-a-writer-that-was-killed.parquet"
+        shutil.copy(Path(lake.path("gold.stores")) / delta.files(lake.path("gold.stores"))[0], stray)
+
+    def state() -> dict[str, tuple[int, int]]:
+        files = [file for file in (home / "tables").rglob("*") if file.is_file()]
+        return {str(file): (file.stat().st_size, file.stat().st_mtime_ns) for file in files}
+
+    before = state()
+    assert main(["maintain", "--dry-run"]) == 0
+    shown = capsys.readouterr().out
+    assert "gold.stores" in shown and "orphans" in shown and "deleted" not in shown
+    assert state() == before
+    assert main(["maintain"]) == 0
+    done = capsys.readouterr()
+    assert done.out.startswith(shown.splitlines()[0])
+    assert "files deleted" in done.out and not stray.exists()
 
 
 def test_a_difference_is_shown_by_key(settings: Settings, capsys: Output) -> None:

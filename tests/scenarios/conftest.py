@@ -12,7 +12,7 @@ def engine_name(request: pytest.FixtureRequest) -> str:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where a file is `slow_on_spark`, what it tries on Spark is slow; on Sail it runs with all others."""
+    """Where a file is `slow_on_jvm`, what it tries on Spark is slow; on Sail it runs with all others."""
     for item in items:
-        if item.get_closest_marker("slow_on_spark") and "spark" in item.name.partition("[")[2].rstrip("]").split("-"):
+        if item.get_closest_marker("slow_on_jvm") and "spark" in item.name.partition("[")[2].rstrip("]").split("-"):
             item.add_marker(pytest.mark.slow)

@@ -17,7 +17,7 @@ from lakehouse.registry.table_audit import audit_table
 from lakehouse.tables import Lake, restoring
 from tests.featured import FeaturedShop, prepared
 
-pytestmark = pytest.mark.slow_on_spark
+pytestmark = pytest.mark.slow_on_jvm
 
 HEADER = "invoice,product_code,description,quantity,sold_at,unit_price,customer"
 FILE = [

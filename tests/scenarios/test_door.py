@@ -31,7 +31,7 @@ from lakehouse.tables import Lake
 from tests.conftest import REAL_DATA, SECRET, skip_or_fail
 from tests.shop import Shop
 
-pytestmark = pytest.mark.slow_on_spark
+pytestmark = pytest.mark.slow_on_jvm
 
 HEADER = "invoice,product_code,description,quantity,sold_at,unit_price,customer,country"
 MakeLake = Callable[[str], Lake]

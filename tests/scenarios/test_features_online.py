@@ -22,7 +22,7 @@ from lakehouse.tables.ops import snapshots
 from tests.featured import FeaturedShop, prepared
 from tests.shop import Line
 
-pytestmark = pytest.mark.slow_on_spark
+pytestmark = pytest.mark.slow_on_jvm
 
 PRODUCTS = ("A", "B", "C")
 STRANGER = "nobody-in-the-vault"

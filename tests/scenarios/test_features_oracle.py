@@ -21,7 +21,7 @@ from lakehouse.tables.moments import Every, grid
 from tests import oracle
 from tests.oracle import Rows, Sold
 
-pytestmark = pytest.mark.slow_on_spark
+pytestmark = pytest.mark.slow_on_jvm
 
 Frames = Callable[[DataFrame, DataFrame, Span], DataFrame]
 FIRST = datetime(2010, 1, 4)  # a Monday

@@ -9,7 +9,7 @@ import pytest
 from lakehouse.tables import Lake, catalog, delta
 from tests.shop import STORES, stores
 
-pytestmark = pytest.mark.slow_on_spark
+pytestmark = pytest.mark.slow_on_jvm
 
 
 def units(lake: Lake, version: int) -> list[int]:

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from lakehouse.errors import StateError
-from lakehouse.tables import Lake, StageLake, delta, maintenance, opening, runs, snapshots
+from lakehouse.errors import LeaseHeld, StateError
+from lakehouse.tables import Lake, StageLake, delta, maintenance, opening, pins, runs, snapshots
 from lakehouse.tables.maintenance import TablePlan
 from tests.shop import STORES, Line, Shop, stores
 
-pytestmark = pytest.mark.slow_on_spark
+pytestmark = pytest.mark.slow_on_jvm
 
 
 @pytest.fixture
@@ -77,6 +77,24 @@ def test_a_plan_changes_nothing(shop: Shop) -> None:
     first, again = maintenance.plan(shop.lake), maintenance.plan(shop.lake)
     assert first == again
     assert units(shop.lake, versions[0]) == [1]
+
+
+def test_a_pin_that_comes_while_files_are_deleted_is_refused_and_not_half_made(shop: Shop) -> None:
+    lake = shop.lake
+    first = rewritten(shop, 1, 2, 3, as_of="2011-01-05")
+    refused = []
+
+    def pin(_: object) -> None:
+        other = Lake(lake.settings, endpoint=lake.endpoint)
+        with pytest.raises(LeaseHeld, match='"maintenance".*Pin again when it is done') as error:
+            other.pin(STORES, first[0], "auditor", "a test")
+        refused.append(error)
+
+    maintenance.maintain(lake, announce=pin)
+
+    assert refused
+    assert not pins.every(lake.ops)
+    lake.pin(STORES, first[2], "auditor", "a test")
 
 
 def test_a_file_that_no_commit_ever_named_is_an_orphan_and_goes(shop: Shop) -> None:

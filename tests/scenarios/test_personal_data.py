@@ -23,7 +23,7 @@ from lakehouse.privacy.vault import open_vault
 from lakehouse.tables import Lake
 from tests.scan import places, places_in_tables
 
-pytestmark = pytest.mark.slow_on_spark
+pytestmark = pytest.mark.slow_on_jvm
 
 PLANTED = "98765432109876"
 HEADER = "invoice,product_code,description,quantity,sold_at,unit_price,customer,country"

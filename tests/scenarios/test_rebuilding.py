@@ -10,11 +10,12 @@ import pytest
 from lakehouse.errors import NothingPublished, StateError
 from lakehouse.features import build
 from lakehouse.medallion import silver
-from lakehouse.tables import Lake, StageLake, delta, opening, runs
-from tests.featured import FeaturedShop, prepared
-from tests.shop import Line
+from lakehouse.registry.verifying import verify
+from lakehouse.tables import Lake, StageLake, delta, maintenance, opening, runs
+from tests.featured import FeaturedShop, opened, prepared
+from tests.shop import Line, Shop
 
-pytestmark = pytest.mark.slow_on_spark
+pytestmark = pytest.mark.slow_on_jvm
 
 SALES, PRODUCTS = "silver.sales", "features.product_sales"
 TABLES = (SALES, PRODUCTS, "features.customer_history")
@@ -49,30 +50,68 @@ def anew(lake: Lake) -> None:
         runs.end(lake.ops, run.id)
 
 
+def entry(lake: Lake, name: str, version: int) -> Path:
+    return Path(lake.path(name)) / delta.LOG / f"{version:020}.json"
+
+
 def lose(lake: Lake, name: str, how: str) -> None:
-    place = Path(lake.path(name))
-    if how == "removed":
-        shutil.rmtree(place)
-    elif how == "a log entry is missing":
-        (place / delta.LOG / f"{1:020}.json").unlink()
-    else:
-        newest = max((place / delta.LOG).glob("*.json"))
-        newest.write_text(newest.read_text()[:40])
+    version = lake.version(name)
+    newest = entry(lake, name, version)
+    match how:
+        case "removed":
+            shutil.rmtree(lake.path(name))
+        case "an entry is missing":
+            entry(lake, name, 1).unlink()
+        case "an entry is cut off":
+            newest.write_text(newest.read_text()[:40])
+        case "an entry is cut at the end of a line":
+            newest.write_text(newest.read_text().splitlines(keepends=True)[0])
+        case "an entry is empty":
+            newest.write_text("")
+        case "a file is missing":
+            (Path(lake.path(name)) / delta.files(lake.path(name), version)[0]).unlink()
 
 
-@pytest.mark.parametrize("how", ["removed", "a log entry is missing", "a log entry is cut off"])
-def test_a_lost_table_is_named_and_made_anew_as_it_was(shop: FeaturedShop, how: str) -> None:
+HOWS = (
+    "removed",
+    "an entry is missing",
+    "an entry is cut off",
+    "an entry is cut at the end of a line",
+    "an entry is empty",
+    "a file is missing",
+)
+
+
+def broken(lake: Lake) -> dict[str, str]:
+    """What `verify` finds wrong with the logs, by table."""
+    return {one.name: one.found for one in verify(lake) if one.kind == "log" and not one.whole}
+
+
+def test_whatever_is_lost_of_a_table_is_said_with_what_repairs_it_before_anything_is_read_written_or_deleted(shop: FeaturedShop) -> None:
+    lake = shop.lake
+    for how in HOWS:
+        shutil.copytree(lake.path(PRODUCTS), lake.home / "kept")
+        lose(lake, PRODUCTS, how)
+        for read in (lambda: lake.read(PRODUCTS), lambda: lake.read(PRODUCTS, version=lake.version(PRODUCTS))):
+            with pytest.raises(StateError, match=rf"{PRODUCTS}.*{REPAIR}"):
+                read()
+        with pytest.raises(StateError, match=rf"{PRODUCTS}.*{REPAIR}"):
+            maintenance.plan(lake)
+        with pytest.raises(StateError, match=rf"{PRODUCTS}.*{REPAIR}"):
+            shop.publish("2011-01-26")
+        found = broken(lake)
+        assert list(found) == [PRODUCTS] and REPAIR in found[PRODUCTS], how
+        shutil.rmtree(lake.path(PRODUCTS), ignore_errors=True)
+        shutil.move(lake.home / "kept", lake.path(PRODUCTS))
+    assert not broken(lake)
+
+
+@pytest.mark.parametrize("how", ["removed", "an entry is empty"])
+def test_a_lost_table_is_made_anew_as_it_was(shop: FeaturedShop, how: str) -> None:
     lake, before = shop.lake, digests(shop.lake)
     with lake.lease("test"):
         lake.pin(PRODUCTS, lake.version(PRODUCTS), "a test", "relied on")
     lose(lake, PRODUCTS, how)
-    with pytest.raises(StateError, match=rf"{PRODUCTS}.*{REPAIR}"):
-        lake.read(PRODUCTS, version=lake.version(PRODUCTS))
-    if how == "removed":
-        with pytest.raises(StateError, match=rf"{PRODUCTS} is not there any more.*{REPAIR}"):
-            lake.read(PRODUCTS)
-    with pytest.raises(StateError, match=REPAIR):
-        shop.publish("2011-01-26")
 
     anew(lake)
 
@@ -85,6 +124,86 @@ def test_a_lost_table_is_named_and_made_anew_as_it_was(shop: FeaturedShop, how: 
     shop.land_now(Line("C", "2011-01-20T10:00:00", invoice="4"))
     shop.publish("2011-01-26")
     assert lake.read(SALES).count() == 5
+
+
+def test_after_a_rebuild_that_was_broken_off_every_run_makes_all_anew(shop: FeaturedShop) -> None:
+    """Whatever comes in between: without it the lost table would be empty, and only what is new would be added."""
+    lake = shop.lake
+    lose(lake, PRODUCTS, "removed")
+    with lake.lease("test") as held:
+        opening.begin_or_resume(lake, None, held.token, from_bronze=True)
+    shop.land_now(Line("C", "2011-01-20T10:00:00", invoice="4"))
+    with lake.lease("test") as held, pytest.raises(StateError, match=f"made from bronze before anything else.*{REPAIR}"):
+        opening.begin_or_resume(lake, "2011-01-12", held.token)
+    shop.publish("2011-01-26")
+
+    other = opened(lake, "other")
+    two_weeks(other)
+    other.land_now(Line("C", "2011-01-20T10:00:00", invoice="4"))
+    other.publish("2011-01-26")
+    assert digests(lake) == digests(other.lake)
+    other.lake.close()
+
+
+def test_a_table_that_is_damaged_before_anything_is_published_is_made_anew_too(lake: Lake) -> None:
+    shop = FeaturedShop(lake)
+    shop.land_now(Line("A", "2011-01-03T10:00:00"))
+    newest = max((Path(lake.path(SALES)) / delta.LOG).glob("*.json"))
+    newest.write_text(newest.read_text()[:40])
+    with pytest.raises(StateError, match=rf"{SALES}.*{REPAIR}"):
+        shop.clean()
+    anew(lake)
+    assert lake.read(SALES).count() == 1
+
+
+def test_an_open_run_whose_work_was_removed_is_not_gone_on_with(lake: Lake) -> None:
+    shop = Shop(lake)
+    shop.land(Line("A", "2011-01-03T10:00:00"))
+    with lake.lease("test") as held:
+        first = opening.begin_or_resume(lake, None, held.token)
+        with StageLake(lake.settings, "silver", first.id) as stage:
+            silver.build(stage)
+            stage.finish()
+    shutil.rmtree(lake.path(SALES))
+    with lake.lease("test") as held, pytest.raises(StateError, match=REPAIR):
+        opening.begin_or_resume(lake, None, held.token)
+    anew(lake)
+    assert lake.read(SALES).count() == 1
+
+
+def test_a_damaged_checkpoint_is_left_out_for_the_log_says_the_same(shop: FeaturedShop) -> None:
+    lake = shop.lake
+    before = digests(lake)
+    with lake.lease("test"):
+        delta.checkpoint(lake.path(SALES), lake.home / "staging")
+    (checkpoint,) = (Path(lake.path(SALES)) / delta.LOG).glob("*.checkpoint.parquet")
+    checkpoint.write_bytes(checkpoint.read_bytes()[:50])
+    assert digests(lake) == before
+    assert not broken(lake)
+
+
+def test_an_older_version_whose_entry_is_damaged_is_named_and_nothing_of_the_table_is_deleted(shop: FeaturedShop) -> None:
+    lake = shop.lake
+    older = lake.snapshots()[0].versions[PRODUCTS]
+    entry(lake, PRODUCTS, older).write_text("")
+    assert lake.read(PRODUCTS).count() > 0
+    with pytest.raises(StateError, match=f"{PRODUCTS} version {older} can't be read any more.*log .* was damaged"):
+        lake.read(PRODUCTS, version=older)
+    assert [one.version for one in verify(lake) if one.name == PRODUCTS and not one.whole] == [str(older)]
+    (plan,) = [one for one in maintenance.plan(lake) if one.table == PRODUCTS]
+    assert plan.damage and not plan.deletes
+
+
+def test_an_entry_that_is_missing_below_a_checkpoint_is_named(shop: FeaturedShop) -> None:
+    lake = shop.lake
+    first = lake.snapshots()[0].versions[SALES]
+    with lake.lease("test"):
+        delta.checkpoint(lake.path(SALES), lake.home / "staging")
+    entry(lake, SALES, first).unlink()
+    assert lake.read(SALES).count() == 4
+    assert "lacks the entries" in broken(lake)[SALES]
+    (plan,) = [one for one in maintenance.plan(lake) if one.table == SALES]
+    assert plan.damage and not plan.deletes
 
 
 def test_a_rebuild_of_what_is_whole_changes_nothing_and_keeps_every_version(shop: FeaturedShop) -> None:

@@ -13,7 +13,7 @@ from deltalake import DeltaTable
 from lakehouse.tables import Lake, delta, maintenance
 from tests.shop import STORES, stores
 
-pytestmark = pytest.mark.slow_on_spark
+pytestmark = pytest.mark.slow_on_jvm
 
 YEARS = 9
 LONG_AGO = time.time() - YEARS * 365 * 86_400  # wall clock, seconds

@@ -18,7 +18,7 @@ from lakehouse.tables import Lake, catalog, delta, maintenance
 from tests.canonical import written
 from tests.shop import STORES, Line, Shop, stores
 
-pytestmark = pytest.mark.slow_on_spark
+pytestmark = pytest.mark.slow_on_jvm
 
 READERS = 4
 
