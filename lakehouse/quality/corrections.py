@@ -49,7 +49,8 @@ class Refused:
 class Correction:
     """What somebody said anew of a refused line: `values` of ours as text (the customer's key), by whom, why and when (wall clock, UTC).
 
-    `state`: proposed (it waits), released (`landed_as` is the digest that it landed under), replaced by a later one, or withdrawn.
+    `state`: proposed (it waits), released (`landed_as` is the digest under which it is in bronze), replaced (by a later one, or by the one of
+    the same line that is in bronze), or withdrawn.
     """
 
     number: int
@@ -113,18 +114,22 @@ def line(lake: Lake, file: str, number: int) -> tuple[Refused, dict[str, Any], L
 
 
 def corrections(lake: Lake) -> list[Correction]:
-    """All that were ever proposed, the oldest first. One that was released into a file which a restore took out again waits once more."""
+    """All that were ever proposed, the oldest first. What a restore took out of bronze waits once more, and what it brought back is released
+    once more, whatever was said or let in between."""
     with lake.ops.connect() as connection:
         rows = connection.execute(select(ops.corrections).order_by(ops.corrections.c.id)).all()
-    landed = delta.partition_values(lake.path(BRONZE), "file_digest") if rows else set()
+    there = delta.partition_values(lake.path(BRONZE), "file_digest") if rows else set()
+    landed = {number: sorted(digests & there) for number, digests in _landings(lake).items() if digests & there}
     last = {(one.file_digest, one.line): one.id for one in rows}
+    taken = {(one.file_digest, one.line) for one in rows if one.id in landed}
 
     def state(one: Row[Any]) -> str:
-        if one.landed_as in landed:
+        line = (one.file_digest, one.line)
+        if one.id in landed:
             return RELEASED
         if one.withdrawn:
             return WITHDRAWN
-        return PROPOSED if last[one.file_digest, one.line] == one.id else REPLACED
+        return PROPOSED if last[line] == one.id and line not in taken else REPLACED
 
     return [
         Correction(
@@ -135,8 +140,8 @@ def corrections(lake: Lake) -> list[Correction]:
             one.by,
             one.why,
             one.proposed_at,
-            found := state(one),
-            one.landed_as if found == RELEASED else None,
+            state(one),
+            landed[one.id][0] if one.id in landed else None,
         )
         for one in rows
     ]
@@ -156,8 +161,9 @@ def correct(lake: Lake, file: str, number: int, values: Mapping[str, str], by: s
     with lake.lease("correction of a line"), open_vault(lake.settings) as vault:
         found, row, history = line(lake, file, number)
         if found.state == RELEASED:
+            author = next(one.by for one in history if one.state == RELEASED)
             raise StateError(
-                f"line {number} of {file} was corrected by {history[-1].by} and released already. What has landed is changed by another line only"
+                f"line {number} of {file} was corrected by {author} and released already. What has landed is changed by another line only"
             )
         # Whoever is named gets a key only once the rest of the line is found to pass.
         corrected_line.made(lake, vault, row, {name: value for name, value in values.items() if name != "customer"} | {"customer_key": ""})
@@ -212,19 +218,32 @@ def release(lake: Lake, file: str | None = None, number: int | None = None) -> R
             )
         # Said first: a digest that is not in bronze counts as waiting, so a release that is killed here is done anew.
         with lake.ops.begin() as connection:
-            numbers = [one.number for one in waiting]
-            connection.execute(update(ops.corrections).where(ops.corrections.c.id.in_(numbers)).values(landed_as=digest))
+            noted = set(connection.scalars(select(ops.landings.c.correction).where(ops.landings.c.file_digest == digest)))
+            new = [{"correction": one.number, "file_digest": digest} for one in waiting if one.number not in noted]
+            if new:
+                connection.execute(insert(ops.landings), new)
         version = lake.writer.append(BRONZE, lake.spark.createDataFrame(whole), batch={"file_digest": digest})
     return Released(digest, len(waiting), version, left)
 
 
 def authors(lake: Lake) -> dict[str, str]:
-    """Who said what landed under a digest, and why; all of them, where there were several."""
+    """Who said what landed under a digest, and why; all of them, where there were several. Also of what a restore took out since."""
     found: dict[str, list[str]] = {}
+    landings = _landings(lake)
     for one in corrections(lake):
-        if one.landed_as is not None:
-            found.setdefault(one.landed_as, []).append(f"{one.by}: {one.why}")
+        for digest in landings.get(one.number, ()):
+            found.setdefault(digest, []).append(f"{one.by}: {one.why}")
     return {digest: "; ".join(dict.fromkeys(told)) for digest, told in found.items()}
+
+
+def _landings(lake: Lake) -> dict[int, set[str]]:
+    """The digests that each correction was ever let in under, by its number."""
+    earlier = select(ops.corrections.c.id, ops.corrections.c.landed_as).where(ops.corrections.c.landed_as.is_not(None))
+    found: dict[int, set[str]] = {}
+    with lake.ops.connect() as connection:
+        for number, digest in connection.execute(earlier.union(select(ops.landings))):
+            found.setdefault(number, set()).add(digest)
+    return found
 
 
 def _waiting(lake: Lake, file: str | None, number: int | None) -> list[Correction]:

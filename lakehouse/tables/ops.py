@@ -127,8 +127,15 @@ corrections = Table(  # of lines in quarantine
     Column("by", String, nullable=False),
     Column("why", String, nullable=False),
     Column("proposed_at", DateTime, nullable=False),
-    Column("landed_as", String),  # file digest in bronze; none, or one that is not there: it waits
+    Column("landed_as", String),  # written no more: one landing, of before there was a table of them
     Column("withdrawn", Boolean, nullable=False, default=False),
+)
+
+landings = Table(  # of corrections: each time that one was let in, with whichever others
+    "landings",
+    META,
+    Column("correction", Integer, ForeignKey("corrections.id"), primary_key=True),
+    Column("file_digest", String, primary_key=True),  # of bronze; one that is not there was killed on its way, or taken out by a restore
 )
 
 restores = Table(

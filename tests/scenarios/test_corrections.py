@@ -6,6 +6,7 @@ import json
 from decimal import Decimal
 
 import pytest
+from sqlalchemy import delete, update
 
 from jobs.cli import main
 from lakehouse.errors import InputError, StateError, UnknownName
@@ -14,7 +15,7 @@ from lakehouse.privacy.vault import open_vault
 from lakehouse.quality import corrections
 from lakehouse.quality.corrections import OPEN, PROPOSED, RELEASED, REPLACED
 from lakehouse.registry.table_audit import audit_table
-from lakehouse.tables import Lake, restoring
+from lakehouse.tables import Lake, ops, restoring
 from tests.featured import FeaturedShop, prepared
 
 pytestmark = pytest.mark.slow_on_jvm
@@ -25,6 +26,7 @@ FILE = [
     "2,B,A BOWL,1,2011-01-04T10:00:00,0.00,98765432109876",  # a price of nothing: refused by silver
     "3,C,A POT,many,2011-01-04T11:00:00,4.00,98765432109877",  # no number: refused by the door, no text kept
 ]
+WHOLE_C = {"invoice": "3", "product_code": "c", "quantity": "3", "unit_price": "4.00", "sold_at": "2011-01-04T11:00:00"}
 BY, WHY = "Ada", "the till's own list"
 
 
@@ -50,6 +52,11 @@ def states(lake: Lake) -> dict[int, str]:
     return {one.line: one.state for one in corrections.refused(lake, state=None)}
 
 
+def let_in(lake: Lake) -> int:
+    """Lines in bronze that are none of the file's."""
+    return int(lake.read("bronze.sales", version=lake.head("bronze.sales")).count()) - len(FILE)
+
+
 def test_a_corrected_line_comes_in_as_a_line_of_its_own_and_the_refused_one_stays(shop: FeaturedShop) -> None:
     lake, file = shop.lake, str(shop.made)
     assert states(lake) == {2: OPEN, 3: OPEN}
@@ -57,8 +64,7 @@ def test_a_corrected_line_comes_in_as_a_line_of_its_own_and_the_refused_one_stay
     corrections.correct(lake, file[:8], 2, {"unit_price": "3.10"}, BY, WHY)
     assert states(lake) == {2: PROPOSED, 3: OPEN}
     # Of a line that the door refused no text is kept: whoever corrects it says all of it.
-    whole = {"invoice": "3", "product_code": "c", "quantity": "3", "unit_price": "4.00", "sold_at": "2011-01-04T11:00:00"}
-    corrections.correct(lake, file, 3, whole | {"customer": " 98765432109877.0 "}, "Bob", "asked")
+    corrections.correct(lake, file, 3, WHOLE_C | {"customer": " 98765432109877.0 "}, "Bob", "asked")
 
     done = corrections.release(lake)
 
@@ -97,6 +103,65 @@ def test_what_is_released_is_released_once_and_may_land_again_after_a_restore(sh
     assert lake.read("bronze.sales").where(f"file_digest = '{first.digest}'").count() == 1
 
 
+def test_what_landed_together_and_then_alone_is_released_wherever_a_restore_goes(shop: FeaturedShop) -> None:
+    lake, file = shop.lake, str(shop.made)
+    corrections.correct(lake, file, 2, {"unit_price": "3.10"}, BY, WHY)
+    corrections.correct(lake, file, 3, WHOLE_C, "Bob", "asked")
+    together = corrections.release(lake)
+    shop.publish("2011-01-19")
+    restoring.restore(lake, 1)
+    assert states(lake) == {2: PROPOSED, 3: PROPOSED}
+    alone = corrections.release(lake, file, 2)
+    assert (alone.lines, alone.digest != together.digest, states(lake)) == (1, True, {2: RELEASED, 3: PROPOSED})
+
+    restoring.restore(lake, 2)
+
+    assert states(lake) == {2: RELEASED, 3: RELEASED}
+    with pytest.raises(InputError, match="no correction waits"):
+        corrections.release(lake)
+    assert let_in(lake) == 2
+    _, _, history = corrections.line(lake, file, 2)
+    assert [one.landed_as for one in history] == [together.digest]
+    assert corrections.authors(lake) == {together.digest: f"{BY}: {WHY}; Bob: asked", alone.digest: f"{BY}: {WHY}"}
+    restoring.restore(lake, 1)
+    assert states(lake) == {2: PROPOSED, 3: PROPOSED}
+    assert corrections.release(lake).digest == together.digest
+
+
+def test_what_was_said_later_of_a_line_does_not_land_beside_what_a_restore_brought_back(shop: FeaturedShop) -> None:
+    lake, file = shop.lake, str(shop.made)
+    corrections.correct(lake, file, 2, {"unit_price": "3.10"}, BY, WHY)
+    first = corrections.release(lake)
+    shop.publish("2011-01-19")
+    restoring.restore(lake, 1)
+    corrections.correct(lake, file, 2, {"unit_price": "3.20"}, "Bob", "asked the supplier")
+
+    restoring.restore(lake, 2)
+
+    _, _, history = corrections.line(lake, file, 2)
+    assert [(one.by, one.state, one.landed_as) for one in history] == [(BY, RELEASED, first.digest), ("Bob", REPLACED, None)]
+    with pytest.raises(InputError, match="no correction waits"):
+        corrections.release(lake)
+    with pytest.raises(StateError, match=f"corrected by {BY} and released already"):
+        corrections.correct(lake, file, 2, {"unit_price": "9"}, BY, WHY)
+    assert let_in(lake) == 1
+    restoring.restore(lake, 1)
+    assert [one.state for one in corrections.line(lake, file, 2)[2]] == [REPLACED, PROPOSED]
+
+
+def test_a_home_that_noted_one_landing_in_the_correction_itself_goes_on(shop: FeaturedShop) -> None:
+    lake, file = shop.lake, str(shop.made)
+    corrections.correct(lake, file, 2, {"unit_price": "3.10"}, BY, WHY)
+    first = corrections.release(lake)
+    with lake.ops.begin() as connection:
+        connection.execute(delete(ops.landings))
+        connection.execute(update(ops.corrections).values(landed_as=first.digest))
+    assert states(lake) == {2: RELEASED, 3: OPEN}
+    assert corrections.authors(lake) == {first.digest: f"{BY}: {WHY}"}
+    restoring.restore(lake, 1)
+    assert corrections.release(lake).digest == first.digest
+
+
 @pytest.mark.parametrize(
     ("values", "error", "words"),
     [
@@ -133,8 +198,7 @@ def test_killed_between_what_is_said_and_the_commit_a_release_is_done_anew_and_n
         with pytest.raises(KeyboardInterrupt):
             corrections.release(lake)
     assert states(lake)[2] == PROPOSED
-    whole = {"invoice": "3", "product_code": "c", "quantity": "3", "unit_price": "4.00", "sold_at": "2011-01-04T11:00:00"}
-    corrections.correct(lake, file, 3, whole, BY, WHY)
+    corrections.correct(lake, file, 3, WHOLE_C, BY, WHY)
     assert corrections.release(lake).lines == 2
     shop.publish("2011-01-19")
     assert set(sold(lake)) == {"A", "B", "C"}
