@@ -74,8 +74,8 @@ def settle(
     beside: Mapping[str, Collection[str]] = MappingProxyType({}),
     once: Callable[[DataFrame], DataFrame] = lambda frame: frame,
 ) -> Settled:
-    """Copies of a line become one row: that with the least (`_known_at`, values). Copies with other values are conflicts; what a source has
-    from a table beside its lines (`beside`) is not compared.
+    """Copies of a line become one row: that with the least (`_known_at`, values), a named customer before none. Copies with other values are
+    conflicts; what a source has from a table beside its lines (`beside`) is not compared.
 
     `new` and `existing` have the columns of silver.sales without `_run`. `kept` holds what is to be written: lines of `new`, none of
     those that are there already and stay. `once` may have a frame computed that is read several times.
@@ -96,9 +96,10 @@ def settle(
         copies = copies.unionByName(there.select(*copies.columns))
     copies = once(copies)
     values = [_compared(name, [source for source, columns in beside.items() if name in columns]) for name in VALUES]
-    # Of equal copies one that names its customer is kept before one that does not.
+    # Of equal copies one that names its customer is kept before one that does not. Which was there first decides only between those that are
+    # the same in all of this: then what is kept is the same in whichever runs they land, and when all is made anew from bronze.
     known_first = (F.col("customer_key").isNull(), "customer_key")
-    order = Window.partitionBy("line_id").orderBy("_known_at", *values, "is_new", *known_first, "_file", "_line")
+    order = Window.partitionBy("line_id").orderBy("_known_at", *values, *known_first, "is_new", "_file", "_line")
     ranked = (
         copies.withColumn("values", F.xxhash64(*(part for value in values for part in (value.isNull(), value))))
         .withColumn("place", F.row_number().over(order))

@@ -175,3 +175,20 @@ def test_a_copy_in_another_month_is_found_where_the_time_does_not_tell_lines_apa
     made = shop.clean("2011-02-09")
     assert (made.written, made.refused) == (0, {"conflicting_copy": 1})
     assert [str(row["quantity"]) for row in lake.read("silver.sales").toArrow().to_pylist()] == ["1.000"]
+
+
+def test_of_copies_known_from_the_same_time_the_one_that_names_its_customer_is_kept_in_whichever_run_it_lands(lake: Lake) -> None:
+    """As a rebuild from bronze would: what no moment has used yet is settled as if it had landed at once."""
+    nobody, somebody = Line("A", WEDNESDAY, customer=None), Line("A", WEDNESDAY, customer="c2")
+    shops = [opened(lake, name) for name in ("nobody-first", "somebody-first", "at-once")]
+    for shop, landing in zip(shops, ([(nobody,), (somebody,)], [(somebody,), (nobody,)], [(nobody, somebody)]), strict=True):
+        for lines in landing:
+            shop.land(*lines, moment="2011-01-03")
+            shop.refine("2011-01-04")
+    try:
+        for shop in shops:
+            assert rows(shop.lake, "silver.sales", "customer_key") == [("c2",)], shop.lake.home.name
+            assert [row["customer_key"] for row in shop.lake.read("gold.customer_days").toArrow().to_pylist()] == ["c2"]
+    finally:
+        for shop in shops:
+            shop.lake.close()
