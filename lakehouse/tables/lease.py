@@ -1,8 +1,13 @@
-"""One writer at a time: a lease on the lake, renewed while it is held, taken over when its holder is gone."""
+"""One writer at a time: a lease on the lake, renewed while it is held, taken over when its holder is gone.
+
+The wall clock decides nothing, for somebody may set it, and a host may sleep. On this host a holder is gone when its process is. One on another
+host is gone when whoever waits has not seen its lease renewed for as long as a lease lasts, by a clock that nobody sets.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import signal
 import threading
@@ -21,6 +26,9 @@ from lakehouse.tables.ops import leases, now
 
 NAME = "lake"
 MAINTENANCE = "maintenance"  # the purpose of whoever deletes what nothing needs
+_LOOK_S = 0.2
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -72,29 +80,57 @@ def hold(engine: Engine, purpose: str, lease_s: float, wait_s: float, name: str 
 
 
 def holder(engine: Engine, name: str = NAME) -> str | None:
-    """Who holds a lease, in words; none where nobody does who lives."""
+    """Who holds a lease, in words; none where nobody does who lives. Of another host's holder one look tells no more than the wall clock does."""
     with engine.connect() as connection:
         row = connection.execute(select(leases).where(leases.c.name == name)).first()
-    return None if row is None or _is_over(row) else _holder(row)
+    return None if row is None or _is_over(row) or (not process.is_here(row.host) and row.until < time.time()) else _holder(row)
 
 
 def _acquire(engine: Engine, purpose: str, lease_s: float, wait_s: float, name: str) -> Lease:
-    deadline = time.monotonic() + wait_s
+    deadline, watch = time.monotonic() + wait_s, _Watch(lease_s)
     while True:
         try:
             with engine.begin() as connection:
                 row = connection.execute(select(leases).where(leases.c.name == name).with_for_update()).first()
-                if row is None or _is_over(row):
+                if row is None or _is_over(row) or watch.has_run_out(row):
                     return Lease(_granted(connection, row, purpose, lease_s, name), purpose, engine)
         except IntegrityError:  # PostgreSQL: a row that is not there can't be locked, and somebody else was faster to write it
             continue
-        if time.monotonic() >= deadline:
+        left = deadline - time.monotonic()
+        if left <= 0 and not watch.goes_on(row):
             if name != NAME:
                 raise LeaseHeld(f"{_holder(row)} is at it already on this lake. Stop that one first")
             if row.host == process.here() and row.pid == os.getpid():
                 raise LeaseHeld(f"this very process is writing to this lake already: {_holder(row)}. Close that lake first: lake.close()")
             raise LeaseHeld(f"{_holder(row)} is writing to this lake. Wait until it is done, or set ops.wait_s to have it waited for")
-        time.sleep(min(0.2, max(0.01, deadline - time.monotonic())))
+        time.sleep(min(_LOOK_S, max(0.01, left)) if left > 0 else _LOOK_S)
+
+
+class _Watch:
+    """What somebody who wants a lease sees of it, look by look, where its holder is on another host."""
+
+    def __init__(self, lease_s: float) -> None:
+        self._lease_s = lease_s
+        self._token, self._until, self._since, self._renewed = "", 0.0, 0.0, False
+
+    def has_run_out(self, row: Row[tuple[object, ...]]) -> bool:
+        """A look. Whether the lease has not been renewed for as long as a lease lasts."""
+        if process.is_here(row.host):
+            return False
+        if (row.token, row.until) != (self._token, self._until):
+            self._renewed = row.token == self._token
+            self._token, self._until, self._since = row.token, row.until, time.monotonic()
+            if not self._renewed and self._looks_over(row):
+                log.warning("%s does not look alive. Whether it renews its lease is watched for %g s", _holder(row), self._lease_s)
+        return time.monotonic() - self._since >= self._lease_s
+
+    def goes_on(self, row: Row[tuple[object, ...]]) -> bool:
+        """Whether to look on, however short the wait was to be: by this clock the holder is gone, which is not known until it was watched."""
+        return not process.is_here(row.host) and not self._renewed and self._looks_over(row)
+
+    def _looks_over(self, row: Row[tuple[object, ...]]) -> bool:
+        """Whether a holder that lives, and whose clock is as ours, would have written another time."""
+        return not 0 <= row.until - time.time() <= self._lease_s
 
 
 def _granted(connection: Connection, former: Row[tuple[object, ...]] | None, purpose: str, lease_s: float, name: str) -> str:
@@ -126,8 +162,7 @@ def _renew(engine: Engine, token: str, lease_s: float, over: threading.Event) ->
 
 
 def _is_over(row: Row[tuple[object, ...]]) -> bool:
-    if row.until < time.time():
-        return True
+    """Whether the holder, on this host, is gone."""
     if not process.is_here(row.host):
         return False  # or by a version that didn't say since which start of its host
     return row.host != process.here() or not process.is_alive(row.pid, row.born)

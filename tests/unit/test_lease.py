@@ -12,7 +12,9 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -32,6 +34,8 @@ with lease.hold(engine, "holder", lease_s=60, wait_s=0) as held:
     print(child.pid, flush=True)
     time.sleep(60)
 """
+
+JUMPS_S = [-25 * 3600, -3600, 3600, 25 * 3600]
 
 
 @pytest.fixture(scope="module")
@@ -69,10 +73,9 @@ def test_the_lease_is_free_after_its_block_even_when_that_failed(engine: Engine)
         held.check()
 
 
-def test_a_lease_that_has_run_out_is_taken_over_and_its_old_holder_may_not_commit(engine: Engine) -> None:
-    with lease.hold(engine, "stuck", lease_s=60, wait_s=0) as old:
-        with engine.begin() as connection:
-            connection.execute(update(ops.leases).values(until=time.time() - 1))
+def test_a_lease_that_was_taken_over_is_its_old_holders_no_more(engine: Engine) -> None:
+    with lease.hold(engine, "gone", lease_s=60, wait_s=0) as old:
+        forget_the_holder(engine)
         with lease.hold(engine, "new", lease_s=60, wait_s=0) as new:
             new.check()
             with pytest.raises(LeaseHeld, match="was lost"):
@@ -137,10 +140,9 @@ def test_a_lease_from_before_the_system_was_started_anew_is_over(engine: Engine)
             held.check()
 
 
-def test_a_lease_of_another_host_is_over_when_it_has_run_out_and_not_before(engine: Engine) -> None:
+def test_a_lease_of_another_host_is_not_over_before_it_has_run_out(engine: Engine) -> None:
     with lease.hold(engine, "elsewhere", lease_s=60, wait_s=0):
-        with engine.begin() as connection:
-            connection.execute(update(ops.leases).values(host="elsewhere/1", pid=1))
+        move_the_holder(engine)
         with pytest.raises(LeaseHeld, match="on elsewhere, since"), lease.hold(engine, "here", lease_s=60, wait_s=0):
             pytest.fail("two hold the lease")
 
@@ -164,10 +166,9 @@ def test_of_many_who_want_it_at_once_one_holds_it_at_a_time(engine: Engine, url:
 
 
 def test_nobody_takes_over_between_the_check_and_the_commit(engine: Engine, url: str) -> None:
-    """A lease that runs out just after it was checked in a publishing transaction is taken over after that transaction, not within it."""
+    """A lease that may be taken over just after it was checked in a publishing transaction is taken over after that, not within it."""
     with lease.hold(engine, "publishing", lease_s=60, wait_s=0) as held:
-        with engine.begin() as connection:
-            connection.execute(update(ops.leases).values(until=time.time() - 1))
+        forget_the_holder(engine)
         order: list[str] = []
 
         def take_over() -> None:
@@ -182,3 +183,123 @@ def test_nobody_takes_over_between_the_check_and_the_commit(engine: Engine, url:
             order.append("committed")
         heir.join()
     assert order == ["committed", "taken over"]
+
+
+# ---------------------------------------------------------------------- a clock that is set, or stood still while the host slept
+
+
+def set_clock(monkeypatch: pytest.MonkeyPatch, by_s: float) -> None:
+    """The wall clock as whoever wants the lease is told it."""
+    told = SimpleNamespace(time=lambda: time.time() + by_s, monotonic=time.monotonic, sleep=time.sleep)
+    monkeypatch.setattr(lease, "time", told)
+
+
+def forget_the_holder(engine: Engine) -> None:
+    """Whoever holds the lease is gone: its number is another process's."""
+    with engine.begin() as connection:
+        connection.execute(update(ops.leases).values(born=-1.0))
+
+
+def move_the_holder(engine: Engine) -> None:
+    with engine.begin() as connection:
+        connection.execute(update(ops.leases).values(host="elsewhere/1", pid=1))
+
+
+@contextmanager
+def renewed_elsewhere(engine: Engine, every_s: float) -> Iterator[None]:
+    """The holder, on a host whose clock is right, renews its lease."""
+    over = threading.Event()
+
+    def renew() -> None:
+        while not over.wait(every_s):
+            with engine.begin() as connection:
+                connection.execute(update(ops.leases).values(until=time.time() + 1))
+
+    renewal = threading.Thread(target=renew)
+    renewal.start()
+    try:
+        yield
+    finally:
+        over.set()
+        renewal.join()
+
+
+@pytest.mark.parametrize("by_s", JUMPS_S)
+def test_whatever_the_clock_says_a_living_holder_keeps_its_lease_and_a_killed_one_loses_it(
+    engine: Engine, url: str, monkeypatch: pytest.MonkeyPatch, by_s: float
+) -> None:
+    holder = subprocess.Popen([sys.executable, "-c", HOLDER, url], stdout=subprocess.PIPE, text=True)
+    assert holder.stdout is not None
+    child = int(holder.stdout.readline())
+    try:
+        set_clock(monkeypatch, by_s)
+        with pytest.raises(LeaseHeld, match='"holder"'), lease.hold(engine, "impatient", lease_s=60, wait_s=0.3):
+            pytest.fail("two hold the lease")
+        assert psutil.Process(child).status() != psutil.STATUS_ZOMBIE
+        assert "holder" in (lease.holder(engine) or "")
+        holder.kill()
+        holder.wait()
+        with lease.hold(engine, "heir", lease_s=60, wait_s=0) as held:
+            held.check()
+    finally:
+        holder.kill()
+        holder.wait()
+        if psutil.pid_exists(child):
+            os.killpg(child, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("by_s", JUMPS_S)
+def test_whatever_the_clock_says_a_holder_elsewhere_that_renews_its_lease_keeps_it(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, by_s: float
+) -> None:
+    with lease.hold(engine, "elsewhere", lease_s=60, wait_s=0) as old:
+        move_the_holder(engine)
+        set_clock(monkeypatch, by_s)
+        with (
+            renewed_elsewhere(engine, every_s=0.1),
+            pytest.raises(LeaseHeld, match="on elsewhere, since"),
+            lease.hold(engine, "here", lease_s=0.8, wait_s=1.2),
+        ):
+            pytest.fail("two hold the lease")
+        old.check()
+
+
+@pytest.mark.parametrize("by_s", JUMPS_S)
+def test_whatever_the_clock_says_a_holder_elsewhere_that_is_gone_is_waited_for_as_long_as_a_lease_lasts(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, by_s: float
+) -> None:
+    with lease.hold(engine, "elsewhere", lease_s=60, wait_s=0) as old:
+        move_the_holder(engine)
+        set_clock(monkeypatch, by_s)
+        began = time.monotonic()
+        with lease.hold(engine, "here", lease_s=0.8, wait_s=0) as new:
+            assert 0.8 <= time.monotonic() - began < 10
+            new.check()
+            with pytest.raises(LeaseHeld, match="was lost"):
+                old.check()
+
+
+def test_a_holder_that_slept_while_its_lease_was_taken_renews_it_no_more(engine: Engine) -> None:
+    with lease.hold(engine, "asleep", lease_s=60, wait_s=0) as old:
+        forget_the_holder(engine)
+        with lease.hold(engine, "new", lease_s=60, wait_s=0) as new:
+            over = threading.Event()
+            awake = threading.Thread(target=lease._renew, args=(engine, old.token, 0.1, over))
+            awake.start()
+            over.wait(0.3)
+            over.set()
+            awake.join()
+            new.check()
+            with pytest.raises(LeaseHeld, match="was lost"):
+                old.check()
+
+
+@pytest.mark.parametrize("by_s", JUMPS_S)
+def test_a_holder_whose_own_clock_is_set_keeps_its_lease(engine: Engine, url: str, monkeypatch: pytest.MonkeyPatch, by_s: float) -> None:
+    with lease.hold(engine, "at work", lease_s=0.2, wait_s=0) as held:
+        set_clock(monkeypatch, by_s)
+        time.sleep(0.3)  # it renews by that clock
+        monkeypatch.undo()
+        with pytest.raises(LeaseHeld, match="this very process"), lease.hold(ops.connect(url), "another", lease_s=0.2, wait_s=0.3):
+            pytest.fail("two hold the lease")
+        held.check()
