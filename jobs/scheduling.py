@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import logging
-import queue
-import threading
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
-from apscheduler.schedulers.background import BackgroundScheduler
-from sqlalchemy import insert, select, update
+from sqlalchemy import Row, insert, select, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, sleep_using_event, stop_after_attempt, wait_fixed
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, wait_fixed
 
 from jobs import keeping
 from jobs import timetable as timetables
@@ -30,7 +28,7 @@ from lakehouse.tables.lease import Lease
 
 LEASE = "schedule"  # one scheduler per lake
 BEGUN, WAITING, DONE, FAILED, SEEN = "begun", "waiting", "done", "failed", "first seen"
-AWAY_S = 30
+LOOK_S = 30  # a clock that was set, or a sleep of the host, delays a turn by no more
 Say = Callable[[str], None]
 _CAN_HELP = (TryAgain, LeaseHeld)
 
@@ -56,8 +54,20 @@ def turns(lake: Lake, newest: int = 1) -> dict[str, list[Turn]]:
     found: dict[str, list[Turn]] = {}
     for row in rows:
         if len(found.setdefault(row.job, [])) < newest:
-            found[row.job].append(Turn(row.job, row.due, row.state, row.tries, row.message, row.ended_at))
+            found[row.job].append(_as_turn(row))
     return found
+
+
+def _last(lake: Lake, job: str) -> Turn | None:
+    """The newest turn of one job, as `turns` tells it."""
+    its = (ops.turns.c.job == job) & (ops.turns.c.due <= ops.now())
+    with lake.ops.connect() as connection:
+        row = connection.execute(select(ops.turns).where(its).order_by(ops.turns.c.due.desc()).limit(1)).first()
+    return None if row is None else _as_turn(row)
+
+
+def _as_turn(row: Row[tuple[object, ...]]) -> Turn:
+    return Turn(row.job, row.due, row.state, row.tries, row.message, row.ended_at)
 
 
 @dataclass(frozen=True)
@@ -74,8 +84,6 @@ class Schedule:
     def __init__(self, settings: Settings, say: Say) -> None:
         self._settings, self._say = settings, say
         self.timetable: Timetable = timetables.load(settings)
-        self._waiting: queue.Queue[str] = queue.Queue()
-        self._ending = threading.Event()
 
     def once(self) -> bool:
         """Does what was missed, and ends. Whether all of it went well."""
@@ -85,39 +93,28 @@ class Schedule:
             return all(went_well)
 
     def forever(self) -> None:
-        """Does what was missed, then each job at its times, until interrupted."""
-        clock = BackgroundScheduler(timezone=UTC)
+        """Does what was missed, then each job at its times, until interrupted. What is due is asked of the wall clock every `LOOK_S` seconds: one
+        wait until the next turn would go by a clock that stands still while the host sleeps, and that nobody sets."""
+        said: dict[str, datetime] = {}
         with Lake(self._settings) as lake, self._only_one(lake):
-            clock.start()
-            try:
+            while True:
                 for name in self.timetable.jobs:
-                    self._waiting.put(name)
-                while True:
-                    name = self._waiting.get()
                     self._turn(lake, name)
                     coming = self.timetable.next(name, ops.now())
-                    self._say(f"{name}: next {self.timetable.told(coming)}")
-                    self._call(clock, name, coming)
-            finally:
-                self._ending.set()
-                clock.shutdown(wait=False)
+                    if said.get(name) != coming:
+                        said[name] = coming
+                        self._say(f"{name}: next {self.timetable.told(coming)}")
+                left = (min(said.values()) - ops.now()).total_seconds()
+                time.sleep(min(LOOK_S, max(0.0, left)))
 
     def _turn(self, lake: Lake, name: str) -> None:
-        """What is due of a job. What the record can't be asked about is asked again a little later."""
-        while True:
-            try:
-                due = self._missed(lake, name)
-                if due is not None:
-                    self._perform(lake, name, due)
-                return
-            except (SQLAlchemyError, OSError) as error:
-                self._say(f"{name}: the run database does not answer ({type(error).__name__}). Again in {AWAY_S} s")
-                self._ending.wait(AWAY_S)
-
-    def _call(self, clock: BackgroundScheduler, name: str, when: datetime) -> None:
-        """Has a job's name put into the queue at a moment: what is due is done by the main thread, which an interruption reaches."""
-        at = when.replace(tzinfo=UTC)
-        clock.add_job(self._waiting.put, "date", run_date=at, args=[name], id=name, replace_existing=True, misfire_grace_time=None)
+        """What is due of a job. What the record can't be asked about is asked again at the next look."""
+        try:
+            due = self._missed(lake, name)
+            if due is not None:
+                self._perform(lake, name, due)
+        except (SQLAlchemyError, OSError) as error:
+            self._say(f"{name}: the run database does not answer ({type(error).__name__}). Again in {LOOK_S} s")
 
     def _only_one(self, lake: Lake) -> AbstractContextManager[Lease]:
         return lease.hold(lake.ops, "schedule", self._settings.ops.lease_s, 0, name=LEASE)
@@ -125,11 +122,11 @@ class Schedule:
     def _missed(self, lake: Lake, name: str) -> datetime | None:
         """The newest time of a job that has come and was not done, or was begun by a keeper that was killed; none where there is none. A new job's
         times count from now on."""
-        now, before = ops.now(), turns(lake).get(name)
+        now, before = ops.now(), _last(lake, name)
         if before is None:
             _claim(lake, name, now.replace(microsecond=0), SEEN)
             return None
-        due, found = self.timetable.next(name, before[0].due), before[0].due if before[0].state in (BEGUN, WAITING) else None
+        due, found = self.timetable.next(name, before.due), before.due if before.state in (BEGUN, WAITING) else None
         while due <= now:
             found, due = due, self.timetable.next(name, due)
         return found
@@ -177,7 +174,6 @@ class Schedule:
             stop=stop_after_attempt(job.tries),
             wait=wait_fixed(timedelta(seconds=job.wait_s)),
             before_sleep=tell,
-            sleep=sleep_using_event(self._ending),
             reraise=True,
         )
 
