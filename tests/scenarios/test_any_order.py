@@ -25,8 +25,6 @@ from tests.featured import FeaturedShop, opened
 from tests.shop import Line, Shop
 from tests.soak import TIMES, times
 
-pytestmark = pytest.mark.slow_on_spark
-
 END = "2011-03-14"
 DAYS = ("2011-01-05", "2011-02-02", END)  # before some were sold, and after
 FEWER_ON_SPARK = 10
@@ -95,9 +93,9 @@ Drawn = tuple[list[Line], Landing]
 
 
 @st.composite
-def landings(draw: st.DrawFn, kind: st.SearchStrategy[Line], most: int, days: Sequence[str] = (END,), fewest_runs: int = 1) -> Drawn:
-    """Lines of a kind, 30 to `most`, and a way to land them and some of them again."""
-    lines = draw(st.lists(kind, min_size=30, max_size=most))
+def landings(draw: st.DrawFn, kind: st.SearchStrategy[Line], days: Sequence[str] = (END,), fewest_runs: int = 1) -> Drawn:
+    """Lines of a kind, 30 to 80, and a way to land them and some of them again."""
+    lines = draw(st.lists(kind, min_size=30, max_size=80))
     again = draw(st.lists(st.sampled_from(lines), max_size=8))
     order = draw(st.permutations([*lines, *again]))
     cuts = sorted(draw(st.sets(st.integers(1, len(order) - 1), min_size=1, max_size=3)))
@@ -208,28 +206,31 @@ def written(shop: Shop, lines: Sequence[Line], turned: int = 0) -> Path:
     return path
 
 
-def tried(
-    always: Callable[[Lake, Drawn], None], lake: Lake, drawn: Callable[[int], st.SearchStrategy[Drawn]], engine_name: str, few: int
-) -> None:
-    """On Spark an example takes a minute: one of 30 lines, in the soak a tenth as many as on Sail."""
+def tried(always: Callable[[Lake, Drawn], None], lake: Lake, drawn: st.SearchStrategy[Drawn], engine_name: str, few: int) -> None:
     on_sail = engine_name == "sail"
     examples = times(few) if on_sail else max(1, TIMES // FEWER_ON_SPARK)
 
     @settings(ALWAYS, max_examples=examples)
-    @given(drawn=drawn(80 if on_sail or TIMES else 30))
+    @given(drawn=drawn)
     def one(drawn: Drawn) -> None:
         always(lake, drawn)
 
     one()
 
 
+@pytest.fixture(params=["sail", "spark"] if TIMES else ["sail"])
+def engine_name(request: pytest.FixtureRequest) -> str:
+    """On Spark an example takes a minute: test_silver.py has one there, and a tenth of them run in `make soak`."""
+    return str(request.param)
+
+
 def test_any_order_and_any_split_of_the_same_lines_give_the_same_silver_and_gold(lake: Lake, engine_name: str) -> None:
-    tried(_any_order, lake, lambda most: landings(sold, most), engine_name, few=4)
+    tried(_any_order, lake, landings(sold), engine_name, few=4)
 
 
 def test_the_same_lines_by_the_door_in_any_files_give_the_same_silver_and_gold(lake: Lake, engine_name: str) -> None:
-    tried(_any_files, lake, lambda most: landings(sold, most, DAYS), engine_name, few=2)
+    tried(_any_files, lake, landings(sold, DAYS), engine_name, few=2)
 
 
 def test_what_becomes_of_copies_that_differ_depends_on_when_each_was_known_and_on_nothing_else(lake: Lake, engine_name: str) -> None:
-    tried(_as_known, lake, lambda most: landings(claimed, most, DAYS, fewest_runs=0), engine_name, few=3)
+    tried(_as_known, lake, landings(claimed, DAYS, fewest_runs=0), engine_name, few=3)
