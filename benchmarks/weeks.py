@@ -1,84 +1,130 @@
-"""What one more week costs when ten are loaded and when a hundred are, what a notebook costs beside its code as a script, and a small query.
+"""What one more week costs when ten are loaded and when a hundred are, what a notebook costs over its functions, and a small query.
 
-    python benchmarks/weeks.py [--weeks 10 100]
+    python benchmarks/weeks.py [--weeks 10 100] [--json PATH --plot]
 
-One more week is its load and a run of silver, gold, quality and features, online publication included, in this process on Sail: weeks of the same
-size after few weeks and after many, in turn, each lake maintained once before them. The ratio is what counts. Targets: at most 1.3 times; a
-stage's notebook at most 8 s more than its code as a script in a kernel and .1 s in this process; a query over a small table at a version 50 ms.
+A week is a file that lands, a run of silver, gold, quality and features, and their publication online, in this process on Sail (kernels would add
+the same to each week, and hide how it grows). All weeks are loaded and run one by one, and after each the lake is maintained, as the timetable in
+conf/ does it weekly; maintenance is told apart, and `verify`, which changes nothing, is left out. Runs are ended, as they are once models are made.
+Where that takes too long, `--together 50` lands the fifty weeks after the few as one, and says so. Two lakes, one with the few and one with the many,
+then take the same new weeks in turn, the first of them uncounted. `--plot` draws the seconds of the many weeks, one by one.
 """
 
 from __future__ import annotations
 
 import argparse
-import io
-import json
 import os
-import platform
 import statistics
+import sys
 import tempfile
 import time
-from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import nbformat
-from matplotlib import pyplot
+from matplotlib.figure import Figure as Drawing
+from overhead import overhead
+from report import TIMES, Figure, Spread, arguments, drawing, parser, tell
 
-from jobs import environment
-from jobs.attempt import Place, attempt
-from jobs.inprocess import environment as process_environment
-from jobs.pipeline import STAGES
 from jobs.runner import run
 from lakehouse import settings as settings_module
-from lakehouse.engine import Endpoint, start
+from lakehouse.engine import start
 from lakehouse.features.publish import publish_online
 from lakehouse.ingest import load
 from lakehouse.ingest.sample import write_sample
-from lakehouse.medallion import silver
 from lakehouse.settings import Settings
-from lakehouse.tables import Lake, StageLake
+from lakehouse.tables import Lake, runs
 from lakehouse.tables.maintenance import maintain
-from lakehouse.tables.opening import begin_or_resume
 
-TIMES = 5
 PARTS = ["silver", "gold", "quality", "features"]
-SILVER = next(stage for stage in STAGES if stage.name == "silver")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--weeks", nargs=2, type=int, default=[10, 100], metavar=("FEW", "MANY"))
-    few, many = parser.parse_args().weeks
+@dataclass(frozen=True)
+class Week:
+    """Seconds of one week by step. `maintain` is none of the week's own."""
+
+    lines: int
+    load: float
+    run: float
+    online: float
+    maintain: float
+
+    @property
+    def all(self) -> float:
+        return self.load + self.run + self.online
+
+    def as_json(self) -> dict[str, float]:
+        return {step: round(value, 2) for step, value in asdict(self).items()}
+
+
+def main() -> int:
+    options = wanted()
+    few, many = options.weeks
     with tempfile.TemporaryDirectory() as folder:
         raw = Path(folder) / "raw"
-        truth = write_sample(raw, seed=7, weeks=many + TIMES, products=400, customers=6000)
-        files = [raw / file.name for file in truth.files]
-        settings = {count: chosen(Path(folder) / f"after-{count}") for count in (few, many)}
-        endpoint = start(settings[few], Path(folder) / "endpoint")
+        truth = write_sample(raw, seed=7, weeks=many + options.times + 2, products=options.products, customers=options.customers)
+        files = [(raw / file.name, file.lines) for file in truth.files]
+        lakes = {count: chosen(Path(folder) / f"after-{count}") for count in (few, many)}
+        endpoint = start(lakes[few], Path(folder) / "endpoint")
         os.environ["SPARK_REMOTE"] = endpoint.url
         try:
-            # The same files are the few and the newest of the many, so that both add weeks of one size.
-            for count, chosen_for in settings.items():
-                begin(chosen_for, files[many - count : many])
-            seconds: dict[int, list[float]] = {count: [] for count in settings}
-            for week, file in enumerate(files[many:]):
-                for count, chosen_for in settings.items():
-                    found = one_more_week(chosen_for, file)
-                    if week:  # the first pays for what is loaded once
-                        seconds[count].append(found)
-            lines = sum(file.lines for file in truth.files[many:]) // TIMES
-            told = {
-                "lines_a_week": lines,
-                "one_more_week_s": {str(count): round(statistics.median(found), 2) for count, found in seconds.items()},
-                "one_more_week_ratio": round(statistics.median(seconds[many]) / statistics.median(seconds[few]), 2),
-                **overhead(settings[many], endpoint),
-                "small_query_ms": round(1000 * small_query(settings[many]), 1),
-            }
+            print(f"{many} weeks, {many - options.together} of them one by one ...", flush=True)
+            walked = {number: one_week(lakes[many], files[number - 1]) for number in range(1, few + 1)}
+            if options.together:
+                one_week(lakes[many], *files[few : few + options.together])
+            walked |= {number: one_week(lakes[many], files[number - 1]) for number in range(few + options.together + 1, many + 1)}
+            # The few are the newest of the many, so that both lakes take weeks of one size.
+            for file in files[many - few : many]:
+                one_week(lakes[few], file)
+            more: dict[int, list[Week]] = {count: [] for count in lakes}
+            for file in files[many:-1]:
+                for count, settings in lakes.items():
+                    more[count].append(one_week(settings, file))
+            more = {count: weeks[1:] for count, weeks in more.items()}
+            query = small_query(lakes[many])
+            with Lake(lakes[many]) as lake:
+                load(lake, files[-1][0], "canonical")
+            stage = overhead(lakes[many], endpoint, options.times)
         finally:
             endpoint.stop()
-    told |= {"machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"}
-    show(told)
-    print(json.dumps(told))
+    figures = [
+        Figure(f"one more week after {many}, over one after {few}", ratio(more, few, many, "all"), TIMES, 1.3, 1.1),
+        Figure("a notebook in a kernel over its functions, first of a run", stage["cold"].median, "s", 8, 3),
+        Figure("a notebook in a kernel over its functions, within a run", stage["warm"].median, "s", 8, 3),
+        Figure("a notebook in this process over its functions", stage["in_process"].median, "s", 0.1),
+        Figure("a small query at a version", query.median, "ms", 50, 20),
+    ]
+    measured = {
+        "one_by_one": many - options.together,
+        "lines_a_week": round(statistics.mean(week.lines for week in more[many])),
+        "one_more_week_s": {
+            str(count): {step: Spread.of([getattr(week, step) for week in weeks]).as_json() for step in ("all", "load", "run", "online")}
+            for count, weeks in more.items()
+        },
+        "ratios": {step: ratio(more, few, many, step) for step in ("all", "load", "run", "online")},
+        "maintain_s": {str(count): round(statistics.median(week.maintain for week in weeks), 2) for count, weeks in more.items()},
+        "notebook_over_functions_s": {name: spread.as_json() for name, spread in stage.items()},
+        "small_query_ms": query.as_json(),
+        "weeks": {number: week.as_json() for number, week in walked.items()},
+    }
+    for count, weeks in more.items():
+        print(f"one more week after {count}: {steps(weeks)}")
+    for name, spread in stage.items():
+        print(f"stage silver, {name}{'' if name == 'functions' else ' over functions'}: {spread} s")
+    return tell("weeks", options, figures, measured, draw=lambda: drawn(walked))
+
+
+def wanted() -> argparse.Namespace:
+    made = parser(__doc__)
+    made.add_argument("--weeks", nargs=2, type=int, default=[10, 100], metavar=("FEW", "MANY"))
+    made.add_argument("--times", type=int, default=5, help="weeks that are measured after those, and stages")
+    made.add_argument("--products", type=int, default=400, help="of the sample")
+    made.add_argument("--customers", type=int, default=6000, help="of the sample")
+    made.add_argument("--together", type=int, default=0, metavar="WEEKS", help="so many after the few are loaded and run as one")
+    drawing(made)
+    options = arguments(made)
+    few, many = options.weeks
+    if not 0 < few <= many - options.together:
+        made.error(f"{few} weeks, {options.together} together, are no beginning of {many}")
+    return options
 
 
 def chosen(home: Path) -> Settings:
@@ -87,101 +133,74 @@ def chosen(home: Path) -> Settings:
     )
 
 
-def begin(settings: Settings, files: list[Path]) -> None:
-    """A lake with these files, published, and maintained as the timetable in conf/ does every week."""
-    with Lake(settings) as lake:
-        for file in files:
-            load(lake, file, "canonical")
-    run(settings, PARTS)
-    online(settings)
-    with Lake(settings) as lake:
-        maintain(lake)
-
-
-def one_more_week(settings: Settings, file: Path) -> float:
-    """Seconds until it is online."""
+def one_week(settings: Settings, *files: tuple[Path, int]) -> Week:
+    """Loads and runs a week's file (or those of several, as one), until it is online, then maintains the lake. Ends the benchmark where the run saw
+    another number of lines than the files hold."""
     began = time.perf_counter()
     with Lake(settings) as lake:
-        load(lake, file, "canonical")
-    run(settings, PARTS)
-    online(settings)
-    return time.perf_counter() - began
-
-
-def online(settings: Settings) -> None:
+        for file, _ in files:
+            load(lake, file, "canonical")
+    loaded = time.perf_counter()
+    report = run(settings, PARTS)
+    ran = time.perf_counter()
     with Lake(settings) as lake:
         publish_online(lake)
+    online = time.perf_counter()
+    read, lines = report.stages[0].result["lines"], sum(lines for _, lines in files)
+    if read != lines or not report.published:
+        raise SystemExit(f"the files hold {lines} lines, and the run read {read}; published: {report.published}")
+    with Lake(settings) as lake:
+        runs.end(lake.ops, report.run)
+        maintain(lake)
+    return Week(lines, loaded - began, ran - loaded, online - ran, time.perf_counter() - online)
 
 
-def overhead(settings: Settings, endpoint: Endpoint) -> dict[str, float]:
-    """Seconds of the stage silver over what its code takes as a script that draws the same figures: in a kernel, and in this process."""
-    with Lake(settings, endpoint=replace(endpoint, process=None)) as lake, lake.lease("benchmark") as held:
-        record = begin_or_resume(lake, None, held.token, stages=["silver"])
-        given = {"run": record.id, "as_of": record.as_of.isoformat()}
-
-        def notebook(in_process: bool) -> None:
-            ways = settings.model_copy(update={"runner": settings.runner.model_copy(update={"in_process": in_process})})
-            attempt(SILVER.notebook, given, place, ways, endpoint.url)
-
-        place = Place(settings.home / "runs" / record.id, "silver")
-        place.folder.mkdir(parents=True, exist_ok=True)
-        cells = [cell.source for cell in nbformat.read(SILVER.notebook, as_version=4).cells if cell.cell_type == "code"]
-
-        def script() -> None:
-            with process_environment(environment.of_stage(settings, endpoint.url, place.result)):
-                names: dict[str, object] = {}
-                exec(cells[0], names)
-                names |= given
-                for cell in cells[1:]:
-                    exec(cell, names)
-                for number in pyplot.get_fignums():
-                    pyplot.figure(number).savefig(io.BytesIO(), format="png", bbox_inches="tight")
-                pyplot.close("all")
-
-        def functions() -> None:
-            with StageLake(settings, "silver", record.id) as stage:
-                silver.build(stage)
-                stage.finish()
-
-        alone, beside, more = [], [], []
-        for _ in range(9):  # in turn, since what is done takes ten times as long as what is looked for
-            alone.append(seconds_of(script))
-            took = seconds_of(lambda: notebook(True))
-            beside.append(took - alone[-1])
-            more.append(took - seconds_of(functions))
-        kernel = statistics.median(seconds_of(lambda: notebook(False)) for _ in range(3))
-        return {
-            "notebook_in_a_kernel_s": round(kernel - statistics.median(alone), 2),
-            "notebook_in_this_process_s": round(statistics.median(beside), 3),
-            "notebook_beside_its_stage_alone_s": round(statistics.median(more), 3),
-        }
+def ratio(more: dict[int, list[Week]], few: int, many: int, step: str) -> float:
+    """Of the medians."""
+    late, early = (statistics.median(getattr(week, step) for week in more[count]) for count in (many, few))
+    return round(late / early, 2)
 
 
-def small_query(settings: Settings) -> float:
-    """Seconds to read a table of a few hundred rows at its version, in an open session."""
+def steps(weeks: list[Week]) -> str:
+    spreads = {step: Spread.of([getattr(week, step) for week in weeks], 2) for step in ("all", "load", "run", "online")}
+    return "; ".join(f"{step} {spread.median} s ({spread.minimum} to {spread.maximum})" for step, spread in spreads.items())
+
+
+def small_query(settings: Settings) -> Spread:
+    """Milliseconds to read a table of a few hundred rows at its version, in an open session."""
     with Lake(settings) as lake:
         version = lake.version("gold.products")
-        return statistics.median(seconds_of(lambda: lake.read("gold.products", version=version).toArrow()) for _ in range(21))
+        measured = []
+        for _ in range(21):
+            began = time.perf_counter()
+            lake.read("gold.products", version=version).toArrow()
+            measured.append(1000 * (time.perf_counter() - began))
+    return Spread.of(measured, 1)
 
 
-def seconds_of(work: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
-
-
-def show(told: dict[str, object]) -> None:
-    rows = [
-        ("one more week after many weeks, times after few", told["one_more_week_ratio"], 1.3),
-        ("a notebook in a kernel beside its code as a script, s", told["notebook_in_a_kernel_s"], 8),
-        ("a notebook in this process beside that, s", told["notebook_in_this_process_s"], 0.1),
-        ("the same beside its stage's functions alone, s", told["notebook_beside_its_stage_alone_s"], 0.1),
-        ("a small query at a version, ms", told["small_query_ms"], 50),
-    ]
-    print(f"{'what':<52}{'seen':>8}{'at most':>9}")
-    for what, seen, most in rows:
-        print(f"{what:<52}{seen:>8}{most:>9}{'' if float(str(seen)) <= most else '   over'}")
+def drawn(walked: dict[int, Week]) -> Drawing:
+    """Seconds of each week by what took them, and below how many lines it had."""
+    numbers, weeks = list(walked), list(walked.values())
+    picture = Drawing(figsize=(9, 5))
+    above, below = picture.subplots(2, 1, sharex=True, height_ratios=[4, 1])
+    above.stackplot(
+        numbers,
+        [week.load for week in weeks],
+        [week.run for week in weeks],
+        [week.online for week in weeks],
+        labels=["load", "run: silver to features", "online"],
+        alpha=0.8,
+    )
+    above.plot(numbers, [week.maintain for week in weeks], color="black", linewidth=0.8, linestyle=":", label="maintenance, not counted")
+    above.set_ylabel("seconds")
+    above.set_title("One more week, by how many are there already")
+    above.set_ylim(0, 1.3 * max(week.all for week in weeks))
+    above.legend(loc="upper left", ncols=2)
+    below.bar(numbers, [week.lines for week in weeks], color="grey")
+    below.set_ylabel("lines")
+    below.set_xlabel("week")
+    return picture
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

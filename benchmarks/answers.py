@@ -1,0 +1,38 @@
+"""Whether several ways to a table came to the same answer: a digest of each column, in the order of the key."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+
+import polars as pl
+
+PLACES = 4  # of decimals, in all tables
+
+
+def digests(rows: pl.DataFrame, key: Sequence[str], kinds: Mapping[str, str]) -> dict[str, str]:
+    """SHA-256 of each column of `kinds` (its name and the type that its table gives it) and, under "rows", their number.
+
+    Rows of one key must hold the same values, for the order of the key is the only one. Each way has types of its own, so amounts are compared as
+    whole ten-thousandths, days as their number since 1970, times to the microsecond. A missing value is like no other.
+    """
+    whole = rows.select(_comparable(name, rows.schema[name], kind) for name, kind in kinds.items()).sort(key)
+    columns = {name: hashlib.sha256(whole.select(name).write_csv(null_value="missing").encode()).hexdigest() for name in whole.columns}
+    return {"rows": str(rows.height), **columns}
+
+
+def differing(one: Mapping[str, str], other: Mapping[str, str]) -> list[str]:
+    """Names of the columns that differ, "rows" where their numbers do."""
+    return sorted(name for name in one.keys() | other.keys() if one.get(name) != other.get(name))
+
+
+def _comparable(name: str, seen: pl.DataType, kind: str) -> pl.Expr:
+    column = pl.col(name)
+    if kind == "string":
+        return column.cast(pl.String)
+    if kind == "timestamp":
+        return column.dt.replace_time_zone(None).cast(pl.Datetime("us")).dt.timestamp("us")
+    if kind == "date" and seen.is_temporal():
+        return column.cast(pl.Date).cast(pl.Int32).cast(pl.Int64)
+    number = column.cast(pl.Float64).fill_nan(None)
+    return (number * 10**PLACES if kind.startswith("decimal") else number).round().cast(pl.Int64).alias(name)

@@ -1,0 +1,126 @@
+"""What a stage costs as a notebook, over calling what the notebook calls: in a kernel of its own, as a run starts one, and in this process."""
+
+from __future__ import annotations
+
+import io
+import os
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+
+import nbformat
+from matplotlib import pyplot
+from report import Spread
+
+from jobs import environment
+from jobs.attempt import Place, attempt
+from jobs.inprocess import environment as process_environment
+from jobs.nursery import Nursery
+from jobs.outcome import Failure
+from jobs.pipeline import STAGES
+from lakehouse.engine import Endpoint
+from lakehouse.ingest.answers import land_answers
+from lakehouse.medallion import silver
+from lakehouse.settings import Settings
+from lakehouse.tables import Lake, StageLake
+from lakehouse.tables.opening import begin_or_resume
+
+SILVER = next(stage for stage in STAGES if stage.name == "silver")
+
+
+def overhead(settings: Settings, endpoint: Endpoint, times: int) -> dict[str, Spread]:
+    """Seconds of the stage silver over those of its functions, in turn, `times` times; the lake's newest lines must not be in silver yet.
+
+    `cold`: in a kernel, with the start of the process that kernels are forked from; `warm`: in a kernel forked from one that is there, as all stages
+    of a run but the first; `in_process`; `script`: the notebook's own cells, run here without Papermill, two queries and a figure included.
+    `functions` is what all are compared with: landing answers, building silver and declaring the result. Raises SystemExit where a stage fails, did
+    not do what the functions did, or ran in another process than it should.
+    """
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Lake(settings, endpoint=replace(endpoint, process=None)) as lake,
+        lake.lease("benchmark") as held,
+    ):
+        record = begin_or_resume(lake, None, held.token, stages=["silver"])
+        stage = _Stage(settings, endpoint.url, settings.home / "runs" / record.id, record.id, record.as_of.isoformat())
+        stage.prepare(Path(folder) / "silver.ipynb")
+        stage.functions()  # what is imported once is there
+        stage.in_process()
+        rounds: dict[str, list[float]] = {name: [] for name in ("functions", "script", "in_process", "cold", "warm")}
+        for _ in range(times):
+            functions = _seconds(stage.functions)
+            rounds["functions"].append(functions)
+            rounds["script"].append(_seconds(stage.script) - functions)
+            rounds["in_process"].append(_seconds(stage.in_process) - functions)
+            began = time.perf_counter()
+            with Nursery(stage.folder, (one.name for one in STAGES)) as nursery:
+                stage.in_kernel(nursery)
+                rounds["cold"].append(time.perf_counter() - began - functions)
+                rounds["warm"].append(_seconds(partial(stage.in_kernel, nursery)) - functions)
+    return {name: Spread.of(found) for name, found in rounds.items()}
+
+
+class _Stage:
+    """The stage silver of one run, again and again: it puts its tables back to what they were before it each time."""
+
+    def __init__(self, settings: Settings, remote: str, folder: Path, run: str, as_of: str) -> None:
+        self.settings, self.remote, self.folder = settings, remote, folder
+        self.given = {"run": run, "as_of": as_of}
+        self.place = Place(folder, "silver")
+        self.expected: Mapping[str, object] | None = None
+
+    def prepare(self, notebook: Path) -> None:
+        """A copy of the notebook that also says which process it runs in."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        read = nbformat.read(SILVER.notebook, as_version=4)
+        self.cells = [cell.source for cell in read.cells if cell.cell_type == "code"]
+        read.cells.append(nbformat.v4.new_code_cell("import os\n\nprint(os.getpid())"))
+        nbformat.write(read, notebook)
+        self.notebook = notebook
+
+    def functions(self) -> None:
+        with StageLake(self.settings, "silver", self.given["run"], self.given["as_of"]) as stage:
+            answers = land_answers(stage)
+            report = asdict(silver.build(stage))
+            stage.finish(answers=answers, **report)
+        if not report["lines"]:
+            raise SystemExit("the stage that is measured found no new lines")
+        self.expected = {"answers": answers, **report}
+
+    def script(self) -> None:
+        with process_environment(environment.of_stage(self.settings, self.remote, self.place.result)):
+            names: dict[str, object] = {}
+            exec(self.cells[0], names)
+            names |= self.given
+            for cell in self.cells[1:]:
+                exec(cell, names)
+            for number in pyplot.get_fignums():
+                pyplot.figure(number).savefig(io.BytesIO(), format="png", bbox_inches="tight")
+            pyplot.close("all")
+
+    def in_process(self) -> None:
+        if self._attempt(None) != os.getpid():
+            raise SystemExit("the notebook that was to run in this process ran in another")
+
+    def in_kernel(self, nursery: Nursery) -> None:
+        if self._attempt(nursery) == os.getpid():
+            raise SystemExit("the notebook that was to run in a kernel ran in this process")
+
+    def _attempt(self, nursery: Nursery | None) -> int:
+        """Runs the notebook as a run does, and returns the number of the process that its cells ran in."""
+        found = attempt(self.notebook, self.given, self.place, self.settings, self.remote, nursery)
+        if isinstance(found, Failure):
+            raise SystemExit(f"the stage that is measured failed: {found.error}: {found.message}")
+        if found != self.expected:
+            raise SystemExit(f"the notebook did otherwise than its functions: {found}, and {self.expected}")
+        executed = nbformat.read(self.place.notebook, as_version=4)
+        return int(executed.cells[-1].outputs[0].text)
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
