@@ -54,11 +54,11 @@ def main() -> int:
         )
         for store in ("sqlite", "redis")
     ]
-    feast = None if trained.feast is None else round(trained.ours.median / trained.feast.median, 4)
+    feast = None if trained.feast is None else trained.ours.median / trained.feast.median
     figures.append(Figure("a training set, over Feast's own store for Spark", feast, TIMES, 1 / 2))
-    figures.append(Figure("a training set, over polars' join_asof", round(trained.ours.median / trained.polars.median, 2), TIMES, 5, 2))
+    figures.append(Figure("a training set, over polars' join_asof", trained.ours.median / trained.polars.median, TIMES, 5, 2))
     for store, one in published.items():
-        print(f"{store}: publishing {one.ours} s, Feast's all {one.feast:g} s; {one.compared:,} customers read back from both")
+        print(f"{store}: publishing {one.ours} s, Feast's all {one.feast:.2f} s; {one.compared:,} customers read back from both")
     for name, spread in trained.by_name.items():
         print(f"a training set, {name}: {spread} s")
     measured |= {"publishing": {store: one.as_json() for store, one in published.items()}, "training": trained.as_json()}

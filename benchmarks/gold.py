@@ -1,105 +1,140 @@
 """Bronze to gold at size: our stages silver and gold on Sail and on Spark, beside polars and delta-rs by hand over the same bronze.
 
-    python benchmarks/gold.py [--lines 5000000] [--peers sail spark polars]
+    python benchmarks/gold.py [--lines 5000000] [--peers sail spark polars] [--json PATH --plot]
 
 Seconds are those of the two stages (of the whole script for polars), without starting an engine; memory is what all processes of a peer hold
-together. Targets: Sail at least 3 times as fast as Spark with two cores, with at most 2 GB; at most twice as long as by hand. The rows of silver,
-the links of cancellations, units and revenue must be the same for each.
+together. Every table that ours derives must have the same digest on both engines; of what is made by hand, which has columns of its own, the rows of
+silver, the links of cancellations, units and revenue must be ours. `--plot` draws seconds and memory of each.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
-import platform
 import shutil
 import subprocess
 import sys
 import tempfile
+from dataclasses import asdict, dataclass
 from decimal import Decimal
 from pathlib import Path
 
 import polars as pl
-from first_answer import Memory
+from matplotlib.figure import Figure as Drawing
+from memory import Memory
 from processes import ROOT, zeromargin
+from report import TIMES, Figure, arguments, drawing, parser, tell
 
+import lakehouse
 from lakehouse.engine.commands import missing_for_spark
 from lakehouse.ingest.sample import write_sample
+from lakehouse.tables import catalog
 
 CUSTOMERS_A_MILLION = 5_500  # of the sample, over WEEKS, for about a million lines
 WEEKS = 100
+PEERS = ("sail", "spark", "polars")
+TABLES = [name for name, table in catalog.load().items() if table.kind == "derived" and table.stage in ("silver", "gold")]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--lines", type=int, default=5_000_000)
-    parser.add_argument(
-        "--peers", nargs="+", choices=("sail", "spark", "polars"), default=["sail", *([] if missing_for_spark() else ["spark"]), "polars"]
-    )
-    options = parser.parse_args()
+@dataclass(frozen=True)
+class Made:
+    """What one peer took, and what came of it. `tables`: the digest of each derived table; none of those made by hand."""
+
+    seconds: float
+    memory_gb: float
+    sums: dict[str, str]
+    tables: dict[str, str]
+
+
+def main() -> int:
+    made = parser(__doc__)
+    made.add_argument("--lines", type=int, default=5_000_000)
+    made.add_argument("--peers", nargs="+", choices=PEERS, default=[one for one in PEERS if one != "spark" or not missing_for_spark()])
+    drawing(made)
+    options = arguments(made)
     os.environ |= {"ZEROMARGIN_VAULT__KEYS": "derived", "ZEROMARGIN_VAULT__SECRET": "5e" * 32, "ZEROMARGIN_RUNNER__IN_PROCESS": "true"}
+    peers: dict[str, Made] = {}
     with tempfile.TemporaryDirectory() as folder:
         home, raw = Path(folder) / "home", Path(folder) / "raw"
         truth = write_sample(raw, weeks=WEEKS, products=2_000, customers=CUSTOMERS_A_MILLION * options.lines // 1_000_000)
-        told: dict[str, object] = {"lines": sum(file.lines for file in truth.files)}
         zeromargin(home, "load", str(raw), "--source", "canonical")
         shutil.rmtree(raw)
         for peer in options.peers:
-            with Memory() as memory:
-                found = by_hand(home, Path(folder) / "by-hand") if peer == "polars" else ours(home, Path(folder) / peer, peer)
-            told[peer] = found | {"memory_gb": round(memory.peak / 1e9, 2)}
-            print(peer, told[peer], flush=True)
-    told["machine"] = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
-    show(told)
-    print(json.dumps(told))
+            peers[peer] = by_hand(home, Path(folder) / "by-hand") if peer == "polars" else ours(home, Path(folder) / peer, peer)
+            print(f"{peer}: {peers[peer].seconds} s, {peers[peer].memory_gb} GB", flush=True)
+    lines = sum(file.lines for file in truth.files)
+    return tell("gold", options, figures(peers), {"lines": lines, "peers": told(peers)}, differing(peers), lambda: drawn(peers, lines))
 
 
-def ours(bronze: Path, home: Path, engine: str) -> dict[str, object]:
-    """The stages silver and gold on a copy of the home where the lines have landed."""
+def ours(bronze: Path, home: Path, engine: str) -> Made:
+    """The stages silver and gold on a copy of the home where the lines have landed. One engine computes the digests of both."""
     shutil.copytree(bronze, home)
-    report = json.loads(zeromargin(home, "run", "silver", "gold", "--engine", engine, "--json"))
+    with Memory() as memory:
+        report = json.loads(zeromargin(home, "run", "silver", "gold", "--engine", engine, "--json"))
     stages = {stage["name"]: stage for stage in report["stages"]}
     days = pl.read_delta(str(home / "tables" / "gold" / "daily_sales"))
-    sums = {name: str(days[name].sum()) for name in ("units", "revenue")}
-    shutil.rmtree(home)
     silver = stages["silver"]["result"]
-    return {
-        "seconds": round(sum(stages[name]["seconds"] for name in ("silver", "gold")), 1),
-        "silver_rows": silver["written"],
-        "links": silver["linked"],
-        **sums,
-    }
+    sums = {"silver_rows": silver["written"], "links": silver["linked"], "units": days["units"].sum(), "revenue": days["revenue"].sum()}
+    with lakehouse.open(home) as lake:
+        tables = {name: lake.digest(name, version=lake.head(name)).digest for name in TABLES}
+    shutil.rmtree(home)
+    return Made(round(sum(stages[name]["seconds"] for name in ("silver", "gold")), 1), _gb(memory), plain(sums), tables)
 
 
-def by_hand(bronze: Path, folder: Path) -> dict[str, object]:
+def by_hand(bronze: Path, folder: Path) -> Made:
     script = [sys.executable, str(ROOT / "benchmarks" / "by_hand.py"), str(bronze / "tables" / "bronze" / "sales"), str(folder)]
-    found: dict[str, object] = json.loads(subprocess.run(script, check=True, stdout=subprocess.PIPE, text=True).stdout)
-    return found
+    with Memory() as memory:
+        found = json.loads(subprocess.run(script, check=True, stdout=subprocess.PIPE, text=True).stdout)
+    seconds = found.pop("seconds")
+    return Made(seconds, _gb(memory), plain(found), {})
 
 
-def show(told: dict[str, object]) -> None:
-    peers = {name: found for name, found in told.items() if isinstance(found, dict)}
-    same = {name: {_plain(found[name]) for found in peers.values()} for name in ("silver_rows", "links", "units", "revenue")}
-    for name, values in same.items():
-        print(f"{name}: {'the same' if len(values) == 1 else f'DIFFERENT: {values}'}")
-    if "sail" not in peers:
-        return
-    sail = peers["sail"]
-    rows = [("memory of Sail with ours, GB", sail["memory_gb"], "at most", 2.0, sail["memory_gb"] <= 2.0)]
-    if "spark" in peers:
-        times = round(peers["spark"]["seconds"] / sail["seconds"], 2)
-        rows.append(("Spark's seconds over Sail's", times, "at least", 3.0, times >= 3))
-    if "polars" in peers:
-        times = round(sail["seconds"] / peers["polars"]["seconds"], 2)
-        rows.append(("Sail's seconds over those by hand", times, "at most", 2.0, times <= 2))
-    for what, seen, bound, target, met in rows:
-        print(f"{what:<40}{seen:>8} {bound} {target}{'' if met else '   missed'}")
+def figures(peers: dict[str, Made]) -> list[Figure]:
+    sail, spark, hand = (peers.get(name) for name in PEERS)
+    return [
+        Figure("Sail, as fast as Spark with two cores", sail and spark and spark.seconds / sail.seconds, TIMES, 3, 5, at_least=True),
+        Figure("Sail, as long as polars and delta-rs by hand", sail and hand and sail.seconds / hand.seconds, TIMES, 2, 1.2),
+        Figure("memory with Sail", sail and sail.memory_gb, "GB", 2, 1.2),
+    ]
 
 
-def _plain(value: object) -> Decimal:
-    return Decimal(str(value)).normalize()
+def differing(peers: dict[str, Made]) -> list[str]:
+    found = []
+    first = next(iter(peers.values()))
+    for name in first.sums:
+        values = {peer: one.sums[name] for peer, one in peers.items()}
+        if len(set(values.values())) > 1:
+            found.append(f"{name}: {values}")
+    engines = [one.tables for one in peers.values() if one.tables]
+    tables = [name for name in TABLES if len({one[name] for one in engines}) > 1]
+    return [*found, *([f"tables of both engines: {', '.join(tables)}"] if tables else [])]
+
+
+def told(peers: dict[str, Made]) -> dict[str, object]:
+    return {name: asdict(one) for name, one in peers.items()}
+
+
+def plain(sums: dict[str, object]) -> dict[str, str]:
+    """Numbers as text without the zeros that their types end them with."""
+    return {name: f"{Decimal(str(value)).normalize():f}" for name, value in sums.items()}
+
+
+def drawn(peers: dict[str, Made], lines: int) -> Drawing:
+    picture = Drawing(figsize=(9, 2.5))
+    for plot, what, unit in zip(picture.subplots(1, 2, sharey=True), ("seconds", "memory_gb"), ("seconds", "GB"), strict=True):
+        bars = plot.barh(list(peers), [getattr(one, what) for one in peers.values()])
+        plot.bar_label(bars, padding=3)
+        plot.set_xlabel(unit)
+        plot.margins(x=0.2)
+    plot.invert_yaxis()
+    picture.suptitle(f"Bronze to gold, {lines:,} lines")
+    picture.tight_layout()
+    return picture
+
+
+def _gb(memory: Memory) -> float:
+    return round(memory.peak / 1e9, 2)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

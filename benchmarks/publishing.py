@@ -39,10 +39,15 @@ class Published:
 
     @property
     def ratio(self) -> float:
-        return round(self.ours.median / self.feast, 4)
+        return self.ours.median / self.feast
 
     def as_json(self) -> dict[str, object]:
-        return {"publish_s": self.ours.as_json(), "feast_all_s": self.feast, "ratio": self.ratio, "read_back": self.compared}
+        return {
+            "publish_s": self.ours.as_json(),
+            "feast_all_s": round(self.feast, 2),
+            "ratio": round(self.ratio, 4),
+            "read_back": self.compared,
+        }
 
 
 def stores() -> list[str]:
@@ -68,7 +73,7 @@ def publishing(lake: Lake, store: str, keys: Sequence[str], folder: Path) -> Pub
         differing = compared(lake.settings, other, changed | dict.fromkeys(still, MONDAY))
         lake.settings = with_redis(lake.settings, None)
     said = [f"{store}: {len(differing):,} customers, {differing[0]}"] if differing else []
-    return Published(Spread.of(ours), round(everything, 2), len(changed) + len(still), said)
+    return Published(Spread.of(ours), everything, len(changed) + len(still), said)
 
 
 def moments(lake: Lake, customers: int) -> Iterator[tuple[float, int]]:

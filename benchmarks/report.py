@@ -137,7 +137,7 @@ def table(figures: Sequence[Figure]) -> list[str]:
         rows.append(
             (
                 one.what,
-                "not here" if one.seen is None else f"{one.seen:,g} {one.unit}",
+                "not here" if one.seen is None else f"{_plain(one.seen)} {one.unit}",
                 _bound(one, one.must),
                 _met(one.meets(one.must)),
                 _bound(one, one.goal),
@@ -149,7 +149,11 @@ def table(figures: Sequence[Figure]) -> list[str]:
 
 
 def _bound(one: Figure, bound: float | None) -> str:
-    return "-" if bound is None else f"{'>=' if one.at_least else '<='} {bound:,.4g}"
+    return "-" if bound is None else f"{'>=' if one.at_least else '<='} {_plain(bound)}"
+
+
+def _plain(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
 
 
 def _met(is_met: bool | None) -> str:

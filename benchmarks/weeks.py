@@ -99,7 +99,7 @@ def main() -> int:
             str(count): {step: Spread.of([getattr(week, step) for week in weeks]).as_json() for step in ("all", "load", "run", "online")}
             for count, weeks in more.items()
         },
-        "ratios": {step: ratio(more, few, many, step) for step in ("all", "load", "run", "online")},
+        "ratios": {step: round(ratio(more, few, many, step), 3) for step in ("all", "load", "run", "online")},
         "maintain_s": {str(count): round(statistics.median(week.maintain for week in weeks), 2) for count, weeks in more.items()},
         "notebook_over_functions_s": {name: spread.as_json() for name, spread in stage.items()},
         "small_query_ms": query.as_json(),
@@ -158,7 +158,7 @@ def one_week(settings: Settings, *files: tuple[Path, int]) -> Week:
 def ratio(more: dict[int, list[Week]], few: int, many: int, step: str) -> float:
     """Of the medians."""
     late, early = (statistics.median(getattr(week, step) for week in more[count]) for count in (many, few))
-    return round(late / early, 2)
+    return late / early
 
 
 def steps(weeks: list[Week]) -> str:

@@ -1,0 +1,60 @@
+"""What benchmarks say of what they measured: which bounds are met, when they fail, and whether two answers are the same."""
+
+from __future__ import annotations
+
+import json
+from argparse import Namespace
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from benchmarks.answers import differing, digests
+from benchmarks.report import TIMES, Figure, Spread, table, tell
+
+KINDS = {"code": "string", "day": "date", "units": "decimal(18,3)", "lines": "bigint"}
+ROWS = pl.DataFrame({"code": ["A", "B"], "day": [18_000, None], "units": [1.5, 2.25], "lines": [3, 4]})
+
+
+def test_a_missed_ratio_and_answers_that_differ_end_with_1_and_a_missed_time_with_0(capsys: pytest.CaptureFixture[str]) -> None:
+    options = Namespace(json=None)
+    assert tell("x", options, [Figure("slow", 9, "s", 8, 3)], {}) == 0
+    assert tell("x", options, [Figure("a goal", 1.2, TIMES, 1.3, 1.1)], {}) == 0
+    assert tell("x", options, [Figure("a ratio", 1.4, TIMES, 1.3)], {}) == 1
+    assert tell("x", options, [Figure("slower than ours", 2.9, TIMES, 3, at_least=True)], {}) == 1
+    assert tell("x", options, [Figure("not here", None, TIMES, 1.3)], {}, differing=["gold"]) == 1
+    assert "DIFFERENT: gold" in capsys.readouterr().out
+
+
+def test_the_last_line_and_the_file_say_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    place = tmp_path / "made" / "x.json"
+    tell("x", Namespace(json=place, plot=False), [Figure("slow", 9, "s", 8, 3)], {"seconds": Spread.of([1, 9, 2]).as_json()})
+    last = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert last == json.loads(place.read_text(encoding="utf-8"))
+    assert (last["figures"][0]["must_met"], last["figures"][0]["goal_met"], last["measured"]["seconds"]["median"]) == (False, False, 2)
+
+
+def test_the_table_says_of_each_bound_whether_it_is_met() -> None:
+    header, one, other = table([Figure("a week", 1.2, TIMES, 1.3, 1.1), Figure("Redis", None, TIMES, 0.1)])
+    assert header.split() == ["seen", "must", "goal"]
+    assert one.split("  ") == ["a week", "1.2 times", "<= 1.3", "met", "<= 1.1", "MISSED"]
+    assert "not here" in other and "met" not in other and "MISSED" not in other
+
+
+def test_an_answer_is_the_same_in_any_order_and_in_types_of_its_own() -> None:
+    typed = ROWS.reverse().select(
+        "lines", "code", pl.col("day").cast(pl.Int32).cast(pl.Date).cast(pl.Datetime("ns")), pl.col("units").cast(pl.Decimal(18, 3))
+    )
+    assert not differing(digests(ROWS, ["code"], KINDS), digests(typed, ["code"], KINDS))
+
+
+@pytest.mark.parametrize(
+    ("column", "value"), [("units", 2.251), ("units", None), ("lines", 5), ("day", 0), ("code", "C")], ids=lambda value: str(value)
+)
+def test_one_other_value_is_seen_in_its_column(column: str, value: object) -> None:
+    other = ROWS.with_columns(pl.Series(column, [ROWS[column][0], value], dtype=ROWS.schema[column]))
+    assert differing(digests(ROWS, ["code"], KINDS), digests(other, ["code"], KINDS)) == [column]
+
+
+def test_a_row_too_many_is_seen() -> None:
+    assert "rows" in differing(digests(ROWS, ["code"], KINDS), digests(pl.concat([ROWS, ROWS[:1]]), ["code"], KINDS))
