@@ -48,7 +48,9 @@ check: install ## ruff, mypy, import-linter and the notebook contract
 	@$(BIN)/python -m jobs.contract notebooks/*.ipynb
 
 bench: install ## measure the demo, the real file on each engine, gold, weeks and features at size, and the service
-	@for one in demo first_answer gold weeks features serving; do echo "== $$one"; $(BIN)/python benchmarks/$$one.py || exit 1; done
+	@failed=; for one in demo first_answer gold weeks features serving; do echo "== $$one"; \
+		$(BIN)/python benchmarks/$$one.py --json .bench/$$one.json $$(case $$one in gold|weeks|features) echo --plot;; esac) || failed="$$failed $$one"; done; \
+		test -z "$$failed" || { echo "These failed:$$failed"; exit 1; }
 
 serve: install ## answer questions from HOME_DIR (.demo) over HTTP
 	@$(BIN)/zeromargin --home $(HOME_DIR) serve

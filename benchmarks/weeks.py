@@ -199,6 +199,7 @@ def drawn(walked: dict[int, Week]) -> Drawing:
     below.bar(numbers, [week.lines for week in weeks], color="grey")
     below.set_ylabel("lines")
     below.set_xlabel("week")
+    below.xaxis.get_major_locator().set_params(integer=True)
     return picture
 
 
