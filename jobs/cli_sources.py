@@ -50,27 +50,59 @@ def check(
     if not file.is_file():
         raise InputError(f"there is no file {file}")
     settings = session(context).settings()
+    oldest = datetime.fromisoformat(settings.door.oldest)
     if source is None:
-        guessed = draft(file)
+        guessed = draft(file, oldest=oldest)
         if as_json:
             answer({"draft": guessed})
         else:
             print(guessed, end="")
         return
-    found = look(file, sources.find(source, settings.profile), datetime.fromisoformat(settings.door.oldest))
+    found = look(file, sources.find(source, settings.profile), oldest)
     if as_json:
-        answer(asdict(found))
+        answer({**asdict(found), "good_for": good_for(found)})
     else:
         _show(found)
+
+
+def good_for(found: Understood) -> dict[str, str | None]:
+    """What a lake of nothing but such files would answer, and why it would not (None where it would, given enough history)."""
+    customers = None if found.with_customer else "no line names its customer"
+    one_product = "there is one product only" if found.products == 1 else None
+    why = {
+        "demand": None if found.products else "no line is of a product",
+        "segments": customers,
+        "recommendations": customers or one_product,
+        "receipts": None if found.with_invoice else "no line has the number of a receipt",
+    }
+    return why if found.accepted else dict.fromkeys(why, "no line would be accepted")
 
 
 def _show(found: Understood) -> None:
     skipped = f", {found.skipped:,} skipped as no sales" if found.skipped else ""
     of = "all" if found.whole else "the first"
     print(f"{found.file} as source {found.source}: {of} {found.lines:,} lines read, {found.accepted:,} accepted{skipped}")
+    print(f"  read as {', '.join(f'{what} {how}' for what, how in found.written.items())}")
+    for title, lines in found.sheets.items():
+        print(f'  sheet "{title}": {lines:,} lines')
+    print(f"  columns: {', '.join(f'{theirs} → {ours}' for theirs, ours in found.columns.items())}")
+    print(f"  ignored: {', '.join(found.ignored) or 'none'}")
     print(f"  fields: {', '.join(found.fields)}")
     print(f"  sold from {day(found.first) or '–'} to {day(found.last) or '–'}, {found.products:,} products, {found.amount:,.2f} in all")
     print(f"  {found.with_customer:,} name a customer, {found.cancellations:,} cancel, {found.no_products:,} are of no product")
-    rows = [(reason, count, ", ".join(map(str, found.examples[reason]))) for reason, count in found.refused.items()]
+    if found.no_quantity:
+        print(f"  {found.no_quantity:,} have an amount and the quantity 0")
+    if found.unmatched:
+        print(f"  {found.unmatched:,} have a key of which the table beside says nothing")
+    for one in found.sample:
+        print(
+            f"  {one.where}: quantity {one.quantity:f}, unit price {'–' if one.unit_price is None else f'{one.unit_price:f}'}, amount {one.amount:f}"
+        )
+    answers = good_for(found)
+    print(f"  a lake of such files alone: {', '.join(part for part, why in answers.items() if why is None) or 'nothing'}")
+    for part, why in answers.items():
+        if why is not None:
+            print(f"    no {part}: {why}")
+    rows = [(reason, count, ", ".join(found.examples[reason])) for reason, count in found.refused.items()]
     if rows:
-        table("  would be refused", ("reason", "lines", "such as line"), rows, right=("lines",))
+        table("  would be refused", ("reason", "lines", "such as"), rows, right=("lines",))

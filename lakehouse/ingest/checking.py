@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import reduce
 from pathlib import Path
+from typing import BinaryIO
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -15,10 +17,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lakehouse.errors import InputError
-from lakehouse.ingest import door, readers
+from lakehouse.ingest import door, readers, sheets
 from lakehouse.ingest.beside import with_table
 from lakehouse.ingest.door import Judged, Limits
+from lakehouse.ingest.lines import Ints
 from lakehouse.ingest.raw import RawBatch
+from lakehouse.ingest.sheets import Sheet
+from lakehouse.ingest.source_parts import Format
 from lakehouse.ingest.sources import Source
 
 MOST = 100_000
@@ -29,26 +34,46 @@ _EXAMPLES = 3
 class Understood:
     """What a source makes of the first `lines` lines of a file (`whole`: of all of them). No text of a line is in it.
 
-    `skipped` are no sales, as the source says, and would not be kept. `refused` counts lines by reason, `examples` names the first few by
-    number. Of the accepted ones: the first and last time, how many products there are, how many lines name their customer, cancel something, or
-    are of something that is no product, and their amount in money.
+    `columns` are those of the file (theirs: ours), `ignored` the others, `written` how the source says that the file is written, `sheets` how
+    many rows were read of each. `skipped` are no sales, as the source says, and would not be kept. `refused` counts lines by reason, `examples`
+    names the first few as an editor does, or a sheet. Of the accepted ones: the first and last time, how many products there are, how many lines
+    name their customer or receipt, cancel something, are of something that is no product, have an amount without a quantity (`no_quantity`),
+    or a key that the table beside says nothing of (`unmatched`), their amount in money, and the numbers of the first few.
     """
 
     file: str
     source: str
     fields: tuple[str, ...]
+    columns: Mapping[str, str]
+    ignored: tuple[str, ...]
+    written: Mapping[str, str]
+    sheets: Mapping[str, int]
     lines: int
     whole: bool
     accepted: int
     skipped: int
     refused: Mapping[str, int]
-    examples: Mapping[str, tuple[int, ...]]
+    examples: Mapping[str, tuple[str, ...]]
     first: datetime | None
     last: datetime | None
     products: int
     with_customer: int
+    with_invoice: int
     cancellations: int
     no_products: int
+    no_quantity: int
+    unmatched: int
+    amount: Decimal
+    sample: tuple[Numbers, ...]
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """The numbers of an accepted line as they were read."""
+
+    where: str
+    quantity: Decimal
+    unit_price: Decimal | None
     amount: Decimal
 
 
@@ -57,15 +82,25 @@ def check(path: Path, source: Source, oldest: datetime, most: int = MOST) -> Und
     form = readers.format_of(path.suffix.lstrip(".").lower(), source, path.name)
     zone = ZoneInfo(source.times.zone) if source.times.zone else UTC
     limits = Limits(oldest, datetime.now(zone).replace(tzinfo=None), None)
-    found = _Tally()
+    found = _Tally(source)
     try:
         with path.open("rb") as file:
-            read = with_table(readers.read(file, path.name, source, form, min(most, 20_000)), path.parent, source)
+            found.header, found.offset = readers.header(file, path.name, form)
+            read = with_table(_batches(file, path.name, source, form, min(most, 20_000), found), path.parent, source)
             for batch in _some(read, most, found):
                 found.add(batch, door.judge(batch, source, form, limits))
     except OSError as error:
         raise InputError(f"{path} can't be read: {error.strerror}") from None
-    return found.told(path.name, source.name)
+    return found.told(path.name, form)
+
+
+def _batches(file: BinaryIO, name: str, source: Source, form: Format, rows: int, found: _Tally) -> Iterator[RawBatch]:
+    """The file's lines; of a workbook, `found` is told before each batch which sheet it is of."""
+    if form.kind != "xlsx":
+        yield from readers.read(file, name, source, form, rows)
+        return
+    for found.sheet, batch in sheets.by_sheet(file, name, source, form, rows):
+        yield batch
 
 
 def _some(batches: Iterator[RawBatch], most: int, found: _Tally) -> Iterator[RawBatch]:
@@ -79,19 +114,30 @@ def _some(batches: Iterator[RawBatch], most: int, found: _Tally) -> Iterator[Raw
 class _Tally:
     """What was found so far."""
 
-    def __init__(self) -> None:
-        self.lines = self.accepted = self.skipped = self.with_customer = self.cancellations = self.no_products = 0
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.header: Sequence[str] = ()
+        self.offset = 0
+        self.sheet: Sheet | None = None
+        self.sheets: Counter[str] = Counter()
+        self.lines = self.accepted = self.skipped = self.with_customer = self.with_invoice = 0
+        self.cancellations = self.no_products = self.no_quantity = self.unmatched = 0
         self.whole = True
         self.fields: tuple[str, ...] = ()
         self.refused: Counter[str] = Counter()
-        self.examples: dict[str, list[int]] = {}
+        self.examples: dict[str, list[str]] = {}
+        self.sample: list[Numbers] = []
         self.products: set[str] = set()
         self.times: list[datetime] = []
         self.amount = Decimal(0)
 
     def add(self, batch: RawBatch, judged: Judged) -> None:
         lines = len(judged.numbers)
-        self.lines += lines + len(batch.refused) + judged.skipped
+        read = lines + len(batch.refused) + judged.skipped
+        self.lines += read
+        if self.sheet is not None:
+            self.header = self.sheet.header
+            self.sheets[self.sheet.title] += read
         self.skipped += judged.skipped
         self.fields = tuple(batch.columns)
         for number, reason in batch.refused:
@@ -106,20 +152,45 @@ class _Tally:
         self.cancellations += pc.sum(columns["is_cancellation"]).as_py() or 0
         self.no_products += pc.sum(pc.invert(columns["is_product"])).as_py() or 0
         self.products |= set(columns["product_code"].filter(columns["is_product"]).unique().to_pylist())
+        self.no_quantity += pc.sum(pc.and_(pc.equal(columns["quantity"], 0), pc.not_equal(columns["amount"], 0))).as_py() or 0
+        self.with_invoice += len(columns["invoice"]) - columns["invoice"].null_count
+        self.unmatched += self._unmatched(columns)
         self.amount += pc.sum(columns["amount"]).as_py() or 0
+        self._show(judged.numbers[good], columns)
         bounds = pc.min_max(columns["sold_at"])
         self.times += [bounds[end].as_py().replace(tzinfo=None) for end in ("min", "max") if bounds[end].is_valid]
 
     def _refuse(self, reason: str, numbers: list[int], lines: int) -> None:
         self.refused[reason] += lines
         known = self.examples.setdefault(reason, [])
-        known += numbers[: _EXAMPLES - len(known)]
+        known += map(self._where, numbers[: _EXAMPLES - len(known)])
 
-    def told(self, file: str, source: str) -> Understood:
+    def _where(self, number: int) -> str:
+        """A line as people find it: by its number in an editor, or its sheet and row."""
+        if self.sheet is None:
+            return f"line {number + self.offset}"
+        return f'sheet "{self.sheet.title}" row {number + self.sheet.offset}'
+
+    def _show(self, numbers: Ints, columns: Mapping[str, pa.Array]) -> None:
+        for place in range(min(_EXAMPLES - len(self.sample), len(numbers))):
+            quantity, price, amount = (columns[name][place].as_py() for name in ("quantity", "unit_price", "amount"))
+            self.sample.append(Numbers(self._where(int(numbers[place])), quantity, price, amount))
+
+    def _unmatched(self, columns: Mapping[str, pa.Array]) -> int:
+        if self.source.beside is None:
+            return 0
+        said = [columns[ours].is_valid() for ours in self.source.beside.columns.values()]
+        return int(pc.sum(pc.invert(reduce(pc.or_, said))).as_py() or 0)
+
+    def told(self, file: str, form: Format) -> Understood:
         return Understood(
             file,
-            source,
+            self.source.name,
             self.fields,
+            {name: self.source.columns[name] for name in self.header if name in self.source.columns},
+            tuple(name for name in self.header if name in self.source.ignore),
+            _written(form, self.source),
+            dict(self.sheets),
             self.lines,
             self.whole,
             self.accepted,
@@ -130,7 +201,25 @@ class _Tally:
             max(self.times, default=None),
             len(self.products),
             self.with_customer,
+            self.with_invoice,
             self.cancellations,
             self.no_products,
+            self.no_quantity,
+            self.unmatched,
             self.amount,
+            tuple(self.sample),
         )
+
+
+def _written(form: Format, source: Source) -> dict[str, str]:
+    """How files of this ending are written, as far as their kind leaves it open."""
+    counted = source.times.counted
+    said: dict[str, str] = {"kind": form.kind}
+    if form.kind in ("csv", "fixed"):
+        said["encoding"] = " or ".join(form.encoding)
+    if form.kind == "csv":
+        said["delimiter"] = {"\t": "tab", " ": "space"}.get(form.delimiter, f'"{form.delimiter}"')
+    said["decimal"] = f'"{form.decimal}"'
+    said |= {"thousands": f'"{form.thousands}"'} if form.thousands else {}
+    said["times"] = f"{counted.unit} {counted.number} is {counted.day}" if counted else " or ".join(source.times.formats)
+    return said | ({"zone": source.times.zone} if source.times.zone else {})

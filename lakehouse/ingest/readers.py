@@ -35,7 +35,7 @@ def read(file: BinaryIO, name: str, source: Source, form: Format, batch_rows: in
     """The file's lines. Raises `InputError`, possibly only at the end, for what is wrong with the whole file."""
     start = file.read(4)
     if not start:
-        raise InputError(f"{name} is empty (0 bytes). Expected a header and lines of sales; nothing of it was loaded")
+        raise empty(name)
     file.seek(0)
     if form.kind == "parquet":
         yield from _parquet(file, name, source, form, batch_rows)
@@ -47,17 +47,29 @@ def read(file: BinaryIO, name: str, source: Source, form: Format, batch_rows: in
         yield from texts.delimited(file, name, source, form, batch_rows)
 
 
+def header(file: BinaryIO, name: str, form: Format) -> tuple[list[str], int]:
+    """The names of the file's columns, and what is added to a line's number for the one that an editor shows; nothing of a workbook, whose sheets
+    have each their own. Leaves the file at its beginning. Raises `InputError` for what is no such file."""
+    if form.kind in ("csv", "fixed"):
+        found, above = texts.header(file, name, form), form.above + (form.header is None)
+    else:
+        found, above = [], 0
+    if form.kind == "parquet":
+        found = _opened(file, name).schema_arrow.names
+    file.seek(0)
+    return found, above
+
+
+def empty(name: str) -> InputError:
+    return InputError(f"{name} is empty (0 bytes). Expected a header and lines of sales; nothing of it was loaded")
+
+
 # ---------------------------------------------------------------------- Parquet
 
 
 def _parquet(file: BinaryIO, name: str, source: Source, form: Format, batch_rows: int) -> Iterator[RawBatch]:
-    try:
-        opened = pq.ParquetFile(file)
-        schema = opened.schema_arrow
-    except (pa.ArrowException, OSError):
-        raise InputError(
-            f"{name} is not a whole Parquet file: it has no readable footer. Was it cut off? Nothing of it was loaded"
-        ) from None
+    opened = _opened(file, name)
+    schema = opened.schema_arrow
     matched = match_columns(name, schema.names, source)
     for ours, theirs in matched.items():
         _check_type(name, theirs, ours, schema.field(theirs).type, source)
@@ -77,6 +89,15 @@ def _parquet(file: BinaryIO, name: str, source: Source, form: Format, batch_rows
         yield _readable(numbers, {ours: batch.column(name) for ours, name in matched.items()}, form)
     if done != opened.metadata.num_rows:
         raise InputError(f"{name} says that it has {opened.metadata.num_rows} lines, and {done} were found. Nothing of it was loaded")
+
+
+def _opened(file: BinaryIO, name: str) -> pq.ParquetFile:
+    try:
+        return pq.ParquetFile(file)
+    except (pa.ArrowException, OSError):
+        raise InputError(
+            f"{name} is not a whole Parquet file: it has no readable footer. Was it cut off? Nothing of it was loaded"
+        ) from None
 
 
 def _check_type(file: str, theirs: str, ours: str, kind: pa.DataType, source: Source) -> None:

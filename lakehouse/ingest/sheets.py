@@ -11,6 +11,7 @@ import warnings
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from datetime import date, datetime, time
 from typing import TYPE_CHECKING, BinaryIO
 from xml.etree.ElementTree import ParseError
@@ -40,17 +41,32 @@ Line = tuple[int, dict[str, object]]  # its number, and its values by our names
 _DAMAGED = (BadZipFile, ParseError, KeyError, ValueError, TypeError, IndexError, EOFError, OSError, zlib.error)
 
 
+@dataclass(frozen=True)
+class Sheet:
+    """Which sheet lines are of: its title, the names of its columns, and what is added to a line's number for the row that people see."""
+
+    title: str
+    header: tuple[str, ...]
+    offset: int
+
+
 def read(file: BinaryIO, name: str, source: Source, form: Format, batch_rows: int) -> Iterator[RawBatch]:
     """The lines of the workbook's sheets (`form.sheets`, by default all that have a cell). Raises `InputError` for a file that is no
-    workbook, a sheet that is missing, and one whose first row is not the source's columns."""
-    with closing(_opened(file, name)) as workbook:
+    workbook, a sheet that is missing, and one that does not begin with the source's columns."""
+    return (batch for _, batch in by_sheet(file, name, source, form, batch_rows))
+
+
+def by_sheet(file: BinaryIO, name: str, source: Source, form: Format, batch_rows: int) -> Iterator[tuple[Sheet, RawBatch]]:
+    """`read`, and of which sheet each batch is."""
+    with closing(opened(file, name)) as workbook:
         titles, before = _titles(workbook, name, form), 0
         for title in titles:
             label = f'{name}, sheet "{title}"'
-            rows = _rows(workbook, title, label)
-            header = _header(rows)
+            rows = itertools.islice(rows_of(workbook, title, label), form.above, None)
+            row, header = (0, list(form.header)) if form.header else _header(rows)
             if not header:
                 continue
+            here = Sheet(title, tuple(header), form.above + row - before)
             try:
                 matched = match_columns(label, header, source)
             except InputError as error:
@@ -60,13 +76,13 @@ def read(file: BinaryIO, name: str, source: Source, form: Format, batch_rows: in
                 raise InputError(f"{error}{hint}") from None
             places = {ours: header.index(theirs) for ours, theirs in matched.items()}
             while block := list(itertools.islice(rows, batch_rows)):
-                yield from _batches(block, before, places, len(header), form)
+                yield from ((here, batch) for batch in _batches(block, before, places, len(header), form))
                 before += len(block)
         if not before:
             raise no_lines(name)
 
 
-def _opened(file: BinaryIO, name: str) -> Workbook:
+def opened(file: BinaryIO, name: str) -> Workbook:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about styles and extensions, of which nothing is read
@@ -92,7 +108,7 @@ def _titles(workbook: Workbook, name: str, form: Format) -> list[str]:
     return list(form.sheets or found)
 
 
-def _rows(workbook: Workbook, title: str, label: str) -> Iterator[Row]:
+def rows_of(workbook: Workbook, title: str, label: str) -> Iterator[Row]:
     sheet = workbook[title]
     sheet.reset_dimensions()  # what the file says about its size may be wrong
     rows = sheet.iter_rows(values_only=True)
@@ -108,10 +124,10 @@ def _rows(workbook: Workbook, title: str, label: str) -> Iterator[Row]:
         yield row
 
 
-def _header(rows: Iterator[Row]) -> list[str]:
-    """The first row that has a cell, as names; none where the sheet is empty."""
-    first = next((cells for row in rows if (cells := _trimmed(row))), ())
-    return [(_text(cell) or "").strip() for cell in first]
+def _header(rows: Iterator[Row]) -> tuple[int, list[str]]:
+    """The first row that has a cell, as names, and which row that is (the first is 1); no names where the sheet is empty."""
+    row, first = next(((number, cells) for number, cells in enumerate(map(_trimmed, rows), 1) if cells), (0, ()))
+    return row, [(text(cell) or "").strip() for cell in first]
 
 
 def _batches(block: Sequence[Row], before: int, places: Mapping[str, int], width: int, form: Format) -> Iterator[RawBatch]:
@@ -151,10 +167,10 @@ def _array(ours: str, values: Sequence[object], form: Format) -> pa.Array:
             return pa.array(values, pa.float64())
         # Texts among numbers are read as the source writes its numbers, so numbers among texts are written so.
         values = [str(value).replace(".", form.decimal) if _is_number(value) else value for value in values]
-    return pa.array([_text(value) for value in values], pa.string())
+    return pa.array([text(value) for value in values], pa.string())
 
 
-def _text(value: object) -> str | None:
+def text(value: object) -> str | None:
     """A cell as the text that people see in it: 17850 for 17850.0. A number with more digits than a cell keeps stays in a float's form, in which
     no customer is accepted."""
     if value is None or isinstance(value, str):

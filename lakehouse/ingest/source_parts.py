@@ -24,6 +24,7 @@ class Format(Section):
     decimal: Literal[".", ","] = "."
     thousands: str | None = Field(default=None, pattern=r"^[^0-9+\-]$")
     header: tuple[str, ...] | None = None
+    above: int = Field(default=0, ge=0)
     widths: tuple[Annotated[int, Field(ge=1)], ...] | None = None
     sheets: tuple[str, ...] | None = None
 

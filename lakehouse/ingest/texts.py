@@ -23,7 +23,7 @@ from lakehouse.ingest.sources import Source
 # So many unreadable lines, and no readable one that holds more than ASCII, are no accident.
 _THROUGHOUT = 10
 _BOMS = {b"\xef\xbb\xbf": "utf-8", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
-_SIGNATURES = {
+SIGNATURES = {
     b"PAR1": "a Parquet file",
     b"PK\x03\x04": "a zip archive or a spreadsheet",
     b"\x1f\x8b": "a gzip archive",
@@ -32,18 +32,13 @@ _SIGNATURES = {
 
 
 def delimited(file: BinaryIO, name: str, source: Source, form: Format, batch_rows: int) -> Iterator[RawBatch]:
-    encodings = _begun(file, name, form)
-    begun = file.read(MAX_LINE)
-    first, rest = _first_line(begun)
-    if form.header is None:
-        header = _header(name, first, form, encodings)
-    else:
-        header, rest = list(form.header), begun
-    matched = match_columns(name, header, source)
-    splitter = Splitter(len(header), form.delimiter, encodings)
+    encodings = begun(file, name, form)
+    names, rest = _names(file.read(MAX_LINE), name, form, encodings)
+    matched = match_columns(name, names, source)
+    splitter = Splitter(len(names), form.delimiter, encodings)
     lines = 0
     for block in splitter.blocks(file, batch_rows, rest):
-        table = _parsed(block.text, header, form.delimiter, len(block.numbers))
+        table = _parsed(block.text, names, form.delimiter, len(block.numbers))
         lines += len(block.numbers) + len(block.refused)
         yield RawBatch(block.numbers, {ours: table[theirs].combine_chunks() for ours, theirs in matched.items()}, block.refused)
     _check_whole(name, form, splitter.tally, lines)
@@ -52,10 +47,12 @@ def delimited(file: BinaryIO, name: str, source: Source, form: Format, batch_row
 def fixed(file: BinaryIO, name: str, source: Source, form: Format, batch_rows: int) -> Iterator[RawBatch]:
     """Each line is a record, each field so many characters of it (`form.widths`). What a short line lacks at its end is empty; a line with more
     than its fields is refused."""
-    encodings, header, tally = _begun(file, name, form), list(form.header or ()), Tally()
-    matched = match_columns(name, header, source)
+    encodings, names, tally = begun(file, name, form), list(form.header or ()), Tally()
+    for _ in range(form.above):
+        _skip_line(file)
+    matched = match_columns(name, names, source)
     marks = list(accumulate(form.widths or (), initial=0))
-    places = {ours: (marks[at], marks[at + 1]) for ours, at in ((ours, header.index(one)) for ours, one in matched.items())}
+    places = {ours: (marks[at], marks[at + 1]) for ours, at in ((ours, names.index(one)) for ours, one in matched.items())}
     done = lines = 0
     while block := list(islice(iter(lambda: file.readline(MAX_LINE), b""), batch_rows)):
         texts: list[str] = []
@@ -93,19 +90,25 @@ def decoded(raw: bytes, encodings: tuple[str, ...]) -> str | None:
     return None
 
 
-def _begun(file: BinaryIO, name: str, form: Format) -> tuple[str, ...]:
+def header(file: BinaryIO, name: str, form: Format) -> list[str]:
+    """The names of the columns. Raises `InputError` for a file that is no such text."""
+    encodings = begun(file, name, form)
+    return _names(file.read(MAX_LINE), name, form, encodings)[0]
+
+
+def begun(file: BinaryIO, name: str, form: Format) -> tuple[str, ...]:
     """Leaves the file where its text begins. Returns the encodings to try. Raises `InputError` for a file that is no such text."""
-    begun, encodings, skipped = file.read(MAX_LINE), form.encoding, 0
-    for signature, what in _SIGNATURES.items():
-        if begun.startswith(signature):
+    start, encodings, skipped = file.read(MAX_LINE), form.encoding, 0
+    for signature, what in SIGNATURES.items():
+        if start.startswith(signature):
             raise InputError(f"{name} is {what}, not text. Its ending does not fit what is in it; nothing of it was loaded")
     for mark, encoding in _BOMS.items():
-        if begun.startswith(mark):
+        if start.startswith(mark):
             if encoding != "utf-8":
-                raise _wrong_encoding(name, form, f"its first bytes say {encoding}")
+                raise _not_text(name, form, f"its first bytes say {encoding}, which is not read")
             encodings, skipped = (encoding,), len(mark)
-    if b"\0" in _first_line(begun)[0]:
-        raise _wrong_encoding(name, form, "its first line holds zero bytes, as UTF-16 or binary files do")
+    if b"\0" in _first_line(start)[0]:
+        raise _not_text(name, form, "its first line holds zero bytes, as UTF-16 or binary files do")
     file.seek(skipped)
     return encodings
 
@@ -128,6 +131,16 @@ def _first_line(begun: bytes) -> tuple[bytes, bytes]:
     end = min(ends, default=len(begun))
     after = end + (2 if begun[end : end + 2] == b"\r\n" else 1)
     return begun[:end], begun[after:]
+
+
+def _names(start: bytes, name: str, form: Format, encodings: tuple[str, ...]) -> tuple[list[str], bytes]:
+    """The columns' names, and what of the file's start comes after them."""
+    for _ in range(form.above):
+        start = _first_line(start)[1]
+    if form.header is not None:
+        return list(form.header), start
+    first, rest = _first_line(start)
+    return _header(name, first, form, encodings), rest
 
 
 def _header(name: str, line: bytes, form: Format, encodings: tuple[str, ...]) -> list[str]:
@@ -153,6 +166,11 @@ def _parsed(text: bytes, header: list[str], delimiter: str, lines: int) -> pa.Ta
     )
     assert table.num_rows == lines, "the parser and the splitter disagree about what a record is"
     return table.rename_columns(header)
+
+
+def _not_text(name: str, form: Format, why: str) -> InputError:
+    """For what no encoding that a source may name would read."""
+    return InputError(f"{name} is not text in {' or '.join(form.encoding)}: {why}. Save it as {form.encoding[0]}. Nothing of it was loaded")
 
 
 def _wrong_encoding(name: str, form: Format, why: str) -> InputError:

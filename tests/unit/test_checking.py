@@ -14,11 +14,12 @@ import pytest
 import yaml
 
 from jobs.cli import main
+from jobs.cli_sources import good_for
 from lakehouse.errors import InputError
 from lakehouse.ingest import sources
 from lakehouse.ingest.checking import check
 from lakehouse.ingest.guessing import draft
-from tests.retailers import purchases
+from tests.retailers import grocery_lines, purchases
 
 OLDEST = datetime(1990, 1, 1)
 HEADER = "invoice,product_code,description,quantity,sold_at,unit_price,customer,country"
@@ -41,7 +42,7 @@ def test_lines_are_counted_by_what_would_become_of_them(tmp_path: Path) -> None:
     found = check(written(tmp_path / "a.csv", "\n".join([HEADER, *lines, ""])), sources.find("canonical", "test"), OLDEST)
     assert (found.lines, found.accepted, found.whole) == (7, 4, True)
     assert found.refused == {"bad_quantity": 1, "ragged_line": 1, "too_old": 1}
-    assert found.examples == {"bad_quantity": (2,), "ragged_line": (4,), "too_old": (7,)}
+    assert found.examples == {"bad_quantity": ("line 3",), "ragged_line": ("line 5",), "too_old": ("line 8",)}
     assert (found.with_customer, found.cancellations, found.no_products, found.products) == (3, 1, 1, 1)
     assert (found.first, found.last, found.amount) == (datetime(2011, 1, 3, 10), datetime(2011, 1, 3, 10), Decimal("10.0000"))
 
@@ -56,6 +57,59 @@ def test_of_a_long_file_only_the_beginning_is_read_and_that_is_said(tmp_path: Pa
 def test_a_file_that_is_wrong_as_a_whole_says_what_a_load_would(tmp_path: Path) -> None:
     with pytest.raises(InputError, match='Did you mean it by "invoce"'):
         check(written(tmp_path / "a.csv", f"{HEADER.replace('invoice', 'invoce')}\n{GOOD}\n"), sources.find("canonical", "test"), OLDEST)
+
+
+def test_what_became_of_each_column_and_how_the_file_is_written_is_told(tmp_path: Path) -> None:
+    grocery_lines(tmp_path)
+    found = check(tmp_path / "transactions.csv", sources.find("complete-journey", "test"), OLDEST)
+    assert found.columns["sales_value"] == "amount"
+    assert found.ignored == ("retail_disc",)
+    assert found.written["delimiter"] == '","'
+    assert found.written["times"].startswith("%Y-%m-%dT%H:%M:%SZ or ")
+
+
+def test_amounts_without_a_quantity_and_keys_that_the_table_beside_lacks_are_counted(tmp_path: Path) -> None:
+    grocery_lines(tmp_path)
+    lines = [
+        ",".join(["1,300,5", product, value, "0.10", "2017-01-01T09:00:00Z"]) for product, value in (("1001", "0,1.5"), ("9999", "1,3"))
+    ]
+    names = "household_id,store_id,basket_id,product_id,quantity,sales_value,retail_disc,transaction_timestamp"
+    found = check(written(tmp_path / "a.csv", "\n".join([names, *lines, ""])), sources.find("complete-journey", "test"), OLDEST)
+    assert (found.accepted, found.no_quantity, found.unmatched) == (2, 1, 1)
+    assert [(one.where, one.quantity, one.amount) for one in found.sample] == [("line 2", 0, Decimal("1.5")), ("line 3", 1, Decimal("3"))]
+
+
+def test_lines_of_a_workbook_are_told_by_sheet_and_row(tmp_path: Path) -> None:
+    workbook = openpyxl.Workbook()
+    for sheet, blank, amount in ((workbook.worksheets[0], 0, 3), (workbook.create_sheet("May"), 2, 5)):
+        for _ in range(blank):
+            sheet.append([])
+        sheet.append(["item", "qty", "day", "total"])
+        for line in range(amount):
+            sheet.append(["A", "many" if line == amount - 1 else 1, datetime(2024, 4, 1), 2.5])
+    workbook.worksheets[0].title = "April"
+    workbook.save(tmp_path / "a.xlsx")
+    entry = {
+        "about": "",
+        "formats": {"xlsx": {}},
+        "columns": {"item": "product_code", "qty": "quantity", "day": "sold_at", "total": "amount"},
+    }
+    found = check(tmp_path / "a.xlsx", sources.parse("shop", entry | {"currency": "EUR"}), OLDEST)
+    assert found.sheets == {"April": 3, "May": 5}
+    assert found.examples == {"bad_quantity": ('sheet "April" row 4', 'sheet "May" row 8')}
+
+
+@pytest.mark.parametrize(
+    ("line", "answers"),
+    [
+        (GOOD, {"demand": None, "recommendations": "there is one product only"}),
+        (GOOD.replace("17850", ""), {"segments": "no line names its customer", "receipts": None}),
+        (GOOD.replace(",2,", ",many,"), {"demand": "no line would be accepted", "segments": "no line would be accepted"}),
+    ],
+)
+def test_what_a_lake_of_such_files_would_answer_is_told(line: str, answers: dict[str, str | None], tmp_path: Path) -> None:
+    found = check(written(tmp_path / "a.csv", f"{HEADER}\n{line}\n"), sources.find("canonical", "test"), OLDEST)
+    assert good_for(found).items() >= answers.items()
 
 
 def parquet(path: Path) -> Path:

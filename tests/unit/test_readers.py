@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from lakehouse.errors import InputError
 from lakehouse.ingest import lines, readers, sources, texts
 from lakehouse.ingest.raw import RawBatch
+from lakehouse.ingest.source_parts import Format
 
 ALWAYS = settings(max_examples=100, deadline=None)
 FIXED = {"kind": "fixed", "header": ["Who", "When", "Qty", "Price", "Code"], "widths": [6, 9, 3, 8, 8], "encoding": ["utf-8", "latin-1"]}
@@ -332,3 +333,24 @@ def test_whatever_fits_its_places_is_read_back(values: list[tuple[str, str]]) ->
 def test_a_file_that_is_no_text_of_fixed_width_is_refused(content: bytes, words: str) -> None:
     with pytest.raises(InputError, match=words):
         read(content, "txt")
+
+
+@pytest.mark.parametrize("chunk", [None, 7])
+def test_lines_above_the_names_or_above_the_sales_are_passed_over(chunk: int | None) -> None:
+    for form, top in (
+        ({"above": 2}, b"Sales of March\r\n\r\n" + HEADER),
+        ({"above": 1, "header": HEADER.decode().strip().split(",")}, b"Code,Qty,Qty\n"),
+    ):
+        source = SHOP.model_copy(update={"formats": {"csv": Format.model_validate({"kind": "csv", **form})}})
+        with pytest.MonkeyPatch.context() as patch:
+            if chunk is not None:
+                patch.setattr(lines, "_CHUNK", chunk)
+            found = list(readers.read(io.BytesIO(top + GOOD + b"torn\n"), "a.csv", source, source.formats["csv"], 10))
+        assert codes(found) == {1: "A"}
+        assert refused(found) == {2: "ragged_line"}
+
+
+def test_lines_above_fields_of_fixed_width_are_passed_over() -> None:
+    source = SHOP.model_copy(update={"formats": {"txt": Format.model_validate({**FIXED, "above": 1})}})
+    content = b"Sales of March\n" + b" 00001 20110103  1    2.50A\n"
+    assert codes(list(readers.read(io.BytesIO(content), "a.txt", source, source.formats["txt"], 10))) == {1: "A"}

@@ -175,3 +175,10 @@ def test_a_workbook_that_is_wrong_as_a_whole_is_said_to_be(content: Callable[[],
     with pytest.raises(InputError, match=words) as wrong:
         read(content())
     assert str(PLANTED) not in str(wrong.value)
+
+
+def test_rows_above_the_names_are_passed_over_and_names_may_be_given() -> None:
+    content = book([("Sales of March",), (), HEADER, ("A", 1, MORNING, 2.5, 7)], [("", "all of it"), (), HEADER, ("B", 1, MORNING, 2.5, 7)])
+    assert lines(read(content, shop(above=2)), "product_code") == {1: ["A"], 2: ["B"]}
+    content = book([("A", 1, MORNING, 2.5, 7), ("B", 1, MORNING, 2.5, 7)])
+    assert lines(read(content, shop(header=HEADER)), "product_code") == {1: ["A"], 2: ["B"]}

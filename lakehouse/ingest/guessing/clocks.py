@@ -1,0 +1,95 @@
+"""How times are written, by their values."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+
+import pyarrow as pa
+
+from lakehouse.ingest import times
+from lakehouse.ingest.times import Mask
+
+_DAYS = (  # of those that fit as many values, the first is taken
+    *("%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%d.%m.%Y", "%d/%m/%Y", "%d-%m-%Y", "%m/%d/%Y", "%m-%d-%Y", "%m.%d.%Y"),
+    *("%d.%m.%y", "%d/%m/%y", "%d-%m-%y", "%m/%d/%y", "%m-%d-%y"),
+    *("%d %b %Y", "%d-%b-%Y", "%d/%b/%Y", "%d %b %y", "%d-%b-%y", "%b %d, %Y", "%b %d %Y", "%Y-%b-%d"),
+)
+_CLOCKS = ("%H:%M:%S", "%H:%M", "%H:%M:%S.%f", "%I:%M %p", "%I:%M:%S %p", "%I:%M%p", "%I:%M:%S%p", "%H.%M", "%H.%M.%S")
+_BETWEEN = (" ", "T", ", ")
+_COMPACT = ("%Y%m%d", "%Y%m%d%H%M", "%Y%m%d%H%M%S", "%Y%m%d %H:%M", "%Y%m%d %H:%M:%S", "%Y%m%dT%H%M%S", "%Y%m%dT%H%M%S%z")
+_FIRST, _LAST = (int(datetime(year, 1, 1, tzinfo=UTC).timestamp()) * times.SECOND for year in (1970, 2100))
+_MOST = 3  # formats of one column
+_ENOUGH = 0.8  # of the values
+
+
+@dataclass(frozen=True)
+class Written:
+    """The formats that fit, the best first; `or_else` fits as well and takes days for months."""
+
+    formats: tuple[str, ...]
+    or_else: str | None
+
+    @property
+    def has_offset(self) -> bool:
+        return any("%z" in text for text in self.formats)
+
+
+def written(values: Sequence[str]) -> Written | None:
+    """How times are written; None where no format fits four of five values."""
+    candidates = [text for shape in sorted({_shape(value) for value in values}) for text in _formats().get(shape, ())]
+    if not candidates:
+        return None
+    column = pa.array(values, pa.string())
+    fits = {text: _fits(column, text) for text in sorted(candidates, key=_rank)}
+    best = max(fits, key=lambda text: int(fits[text].sum()))
+    order, formats, rest = _order(best), [best], ~fits[best]
+    or_else = next((text for text, fit in fits.items() if _order(text) != order and (fit == fits[best]).all()), None)
+    while rest.any() and len(formats) < _MOST:
+        following = max(fits, key=lambda text: int((fits[text] & rest).sum()) if _order(text) == order else 0)
+        if not (fits[following] & rest).any() or _order(following) != order:
+            break
+        formats.append(following)
+        rest &= ~fits[following]
+    return Written(tuple(formats), or_else) if (~rest).sum() >= _ENOUGH * len(values) else None
+
+
+def is_seconds(values: Sequence[str]) -> bool:
+    """Whether they look like seconds (or milliseconds) since 1970."""
+    return bool(values) and all(re.fullmatch(r"1[0-9]{9}([0-9]{3})?", value) for value in values)
+
+
+def _fits(column: pa.Array, text: str) -> Mask:
+    """Which values are such times, of a year that sales can be of."""
+    found = times.from_texts(column, (text,), "UTC", None)
+    fits: Mask = ~(found.missing | found.bad) & (found.micros >= _FIRST) & (found.micros < _LAST)
+    return fits
+
+
+def _order(text: str) -> str:
+    """In which order year, month and day stand."""
+    return "".join(re.findall(r"%([Yymbd])", text)).lower().replace("b", "m")
+
+
+@cache
+def _formats() -> Mapping[str, list[str]]:
+    """Formats by the shape of what they write."""
+    clocks = [f"{between}{clock}{offset}" for between in _BETWEEN for clock in _CLOCKS for offset in ("", "%z", " %z")]
+    found: dict[str, list[str]] = {}
+    for text in (*(day + clock for day in _DAYS for clock in ("", *clocks)), *_COMPACT):
+        shape = _shape(datetime(2011, 12, 13, 14, 15, 16, 171819, UTC).strftime(text.replace("%z", "+0000")))
+        for same in {shape, *(shape.removesuffix("+9") + offset for offset in ("+9:9", "-9", "-9:9", "a") if shape.endswith("+9"))}:
+            found.setdefault(same, []).append(text)
+    return found
+
+
+@cache
+def _rank(text: str) -> int:
+    return next((place for place, day in enumerate(_DAYS) if text.startswith(day)), len(_DAYS)) * 1_000 + len(text)
+
+
+def _shape(text: str) -> str:
+    return re.sub(r"[0-9]+", "9", re.sub(r"[^\W\d_]+", "a", text))

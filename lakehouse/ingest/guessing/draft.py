@@ -1,0 +1,168 @@
+"""The draft: an entry of sources.yml with remarks."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+
+import yaml
+
+from lakehouse.errors import InputError, SettingsError
+from lakehouse.ingest import sources
+from lakehouse.ingest.checking import Understood, check
+from lakehouse.ingest.guessing import clocks, marks, names
+from lakehouse.ingest.guessing.beginning import Beginning
+from lakehouse.ingest.guessing.files import beginning
+from lakehouse.ingest.guessing.roles import Roles, told
+
+_OPTIONAL = {"customer", "description", "country", "promotion", "holiday", "store"}
+_MOST = 20_000  # lines that the draft is tried on
+_OLDEST = datetime(1970, 1, 1)
+_CLOSED = {"0", "false", "no", "n", "f", "closed"}
+_BREAKS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # names of columns may hold anything, and a remark is one line
+_YES_OR_NO = {"true", "false", "yes", "no", "y", "n", "t", "f", "1", "0"}
+
+
+def draft(path: Path, name: str = "my-shop", oldest: datetime = _OLDEST) -> str:
+    """An entry of sources.yml, as YAML. Raises `InputError` for a file of which not even columns can be made out."""
+    try:
+        found = beginning(path)
+    except OSError as error:
+        raise InputError(f"{path} can't be read: {error.strerror}") from None
+    roles = told(found)
+    remarks = [*found.remarks, *roles.remarks]
+    entry = _entry(found, roles, remarks)
+    remarks += ["currency is unknown: say it by ISO 4217", *_tried(path, entry, roles.constants, oldest)]
+    head = "".join(f"# {_BREAKS.sub(' ', remark)}\n" for remark in remarks)
+    text = yaml.safe_dump({name: entry}, sort_keys=False, allow_unicode=True, default_flow_style=False, width=160)
+    constants = ", ".join(f"{ours}: {json.dumps(value)}" for ours, value in roles.constants.items())
+    return head + text + (f"  # constants: {{{constants}}}  # take away the first mark where this is so\n" if constants else "")
+
+
+def _entry(found: Beginning, roles: Roles, remarks: list[str]) -> dict[str, object]:
+    given = roles.given
+    numbers = {
+        ours: found.columns[given[ours]]
+        for ours in ("quantity", "unit_price", "amount")
+        if ours in given and given[ours] not in found.numbers and found.columns[given[ours]]
+    }
+    written = marks.guessed(numbers, roles.logarithms) if numbers else marks.Marks({}, None)
+    remarks += [written.remark] if written.remark else []
+    clocked = _times(found, given, remarks)
+    weekly = "counted" in (clocked or {}) and "week" in str(clocked)
+    entry: dict[str, object] = {
+        "about": "a draft, guessed from the columns of a file",
+        "formats": {found.ending: {**found.form, **written.form}},
+        "columns": roles.columns,
+        "values": _holidays(found, given),
+        "skip": _closed(found, given, remarks),
+        "logarithms": list(roles.logarithms) or None,
+        "optional": sorted(given.keys() & _OPTIONAL) or None,
+        "ignore": [theirs for theirs in found.columns if theirs not in roles.columns] or None,
+        "times": clocked,
+        "currency": "XXX",
+        "cancellation": _cancellation(found, given) if "quantity" not in roles.logarithms else None,
+        "covers": "week" if weekly or (any(names.is_weekly(theirs) for theirs in roles.columns) and found.is_named) else None,
+    }
+    if entry["covers"]:
+        remarks.append("lines are taken for totals of a week (covers): is each dated by the week's first day?")
+    return {key: value for key, value in entry.items() if value is not None}
+
+
+def _times(found: Beginning, given: Mapping[str, str], remarks: list[str]) -> dict[str, object] | None:
+    theirs = given.get("sold_at")
+    if theirs is None or theirs in found.times or not found.columns[theirs]:
+        return None
+    values = found.columns[theirs]
+    if all(re.fullmatch(r"[0-9]{1,5}(\.0+)?", value) for value in values):
+        unit = "week" if names.is_weekly(theirs) else "day"
+        first = min(int(float(value)) for value in values)
+        remarks.append(
+            f'{unit}s are numbered in "{theirs}": say under times.counted which day it was that {unit} {first} began; 2000-01-03 is made up'
+        )
+        return {"counted": {"unit": unit, "number": first, "day": datetime(2000, 1, 3).date()}}
+    written = clocks.written(values)
+    if written is None:
+        since_1970 = clocks.is_seconds(values)
+        why = (
+            "are counted from 1970, which is not read: write them as dates"
+            if since_1970
+            else "are written in no way that is known: say times.formats (or times.counted)"
+        )
+        remarks.append(f'the times in "{theirs}" {why}')
+        return None
+    if written.or_else is not None:
+        remarks.append(
+            f"DAY AND MONTH ARE AMBIGUOUS: {written.formats[0]} and {written.or_else} fit as well, and no day above 12 settles it. Which is so?"
+        )
+    alone = next((one for one in found.columns if one not in given.values() and names.told_by(one) in ("time", "hour")), None)
+    if alone is not None and not re.search("%[HI]", written.formats[0]):
+        remarks.append(f'the time of day stands in a column of its own, "{alone}", and is not read')
+    if not written.has_offset:
+        return {"formats": list(written.formats)}
+    remarks.append("times carry an offset: say the shop's zone, whose wall time is kept")
+    return {"formats": list(written.formats), "zone": "UTC"}
+
+
+def _cancellation(found: Beginning, given: Mapping[str, str]) -> dict[str, object] | None:
+    invoices = found.columns.get(given.get("invoice", ""), [])
+    if any(re.fullmatch(r"[Cc][0-9]+", value) for value in invoices) and not all(value[:1] in "Cc" for value in invoices):
+        return {"column": "invoice", "prefix": "C"}
+    quantities = found.columns.get(given.get("quantity", ""), [])
+    return {"negative_quantity": True} if any(value.startswith("-") for value in quantities) else None
+
+
+def _closed(found: Beginning, given: Mapping[str, str], remarks: list[str]) -> dict[str, list[str]] | None:
+    if "status" not in given:
+        return None
+    values = sorted(
+        {value.removesuffix(".0") for value in found.columns[given["status"]] if value.removesuffix(".0").casefold() in _CLOSED}
+    )
+    remarks.append(f'"{given["status"]}" is taken to say whether the shop was open: lines of a closed one are skipped')
+    return {"status": values or ["0"]}
+
+
+def _holidays(found: Beginning, given: Mapping[str, str]) -> dict[str, dict[str, str]] | None:
+    """Words that say which holiday it was, where a few letters do."""
+    words = sorted({value for value in found.columns.get(given.get("holiday", ""), []) if value.casefold() not in _YES_OR_NO})
+    fits = 0 < len(words) <= 5 and all(re.fullmatch(r"[A-Za-z]{1,12}", value) for value in words)
+    return {"holiday": dict.fromkeys(words, "yes")} if fits else None
+
+
+def _tried(path: Path, entry: Mapping[str, object], constants: Mapping[str, str], oldest: datetime) -> list[str]:
+    """What the draft makes of its own file."""
+    needed = {**entry, **({"constants": constants} if constants else {})}
+    try:
+        found = check(path, sources.parse("my-shop", needed), oldest, _MOST)
+    except SettingsError as error:
+        return [f"not tried on the file, as something is missing: {str(error).partition(': ')[2].partition('. The keys')[0]}"]
+    except InputError as error:
+        return [f"tried on the file, this does not read it: {error}"]
+    constant = " (with the constants at the end)" if constants else ""
+    return [f"tried on this file{constant}: {', '.join(_counted(found))}", *(f"  {line}" for line in _outcome(found))]
+
+
+def _counted(found: Understood) -> list[str]:
+    skipped = [f"{found.skipped:,} skipped as no sales"] if found.skipped else []
+    of = "all" if found.whole else "the first"
+    return [f"{of} {found.lines:,} lines read", f"{found.accepted:,} accepted", *skipped, f"{sum(found.refused.values()):,} refused"]
+
+
+def _outcome(found: Understood) -> list[str]:
+    words = {"bad_holiday": ": say under values what its words mean", "bad_promotion": ": say under values what its words mean"}
+    lines = [
+        f"refused for {reason} {count:,}, such as {', '.join(found.examples[reason])}{words.get(reason, '')}"
+        for reason, count in found.refused.items()
+    ]
+    if found.first is not None and found.last is not None:
+        lines.append(
+            f"sold from {found.first:%Y-%m-%d %H:%M} to {found.last:%Y-%m-%d %H:%M}, {found.products:,} products, {found.amount:,.2f} in all"
+        )
+    lines += [
+        f"{one.where} is read as quantity {one.quantity:f}, unit price {one.unit_price or 0:f}, amount {one.amount:f}"
+        for one in found.sample
+    ]
+    return lines

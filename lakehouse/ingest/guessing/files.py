@@ -1,0 +1,201 @@
+"""The beginning of a file of each kind: text, Parquet, sheets."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from datetime import date
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lakehouse.errors import InputError
+from lakehouse.ingest import readers, sheets, texts
+from lakehouse.ingest.columns import no_lines
+from lakehouse.ingest.guessing import clocks, names
+from lakehouse.ingest.guessing.beginning import ROWS, Beginning, Row, Table, no_columns, tabulated
+from lakehouse.ingest.source_parts import Format
+
+_BEGIN = 1 << 20  # bytes of a text that are looked at
+_LINES = 60  # in which delimiters are counted
+_FEWEST = 3  # lines that tell where fields of fixed width are
+_MARKS, _LAST_MARKS = ",;\t|~^", ": "
+_ALIKE = 0.6  # of the lines have as many fields
+
+
+def beginning(path: Path) -> Beginning:
+    """Raises `InputError` for a file of which not even columns can be made out, in the words of its reader."""
+    ending = path.suffix.lstrip(".").lower()
+    if not path.stat().st_size:
+        raise readers.empty(path.name)
+    if ending == "parquet":
+        found = _of_parquet(path)
+    elif ending == "xlsx":
+        found = _of_sheets(path)
+    else:
+        found = _of_text(path, ending)
+    if len(found.columns) < 2:
+        raise no_columns(path.name)
+    return found
+
+
+# ---------------------------------------------------------------------- text
+
+
+def _of_text(path: Path, ending: str) -> Beginning:
+    encoding, lines = _lines(path)
+    form: dict[str, object] = {} if ending == "csv" else {"kind": "csv"}
+    form |= {"encoding": encoding} if encoding != "utf-8" else {}
+    said = re.fullmatch(r'"?sep=(.)"?', lines[0]) if lines else None
+    mark = said.group(1) if said else _delimiter(lines, _MARKS)
+    table = tabulated(_records(path.name, lines, mark)) if mark else None
+    if not said and (table is None or len(table.columns) <= 2):
+        places = _of_places(lines, {"encoding": encoding} if encoding != "utf-8" else {}, ending)
+        if places is not None:
+            return places
+    if table is None:  # by marks that stand in any text
+        mark = _delimiter(lines, _LAST_MARKS)
+        table = tabulated(_records(path.name, lines, mark)) if mark else None
+        if table is None or not _has_time_and_number(table.columns):
+            raise no_columns(path.name)
+    form |= {"delimiter": mark} if mark != "," else {}
+    return Beginning(ending, {**form, **table.form}, table.columns, is_named=table.is_named, remarks=table.remarks)
+
+
+def _lines(path: Path) -> tuple[str, list[str]]:
+    """The encoding, and the lines that are whole."""
+    with path.open("rb") as file:
+        raw, is_whole = file.read(_BEGIN), not file.read(1)
+        what = next((what for signature, what in texts.SIGNATURES.items() if raw.startswith(signature)), None)
+        if what is not None:
+            raise InputError(f"{path.name} is {what}, not text. Unpack it, save it as text or .xlsx, or give it the ending of what it is")
+        if re.search(rb"[\x01-\x08\x0e-\x1f]", raw[:1_000]) or not raw.strip(b"\0"):
+            raise InputError(f"{path.name} is neither text nor Parquet nor a workbook (.xlsx)")
+        file.seek(0)
+        texts.begun(file, path.name, Format(kind="csv"))
+        raw = raw[file.tell() :]
+    if not raw.strip():
+        raise no_lines(path.name)
+    if not is_whole:
+        end = max(raw.rfind(b"\n"), raw.rfind(b"\r")) + 1
+        if not end:
+            raise InputError(f"{path.name} has no end of a line in its first {len(raw)} bytes, so it is not lines of text")
+        raw = raw[:end]
+    encoding = next(one for one in ("utf-8", "cp1252", "latin-1") if texts.decoded(raw, (one,)) is not None)
+    return encoding, raw.decode(encoding).replace("\r\n", "\n").replace("\r", "\n").split("\n")
+
+
+def _delimiter(lines: Sequence[str], marks: str) -> str | None:
+    """The mark that makes most lines as wide as each other; of several, the one that makes most fields."""
+    found: list[tuple[float, int, str]] = []
+    for mark in marks:
+        rows = _split(lines[:_LINES], mark)
+        wide = Counter(len(row) for row in rows if row)
+        if wide and (most := wide.most_common(1)[0])[0] > 1 and most[1] >= _ALIKE * wide.total():
+            found.append((round(most[1] / wide.total(), 1), most[0], mark))
+    return max(found, key=lambda one: one[:2])[2] if found else None
+
+
+def _split(lines: Sequence[str], mark: str) -> list[list[str]]:
+    """Nothing where that mark leaves a field without an end, or spaces are not single."""
+    try:
+        rows = list(csv.reader(lines, delimiter=mark))
+    except csv.Error:
+        return []
+    return [] if mark == " " and any(not all(row) for row in rows) else rows
+
+
+def _records(name: str, lines: Sequence[str], mark: str) -> list[Row]:
+    reader = csv.reader(lines, delimiter=mark)
+    try:
+        return [Row(row, reader.line_num) for row in itertools.islice(reader, ROWS + 1)]
+    except csv.Error:
+        raise InputError(f"{name} can't be split into fields: a field is too long, or a quotation mark is never closed") from None
+
+
+def _has_time_and_number(columns: Mapping[str, Sequence[str]]) -> bool:
+    timed = {name for name, values in columns.items() if clocks.written(values)}
+    numbers = {
+        name for name, values in columns.items() if values and all(re.fullmatch(r"-?[0-9]+(?:[.,][0-9]+)?", value) for value in values)
+    }
+    return bool(timed and numbers - timed)
+
+
+def _of_places(lines: Sequence[str], form: dict[str, object], ending: str) -> Beginning | None:
+    """Fields of fixed width: one ends wherever every line has a space, after something in some line. None where no field of them is a time and
+    none a number."""
+    kept = [line for line in lines[:ROWS] if line.strip()]
+    if len(kept) < _FEWEST:
+        return None
+    length = max(map(len, kept))
+    blank = [all(place >= len(line) or line[place] == " " for line in kept) for place in range(length)]
+    ends = [place for place in range(1, length) if blank[place] and not blank[place - 1]] + [length]
+    starts = [0, *ends[:-1]]
+    fields = [f"field_{number}" for number in range(1, len(ends) + 1)]
+    values = {name: [line[start:end].strip() for line in kept] for name, start, end in zip(fields, starts, ends, strict=True)}
+    filled = {name: [value for value in found if value] for name, found in values.items()}
+    if not _has_time_and_number(filled):
+        return None
+    widths = [end - start for start, end in zip(starts, ends, strict=True)]
+    remark = "fields are told by their places, and what they are by their values: look at each, and give them names of your own"
+    return Beginning(ending, {"kind": "fixed", "header": fields, "widths": widths, **form}, filled, is_named=False, remarks=(remark,))
+
+
+# ---------------------------------------------------------------------- Parquet
+
+
+def _of_parquet(path: Path) -> Beginning:
+    try:
+        file = pq.ParquetFile(path)
+        table = next(file.iter_batches(batch_size=ROWS), None)
+    except (pa.ArrowException, OSError):
+        raise InputError(f"{path.name} is not a whole Parquet file: it has no readable footer. Was it cut off?") from None
+    schema = file.schema_arrow
+    times = frozenset(one.name for one in schema if pa.types.is_timestamp(one.type) or pa.types.is_date(one.type))
+    numbers = frozenset(
+        one.name for one in schema if pa.types.is_integer(one.type) or pa.types.is_floating(one.type) or pa.types.is_decimal(one.type)
+    )
+    values = {
+        name: [] if table is None else [str(value) for value in table.column(place).to_pylist() if value is not None]
+        for place, name in enumerate(schema.names)
+    }
+    return Beginning("parquet", {}, values, times, numbers)
+
+
+# ---------------------------------------------------------------------- sheets
+
+
+def _of_sheets(path: Path) -> Beginning:
+    """The sheet that has most of our columns; others are read too where they have the same ones."""
+    with path.open("rb") as file, closing(sheets.opened(file, path.name)) as workbook:
+        found = {
+            sheet.title: list(itertools.islice(sheets.rows_of(workbook, sheet.title, f'{path.name}, sheet "{sheet.title}"'), ROWS + 1))
+            for sheet in workbook.worksheets
+        }
+    tables = {title: _of_cells(rows) for title, rows in found.items() if any(cell not in (None, "") for row in rows for cell in row)}
+    if not tables:
+        raise InputError(f"{path.name} has no sheet with a cell. Expected a row of column names and lines of sales")
+    main = max(tables, key=lambda title: (len(names.mapped(list(tables[title].columns))), len(tables[title].columns)))
+    table = tables[main]
+    same = [title for title, one in tables.items() if list(one.columns) == list(table.columns) and one.form == table.form]
+    form, remarks = dict(table.form), list(table.remarks)
+    if len(same) < len(tables):
+        form["sheets"] = same
+        others = ", ".join(f'"{title}"' for title in tables if title not in same)
+        remarks.append(f"sheets that have other columns and are not read: {others}")
+    cells = {name: [row[place] for row in found[main][table.first :] if place < len(row)] for name, place in table.places.items()}
+    texts_too = {name for name, values in cells.items() if any(isinstance(value, str) and value.strip() for value in values)}
+    times = frozenset(name for name, values in cells.items() if any(isinstance(value, date) for value in values)) - texts_too
+    numbers = frozenset(name for name, values in cells.items() if any(isinstance(value, int | float) for value in values)) - texts_too
+    return Beginning("xlsx", form, table.columns, times, numbers, table.is_named, tuple(remarks))
+
+
+def _of_cells(rows: Sequence[sheets.Row]) -> Table:
+    found = [[(sheets.text(cell) or "").strip() for cell in row] for row in rows]
+    wide = max((place for row in found for place, cell in enumerate(row, 1) if cell), default=0)
+    return tabulated([Row(row[:wide], number) for number, row in enumerate(found, 1)], blank_above=False)

@@ -1,0 +1,328 @@
+"""Drafts of files of which nothing is known: what is guessed rightly, what is left open with a word, and what never gets into a draft."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Sequence
+from datetime import date, datetime
+from decimal import Decimal
+from pathlib import Path
+
+import openpyxl
+import pytest
+import yaml
+
+from lakehouse.errors import InputError
+from lakehouse.ingest import sources
+from lakehouse.ingest.checking import Understood, check
+from lakehouse.ingest.guessing import draft
+from tests.retailers import purchases, store_days, weekly_totals
+
+OLDEST = datetime(1990, 1, 1)
+NAMES = ("item", "qty", "day", "total")
+
+
+def lines(*rows: Sequence[object], mark: str = ",") -> str:
+    return "".join(mark.join(map(str, row)) + "\n" for row in rows)
+
+
+def table(
+    rows: int = 20, quantity: str = "2", amount: str = "2.50", when: str = "%Y-%m-%d", mark: str = ",", names: Sequence[str] = NAMES
+) -> str:
+    return lines(
+        names,
+        *((f"S{day}", quantity, datetime(2024, 3, day, 9 + day % 12, 30, 5).strftime(when), amount) for day in range(1, rows)),
+        mark=mark,
+    )
+
+
+def written(path: Path, text: str | bytes) -> Path:
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return path
+
+
+def workbook(path: Path, **sheets: Sequence[Sequence[object]]) -> Path:
+    book = openpyxl.Workbook()
+    book.remove(book.worksheets[0])
+    for title, rows in sheets.items():
+        sheet = book.create_sheet(title)
+        for row in rows:
+            sheet.append(list(row))
+    book.save(path)
+    return path
+
+
+def entry_of(text: str) -> dict[str, object]:
+    found: dict[str, object] = yaml.safe_load(text)["my-shop"]
+    return found
+
+
+def used(file: Path, **more: object) -> Understood:
+    """What the draft, taken as it is, makes of its own file."""
+    return check(file, sources.parse("my-shop", entry_of(draft(file)) | more), OLDEST)
+
+
+@pytest.mark.parametrize(
+    ("quantity", "amount", "marks", "read"),
+    [
+        ('"1,001"', '"1,234.20"', {"thousands": ","}, (1001, "1234.20")),
+        ("1.001", '"1.234,20"', {"decimal": ",", "thousands": "."}, (1001, "1234.20")),
+        ('"1,001"', "2.50", {"thousands": ","}, (1001, "2.50")),
+        ("1.001", '"2,50"', {"decimal": ",", "thousands": "."}, (1001, "2.50")),
+        ("1", '"1 234,20"', {"decimal": ",", "thousands": " "}, (1, "1234.20")),
+        ("1", "1'234.20", {"thousands": "'"}, (1, "1234.20")),
+        ("1", "2.50", {}, (1, "2.50")),
+        ("0.125", "2.125", {}, ("0.125", "2.125")),
+    ],
+)
+def test_marks_of_numbers_are_those_that_fit_all_of_them(
+    quantity: str, amount: str, marks: dict[str, str], read: tuple[object, str], tmp_path: Path
+) -> None:
+    file = written(tmp_path / "a.csv", table(quantity=quantity, amount=amount))
+    assert entry_of(draft(file))["formats"] == {"csv": marks}
+    first = used(file).sample[0]
+    assert (first.quantity, first.amount) == (Decimal(read[0]), Decimal(read[1]))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (
+            table(quantity='"1,001"', amount="11"),
+            'is "1,001" 1001 or 1.001? Say decimal and thousands under formats; as it stands it is refused',
+        ),
+        (
+            table(amount="1.100", mark=";"),
+            'is "1.100" 1.1 or 1100? Say decimal and thousands under formats; as it stands it is read as 1.1',
+        ),
+    ],
+)
+def test_a_mark_before_three_digits_alone_decides_nothing(text: str, told: str, tmp_path: Path) -> None:
+    found = draft(written(tmp_path / "a.csv", text))
+    assert f"# NUMBERS ARE AMBIGUOUS: {told}" in found
+    assert not {"decimal", "thousands"} & entry_of(found)["formats"]["csv"].keys()  # type: ignore[index]
+
+
+def test_quantity_times_price_decides_what_the_marks_leave_open(tmp_path: Path) -> None:
+    rows = [(f"S{day}", '"1,001"', f"2024-03-{day:02}", 2, 2002) for day in range(1, 20)]
+    file = written(tmp_path / "a.csv", lines(("item", "qty", "day", "price", "total"), *rows))
+    assert used(file).sample[0].quantity == 1001
+
+
+def test_a_draft_shows_the_numbers_as_it_read_them(tmp_path: Path) -> None:
+    text = draft(written(tmp_path / "a.csv", table()))
+    assert "# tried on this file: all 19 lines read, 19 accepted, 0 refused\n" in text
+    assert "#   line 2 is read as quantity 2.000, unit price 1.2500, amount 2.5000\n" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("a.csv", bytes(range(1, 256)) * 9, "neither text nor Parquet"),
+        ("a.csv", bytes(range(256)) * 9, "neither text nor Parquet"),
+        ("a.csv", b"x,y\n" + b"1,2\n" * 99 + b'1,"' + b"z" * 200_000 + b"\n", "a field is too long"),
+        ("a.csv", b"", "is empty"),
+        ("a.csv", b"\n\n", "no lines"),
+        ("a.csv", b"x" * (1 << 21), "no end of a line"),
+        ("a.csv", table().encode("utf-16"), "its first bytes say utf-16, which is not read. Save it as utf-8. Nothing"),
+        ("a.csv", table().encode("utf-16-le"), "zero bytes, as UTF-16 or binary files do. Save it as utf-8. Nothing"),
+        ("a.csv.gz", gzip.compress(table().encode()), "is a gzip archive, not text. Unpack it"),
+        ("a.csv", b"PK\x03\x04" + b"a" * 99, "is a zip archive or a spreadsheet"),
+        ("a.xls", b"\xd0\xcf\x11\xe0" + bytes(600), "is an old spreadsheet, not text"),
+        ("a.xlsx", b"\xd0\xcf\x11\xe0" + bytes(600), "is not a whole workbook"),
+        ("a.xlsx", b"PK\x03\x04" + b"a" * 99, "is not a whole workbook"),
+        ("a.parquet", b"PAR1" + bytes(9), "is not a whole Parquet file"),
+    ],
+)
+def test_what_can_not_be_read_says_why(name: str, content: bytes, told: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=told):
+        draft(written(tmp_path / name, content))
+
+
+def test_a_workbook_that_was_cut_off_says_so(tmp_path: Path) -> None:
+    whole = workbook(tmp_path / "whole.xlsx", Sales=[NAMES, ("A", 1, datetime(2024, 3, 1), 2.5)]).read_bytes()
+    with pytest.raises(InputError, match="is not a whole workbook"):
+        draft(written(tmp_path / "a.xlsx", whole[: len(whole) // 2]))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        table().replace("\n", "\r"),
+        table(mark="~"),
+        table(mark="^"),
+        table(mark=":"),
+        table(mark="|"),
+        f"sep=;\n{table(mark=';')}",
+        f"Sales of March\n\n{table()}",
+        f"\n\n{table()}",
+        table().replace("\n", ",\n"),
+        table().replace("\n", ",\n").replace("total,", "total", 1),
+        table(names=("item", "qty", '"the\nday"', "total")),
+        table(names=("item", "qty", "day", '"total, EUR"')),
+        table(mark=";", amount="2,50", names=("item", "qty", "day", "total, EUR")),
+        lines(("item", "qty", "qty", "day", "total"), *(("A", 2, 9, f"2024-03-{day:02}", 2.5) for day in range(1, 20))),
+        table().removeprefix("item,qty,day,total\n"),
+    ],
+)
+def test_a_draft_of_a_text_reads_its_own_file(text: str, tmp_path: Path) -> None:
+    found = used(written(tmp_path / "a.csv", text))
+    assert (found.accepted, found.refused) == (19, {})
+    assert (found.amount, found.sample[0].quantity) == (Decimal("47.50"), 2)
+
+
+SHEET = [("S1", 2, datetime(2024, 3, 1), 2.5), ("S2", 2, datetime(2024, 3, 2), 2.5)]
+
+
+@pytest.mark.parametrize(
+    "sheets",
+    [
+        {"Sales": [NAMES, *SHEET], "Lookup": [("a", "b"), (1, 2)]},
+        {"Notes": [("Sales of March",)], "Sales": [NAMES, *SHEET]},
+        {"Sales": [(), (), NAMES, *SHEET]},
+        {"Sales": [("Sales of March",), (), NAMES, *SHEET]},
+        {"Sales": [(*NAMES, 2024), *((*row, 3) for row in SHEET)]},
+        {"Sales": SHEET},
+        {"Sales": [("item", "qty", "the\nday\u2028of it", "total"), *SHEET]},
+        {"April": [NAMES, SHEET[0]], "May": [NAMES, SHEET[1]]},
+    ],
+)
+def test_a_draft_of_a_workbook_reads_the_sheets_that_hold_sales(sheets: dict[str, list[tuple[object, ...]]], tmp_path: Path) -> None:
+    found = used(workbook(tmp_path / "a.xlsx", **sheets))
+    assert (found.accepted, found.refused, found.amount) == (2, {}, 5)
+
+
+def test_of_a_file_without_names_no_value_gets_into_the_draft(tmp_path: Path) -> None:
+    text = draft(written(tmp_path / "a.csv", "17850,98765432109876,1,2024-03-01,2.5\n" * 5))
+    assert "# the file has no row of column names" in text
+    assert "17850" not in text
+    assert "98765432109876" not in text
+    entry = entry_of(text)
+    assert entry["columns"] == {"field_1": "customer", "field_3": "quantity", "field_4": "sold_at", "field_5": "amount"}
+    assert entry["ignore"] == ["field_2"]
+
+
+def test_fields_are_not_told_by_places_where_no_time_and_no_number_is_found(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no columns that can be told apart"):
+        draft(written(tmp_path / "a.txt", "Dear all\nplease find\nthe files\n"))
+
+
+def test_a_draft_that_does_not_read_its_file_says_what_would_be_refused(tmp_path: Path) -> None:
+    text = draft(written(tmp_path / "a.csv", table(amount="$2.50")))
+    assert "# no way of writing numbers fits" in text
+    assert "#   refused for bad_amount 19, such as line 2, line 3, line 4" in text
+    text = draft(written(tmp_path / "a.csv", table(when="%b %d, %Y")))
+    assert "a value that holds the delimiter must stand in quotation marks" in text
+    assert "refused for ragged_line 19" in text
+    assert "this does not read it: a.csv has columns and no lines" in draft(written(tmp_path / "a.csv", "item,qty,day,total\n"))
+
+
+@pytest.mark.parametrize(
+    "format_",
+    [
+        *("%d-%m-%Y", "%d-%m-%Y %H:%M", "%Y/%m/%d", "%m-%d-%Y", "%d.%m.%y", "%d/%m/%Y %I:%M %p", "%Y-%m-%d %H:%M:%S.%f", "%Y-%m-%dT%H:%M"),
+        *("%b %d, %Y", "%Y-%m-%d %I:%M:%S %p", "%Y%m%d%H%M", "%m/%d/%Y %I:%M:%S %p", "%d-%b-%y", "%Y%m%d", "%d.%m.%Y, %H:%M", "%m/%d/%y"),
+    ],
+)
+def test_times_are_guessed_as_they_are_written(format_: str, tmp_path: Path) -> None:
+    file = written(tmp_path / "a.csv", table(when=f'"{format_}"'))
+    text = draft(file)
+    assert entry_of(text)["times"] == {"formats": [format_]}
+    assert "AMBIGUOUS" not in text
+    assert (used(file).accepted, used(file).first) == (19, datetime.strptime(datetime(2024, 3, 1, 10, 30, 5).strftime(format_), format_))
+
+
+@pytest.mark.parametrize(
+    "written_as", ["%Y-%m-%dT%H:%M:%S.%fZ", "%Y-%m-%d %H:%M:%S+00:00", "%Y-%m-%dT%H:%M:%S+0000", "%Y-%m-%dT%H:%M:%S -05:00"]
+)
+def test_times_with_offsets_are_guessed_too(written_as: str, tmp_path: Path) -> None:
+    found = used(written(tmp_path / "a.csv", table(when=written_as)))
+    assert (found.accepted, found.written["zone"]) == (19, "UTC")
+
+
+def test_days_and_months_are_told_apart_by_a_day_above_twelve_or_said_to_be_open(tmp_path: Path) -> None:
+    for format_, other in (("%d/%m/%Y", "%m/%d/%Y"), ("%m/%d/%Y", "%d/%m/%Y")):
+        assert "AMBIGUOUS" not in draft(written(tmp_path / "a.csv", table(when=format_)))
+        open_ = draft(written(tmp_path / "a.csv", table(rows=12, when=format_)))
+        assert "# DAY AND MONTH ARE AMBIGUOUS: %d/%m/%Y and %m/%d/%Y fit as well" in open_
+        assert other in open_
+
+
+def test_several_ways_of_writing_times_are_all_said(tmp_path: Path) -> None:
+    text = table() + table(when="%Y-%m-%d %H:%M").split("\n", 1)[1]
+    assert used(written(tmp_path / "a.csv", text)).accepted == 38
+
+
+def test_times_of_day_in_another_column_and_seconds_since_1970_are_remarks(tmp_path: Path) -> None:
+    rows = [("A", 2, f"2024-03-{day:02}", "10:30", 2.5) for day in range(1, 20)]
+    text = draft(written(tmp_path / "a.csv", lines(("item", "qty", "Date", "Time", "total"), *rows)))
+    assert '# the time of day stands in a column of its own, "Time", and is not read' in text
+    assert "are counted from 1970" in draft(written(tmp_path / "a.csv", table(when="1700000001")))
+
+
+@pytest.mark.parametrize(
+    ("names", "ours"),
+    [
+        (
+            "Row ID,Order ID,Order Date,Ship Date,Customer ID,Customer Name,Product ID,Product Name,Sales,Quantity,Discount",
+            "-,invoice,sold_at,-,customer,-,product_code,description,amount,quantity,-",
+        ),
+        (
+            "Transaction ID,Date,Customer ID,Gender,Age,Product Category,Quantity,Price per Unit,Total Amount",
+            "invoice,sold_at,customer,-,-,product_code,quantity,unit_price,amount",
+        ),
+        (
+            "Belegnummer,Artikel-Nr.,Bezeichnung,Menge,Verkaufsdatum,Gesamtpreis,Kunden-Nr.",
+            "invoice,product_code,description,quantity,sold_at,amount,customer",
+        ),
+        ("Artikelnummer,Kundennummer,Units Sold,Rechnungsdatum,Einzelpreis", "product_code,customer,quantity,sold_at,unit_price"),
+        ("date,store_nbr,item_nbr,unit_sales,onpromotion", "sold_at,store,product_code,quantity,promotion"),
+        ("Store,Dept,Date,Weekly_Sales,IsHoliday", "store,product_code,sold_at,quantity,holiday"),
+        ("productId,qty,saleDate,Net Sales,Advert", "product_code,quantity,sold_at,amount,promotion"),
+        (
+            "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country",
+            "invoice,product_code,description,quantity,sold_at,unit_price,customer,country",
+        ),
+        (
+            "Store,DayOfWeek,Date,Sales,Customers,Open,Promo,StateHoliday,SchoolHoliday",
+            "store,-,sold_at,quantity,-,status,promotion,holiday,-",
+        ),
+    ],
+)
+def test_everyday_names_of_columns_are_known_by_their_words(names: str, ours: str, tmp_path: Path) -> None:
+    found = entry_of(draft(written(tmp_path / "a.csv", names + "\n")))
+    expected = {theirs: field for theirs, field in zip(names.split(","), ours.split(","), strict=True) if field != "-"}
+    assert found["columns"] == expected
+
+
+def test_a_time_is_found_by_its_values_where_no_name_tells(tmp_path: Path) -> None:
+    text = draft(written(tmp_path / "a.csv", table(names=("item", "qty", "booked", "total"))))
+    assert '# "booked" is taken for sold_at by its values: is it?' in text
+    assert entry_of(text)["columns"]["booked"] == "sold_at"  # type: ignore[index]
+
+
+def test_logarithms_and_numbered_weeks_are_drafted(tmp_path: Path) -> None:
+    shape = weekly_totals(tmp_path)
+    text = draft(tmp_path / "oj.csv")
+    entry = entry_of(text)
+    assert (entry["logarithms"], entry["covers"]) == (["quantity"], "week")
+    assert entry["times"] == {"counted": {"unit": "week", "number": 40, "day": date(2000, 1, 3)}}
+    assert "say under times.counted which day it was that week 40 began" in text
+    found = used(tmp_path / "oj.csv")
+    assert (found.accepted, float(found.amount)) == (shape.lines, pytest.approx(shape.amount))
+
+
+def test_what_no_column_says_is_a_constant_to_be_uncommented(tmp_path: Path) -> None:
+    shape = purchases(tmp_path)
+    text = draft(tmp_path / "CDNOW_master.txt")
+    assert "# tried on this file (with the constants at the end): all" in text
+    entry = entry_of(text.replace("  # constants", "  constants"))
+    assert check(tmp_path / "CDNOW_master.txt", sources.parse("my-shop", entry), OLDEST).accepted == shape.lines
+
+
+def test_days_on_which_a_shop_was_closed_are_skipped(tmp_path: Path) -> None:
+    shape = store_days(tmp_path)
+    entry = entry_of(draft(tmp_path / "train.csv").replace("  # constants", "  constants"))
+    assert entry["skip"] == {"status": ["0"]}
+    found = check(tmp_path / "train.csv", sources.parse("my-shop", entry), OLDEST)
+    assert (found.accepted, found.refused, float(found.amount)) == (shape.lines, {}, shape.amount)
