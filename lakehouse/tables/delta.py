@@ -157,9 +157,14 @@ def history(path: str, limit: int | None = None) -> list[Commit]:
 
 
 def version_at(path: str, when: datetime) -> int:
-    """The newest version that was written by `when`. Raises `StateError` where none was."""
+    """The newest version that was written by `when`. Raises `StateError` where none was.
+
+    One that was written after the clock had been set back counts as written no earlier than those before it, as Delta counts: what was answered for
+    a time that had passed stays.
+    """
     commits = history(path)
-    found = next((commit.version for commit in commits if commit.written_at <= when), None)
+    later = next((place for place, commit in enumerate(reversed(commits)) if commit.written_at > when), len(commits))
+    found = commits[len(commits) - later].version if later else None
     if found is None:
         raise StateError(
             f"the table at {path} was first written at {commits[-1].written_at:%Y-%m-%d %H:%M:%S} UTC, after {when:%Y-%m-%d %H:%M:%S}"

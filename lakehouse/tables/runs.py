@@ -5,15 +5,16 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from sqlalchemy import Engine, Row, insert, select, update
+from sqlalchemy import Engine, Row, func, insert, select, update
 
 from lakehouse.errors import StateError
 from lakehouse.tables import snapshots
 from lakehouse.tables.catalog import BRONZE
 from lakehouse.tables.moments import Every
 from lakehouse.tables.ops import now, runs, stages
+from lakehouse.tables.ops import snapshots as snapshots_table
 from lakehouse.tables.snapshots import Snapshot
 
 
@@ -151,14 +152,19 @@ def end(engine: Engine, run: str, state: str = "done") -> None:
 
 
 def start_stage(engine: Engine, run: str, name: str) -> None:
-    """Records that a stage begins. Of an earlier attempt only the versions that it wrote are kept: one of them may have been published."""
+    """Records that a stage begins. Of an earlier attempt only the versions that it wrote are kept: one of them may have been published.
+
+    It is told to begin after those before it, also where the clock was set back meanwhile: their order is what is read from these times.
+    """
     same = (stages.c.run == run) & (stages.c.name == name)
     with engine.begin() as connection:
+        last = connection.execute(select(func.max(stages.c.started_at)).where(stages.c.run == run)).scalar()
+        begins = now() if last is None else max(now(), last + timedelta(microseconds=1))
         before = connection.execute(select(stages.c.versions, stages.c.earlier).where(same)).first()
         earlier = [] if before is None else [*before.earlier, before.versions]
         connection.execute(stages.delete().where(same))
         connection.execute(
-            insert(stages).values(run=run, name=name, state="started", versions={}, earlier=earlier, result={}, started_at=now())
+            insert(stages).values(run=run, name=name, state="started", versions={}, earlier=earlier, result={}, started_at=begins)
         )
 
 
@@ -189,6 +195,16 @@ def stage_runs(engine: Engine, run: str) -> list[StageRun]:
         StageRun(row.run, row.name, row.state, row.versions, row.result, row.error, row.notebook, row.started_at, row.ended_at)
         for row in rows
     ]
+
+
+def last_recorded(engine: Engine, until: datetime) -> datetime | None:
+    """The last time by `until` (wall clock, UTC) at which a run was begun or anything was published; none where there is none."""
+    with engine.connect() as connection:
+        times = [
+            connection.execute(select(func.max(column)).where(column <= until)).scalar()
+            for column in (runs.c.started_at, snapshots_table.c.published_at)
+        ]
+    return max((time for time in times if time is not None), default=None)
 
 
 def writers(engine: Engine) -> dict[tuple[str, int], tuple[str, str]]:

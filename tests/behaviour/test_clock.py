@@ -1,22 +1,23 @@
-"""A computer whose clock shows another zone: what it makes of the same files is the same."""
+"""A computer whose clock shows another zone, or is set back: what it makes of the same files is the same."""
 
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from lakehouse.errors import StateError
 from lakehouse.ingest.sample import write_sample
-from lakehouse.tables import catalog
-from tests import shell
+from lakehouse.tables import delta, ops, runs
+from lakehouse.tables.delta import Commit
+from lakehouse.tables.runs import Terms
+from tests import set_clock, shell
+from tests.conftest import skip_or_fail
+from tests.set_clock import TABLES
 
 ZONES = ("Pacific/Kiritimati", "America/St_Johns")  # fourteen hours ahead of UTC; three and a half behind it, in winter
-TABLES = [
-    table.name
-    for table in catalog.load().values()
-    if table.layer in ("bronze", "silver", "gold", "quarantine", "features") and table.kind != "log"
-]
 
 
 def answered(home: Path, zone: str, *words: str) -> object:
@@ -40,3 +41,44 @@ def test_in_any_zone_the_same_files_make_the_same_tables_of_the_same_day(tmp_pat
 
     assert made[0] == made[1]
     assert len(made[0][2]) == len(TABLES)
+
+
+def test_stages_are_told_in_the_order_in_which_they_began_though_the_clock_was_set_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, midnight = ops.connect(f"sqlite:///{tmp_path / 'ops.db'}"), datetime(2027, 3, 2, 0, 20)
+    terms = Terms(midnight, midnight, "week", False, {"bronze.sales": 1}, "sail", "code", "settings")
+    run = runs.begin(engine, terms, "lease").id
+    for name, back in {"silver": 0, "gold": 1, "quality": 25, "features": 0}.items():
+        monkeypatch.setattr(runs, "now", lambda back=back: midnight - timedelta(hours=back))
+        runs.start_stage(engine, run, name)
+    assert [stage.name for stage in runs.stage_runs(engine, run)] == ["silver", "gold", "quality", "features"]
+
+
+def test_which_version_was_the_newest_at_a_time_that_has_passed_stays_though_the_clock_was_set_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Versions 0 to 4, the third of them written after the clock was set back by an hour."""
+    ten = datetime(2027, 3, 2, 10, tzinfo=UTC)
+    times = [ten, ten + timedelta(minutes=30), ten - timedelta(minutes=20), ten - timedelta(minutes=10), ten + timedelta(hours=1)]
+    commits = [Commit(version, time, "WRITE", None) for version, time in enumerate(times)]
+    monkeypatch.setattr(delta, "history", lambda _: commits[::-1])
+    assert [delta.version_at("", ten + timedelta(minutes=minutes)) for minutes in (0, 10, 30, 59, 60)] == [0, 0, 3, 3, 4]
+    with pytest.raises(StateError, match="first written"):
+        delta.version_at("", ten - timedelta(minutes=5))
+
+
+@pytest.mark.slow
+def test_a_clock_that_is_set_back_over_midnight_by_an_hour_or_a_day_changes_nothing_that_is_told(tmp_path: Path) -> None:
+    if lacking := set_clock.missing():
+        skip_or_fail(lacking)
+    write_sample(tmp_path / "raw", seed=11, weeks=4, products=30, customers=30)
+    homes = set_clock.told(tmp_path)
+    never = homes.pop("never")
+    assert never["published"] == never["made"] == never["newest runs"][::-1]
+    assert never["at its day"] and never["asked again"]
+    assert [due for due, _ in never["turns"]] == ["03-03 03", "03-02 03"] and never["left"] == []
+    shown = [name for name in never if name not in ("published", "made", "newest runs")]
+    for name, found in homes.items():
+        assert {key: found[key] for key in shown} == {key: never[key] for key in shown}, name
+        assert found["published"] == found["made"] == found["newest runs"][::-1], name

@@ -16,11 +16,12 @@ from jobs.runner import run as run_stages
 from lakehouse.features import marker
 from lakehouse.features.online import OnlineFeatures
 from lakehouse.registry.loading import Registry
-from lakehouse.registry.verifying import PINS_LAST
+from lakehouse.registry.verifying import PINS_LAST, expired_pins
 from lakehouse.settings import Settings
-from lakehouse.tables import Lake, delta, pins
+from lakehouse.tables import Lake, delta, pins, runs
 from lakehouse.tables.ops import digests
 from lakehouse.tables.ops import pins as pins_table
+from lakehouse.tables.ops import runs as runs_table
 from tests.conftest import SECRET
 
 Output = pytest.CaptureFixture[str]
@@ -177,6 +178,7 @@ def test_pins_of_models_that_never_answered_run_out_and_those_of_champions_do_no
         old = datetime.now(UTC).replace(tzinfo=None) - PINS_LAST - timedelta(days=1)
         with lake.ops.begin() as connection:
             connection.execute(update(pins_table).values(pinned_at=old))
+            connection.execute(update(runs_table).values(started_at=old + PINS_LAST))  # a day ago
     found = told(capsys, "maintain")
     assert isinstance(found["pins_expired"], list)
     assert [(pin["table"], pin["owner"]) for pin in found["pins_expired"]] == [("gold.stores", "model demand 000000000000")]
@@ -205,6 +207,21 @@ def test_what_maintenance_would_do_is_shown_before_it_does_it_and_a_dry_run_chan
     done = capsys.readouterr()
     assert done.out.startswith(shown.splitlines()[0])
     assert "files deleted" in done.out and not stray.exists()
+
+
+def test_a_clock_that_is_years_ahead_makes_no_pin_run_out(settings: Settings) -> None:
+    now = datetime.now(UTC).replace(tzinfo=None)
+    ahead = now + timedelta(days=3650)
+    with Lake(settings) as lake:
+        lake.pin("gold.stores", lake.version("gold.stores"), "model demand 000000000000", "a test")
+        with lake.ops.begin() as connection:
+            connection.execute(update(pins_table).values(pinned_at=now - PINS_LAST + timedelta(days=10)))
+        assert expired_pins(lake, ahead) == []
+        run = runs.newest(lake.ops)[0].id
+        with lake.ops.begin() as connection:  # by the same clock
+            connection.execute(update(runs_table).where(runs_table.c.id == run).values(started_at=ahead - timedelta(minutes=5)))
+        assert expired_pins(lake, ahead) == []
+        assert [pin.table for pin in expired_pins(lake, ahead + timedelta(days=1))] == ["gold.stores"]
 
 
 def test_a_difference_is_shown_by_key(settings: Settings, capsys: Output) -> None:
