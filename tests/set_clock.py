@@ -123,7 +123,7 @@ def lived(settings: Settings, files: list[Path], back: timedelta) -> dict[str, o
     with Lake(settings) as lake:
         load(lake, files[0], "canonical")
         made.append(run_stages(settings, ["features"]))
-        asked = datetime.now(UTC)
+        asked = lake.history("silver.sales")[0].written_at
         answer = lake.version_at("silver.sales", asked)
         show(MIDNIGHT + timedelta(minutes=5) - back)
         load(lake, files[1], "canonical")

@@ -8,7 +8,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
@@ -159,12 +159,16 @@ def history(path: str, limit: int | None = None) -> list[Commit]:
 def version_at(path: str, when: datetime) -> int:
     """The newest version that was written by `when`. Raises `StateError` where none was.
 
-    One that was written after the clock had been set back counts as written no earlier than those before it, as Delta counts: what was answered for
-    a time that had passed stays.
+    One that was written after the clock had been set back counts as written just after the one before it, as Delta counts: what a time up to that
+    one's answered stays.
     """
     commits = history(path)
-    later = next((place for place, commit in enumerate(reversed(commits)) if commit.written_at > when), len(commits))
-    found = commits[len(commits) - later].version if later else None
+    found = counted = None
+    for commit in reversed(commits):
+        counted = commit.written_at if counted is None else max(commit.written_at, counted + timedelta(milliseconds=1))
+        if counted > when:
+            break
+        found = commit.version
     if found is None:
         raise StateError(
             f"the table at {path} was first written at {commits[-1].written_at:%Y-%m-%d %H:%M:%S} UTC, after {when:%Y-%m-%d %H:%M:%S}"

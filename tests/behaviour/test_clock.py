@@ -63,7 +63,7 @@ def test_which_version_was_the_newest_at_a_time_that_has_passed_stays_though_the
     times = [ten, ten + timedelta(minutes=30), ten - timedelta(minutes=20), ten - timedelta(minutes=10), ten + timedelta(hours=1)]
     commits = [Commit(version, time, "WRITE", None) for version, time in enumerate(times)]
     monkeypatch.setattr(delta, "history", lambda _: commits[::-1])
-    assert [delta.version_at("", ten + timedelta(minutes=minutes)) for minutes in (0, 10, 30, 59, 60)] == [0, 0, 3, 3, 4]
+    assert [delta.version_at("", ten + timedelta(minutes=minutes)) for minutes in (0, 10, 30, 31, 60)] == [0, 0, 1, 3, 4]
     with pytest.raises(StateError, match="first written"):
         delta.version_at("", ten - timedelta(minutes=5))
 
