@@ -1,4 +1,5 @@
-"""The command line: parses, calls, and maps errors to exit codes. 0: done, 1: failed, 2: wrong use, 130: interrupted.
+"""The command line: parses, calls, and maps errors to exit codes. 0: done, 1: failed, 2: wrong use, 70: a defect of ours, 130:
+interrupted.
 
 Answers go to standard output, everything else to standard error.
 """

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
+import tempfile
+import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
     from lakehouse.settings import Settings
     from lakehouse.tables import Lake
 
-INTERRUPTED = 130
+INTERRUPTED, DEFECT = 130, 70
 Cell = object
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on standard output.")]
 
@@ -155,7 +158,8 @@ def size(count: int) -> str:
 
 
 def reporting(work: Callable[[], None], debug: bool) -> int:
-    """Does the work; says on standard error what went wrong and returns the exit code that it has. A defect keeps its traceback."""
+    """Does the work; says on standard error what went wrong and returns the exit code that it has. Of a defect the traceback is kept in a file;
+    `debug`: every traceback is shown."""
     try:
         work()
     except KeyboardInterrupt:
@@ -165,23 +169,39 @@ def reporting(work: Callable[[], None], debug: bool) -> int:
         sys.stdout = None  # whoever read it has gone; nothing is to be flushed at exit
         return 0
     except Exception as error:
-        meant = _meant(error)
-        if meant is None or debug:
+        if debug:
             raise
+        meant = _meant(error)
+        if meant is None:
+            say(f"Error: {_defect(error)}")
+            return DEFECT
         say(f"Error: {meant}")
         return meant.exit_code
     return 0
 
 
+def _defect(error: Exception) -> str:
+    first = next(iter(str(error).strip().splitlines()), "it says no more")[:200]
+    told = f"something that zeromargin does not expect: {type(error).__name__}: {first}. Nothing unfinished was published"
+    try:
+        # Not in the home, whose files hold no customer number: values that were at hand may stand in it. Only this user can read it.
+        handle, place = tempfile.mkstemp(prefix="zeromargin-error-", suffix=".txt")
+        with os.fdopen(handle, "w", encoding="utf-8", errors="replace") as file:
+            file.writelines(traceback.format_exception(error))
+    except OSError:
+        return f"{told}. With --debug it says where"
+    return f"{told}. Where it came from: {place} (it may name values of your files; --debug shows it at once)"
+
+
 def _meant(error: Exception) -> ZeromarginError | None:
     """The error in our words; None for a defect of ours."""
-    from lakehouse.errors import DiskFull, InputError, StateError, ZeromarginError
+    from lakehouse.errors import InputError, StateError, ZeromarginError, of_system
 
     if isinstance(error, ZeromarginError):
         return error
-    full = DiskFull.behind(error)
-    if full is not None:
-        return full
+    refused = of_system(error)
+    if refused is not None:
+        return refused
     if isinstance(error, OSError) and error.filename is not None:
         return StateError(f"{error.filename}: {error.strerror}")
     if type(error).__module__.partition(".")[0] in ("pyspark", "grpc"):

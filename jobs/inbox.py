@@ -102,14 +102,15 @@ def _not_taken(error: BaseException, taken: Path, name: str, shown: str, changed
     """A file that is wrong is put aside; one that still changes, or whose fault it is not, goes back to where it was. Raises what concerns more
     than this file."""
     reason = str(error).replace(TAKING, "")
-    if isinstance(error, InputError) and not isinstance(error, SettingsError | TableBeside) and not changed:
+    can_be_read = os.access(taken, os.R_OK)
+    if isinstance(error, InputError) and not isinstance(error, SettingsError | TableBeside) and can_be_read and not changed:
         place = _moved(taken, name, REJECTED)
         place.with_name(f"{place.name}.reason.txt").write_text(f"{reason}\n", encoding="utf-8")
         return Picked(shown, rejected=reason)
     back = taken.with_name(name)
     if not back.exists():  # else it is taken under its other name at the next look
         taken.rename(back)
-    if changed or isinstance(error, TableBeside):
+    if changed or isinstance(error, TableBeside) or not can_be_read:
         return Picked(shown, waits="it is still written to" if changed else reason)
     raise error
 

@@ -10,6 +10,8 @@
     ├── StateError            what is there forbids it: change that first
     │   ├── NothingPublished      there is no snapshot yet
     │   ├── DiskFull              there is no room to write
+    │   ├── NoPermission          this user may not read or write there, or nobody may
+    │   ├── OtherSchema           a database of the home is of another version of this library
     │   ├── LeaseHeld             somebody else is writing
     │   ├── GateFailed            a quality or model gate said no
     │   ├── VaultError            the vault's secret is missing or is not the one it was made with
@@ -26,6 +28,7 @@ Messages say what was found, what was expected and what to do. `exit_code` is wh
 from __future__ import annotations
 
 import difflib
+import re
 import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -95,15 +98,13 @@ class DiskFull(StateError):
     def behind(cls, error: BaseException | None) -> Self | None:
         """This error, where a full disk is what an error or one that led to it tells of: the system, a database and the engine each say it
         in their own words."""
-        while error is not None:
-            said = next((line for line in str(error).splitlines() if any(mark in line for mark in cls.MARKS)), None)
-            if said is not None:
-                return cls(
-                    f"the disk is full ({said.strip()[:200]}). What was not finished counts as not begun, and nothing of it is published. Free some"
-                    " space and do the same again"
-                )
-            error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-        return None
+        _, said = _told(error, cls.MARKS)
+        if not said:
+            return None
+        return cls(
+            f"the disk is full ({said}). What was not finished counts as not begun, and nothing of it is published. Free some"
+            " space and do the same again"
+        )
 
     @classmethod
     def of_sqlite(cls, file: str | None, error: BaseException) -> Self | None:
@@ -111,6 +112,63 @@ class DiskFull(StateError):
         if file and "disk I/O error" in str(error) and shutil.disk_usage(Path(file).parent).free < cls.ROOM:
             return cls(f"the disk of {file} is full (disk I/O error). Free some space and do the same again")
         return cls.behind(error)
+
+
+class NoPermission(StateError):
+    """This user may not read or write what is needed; or nobody may, since it lies on a disk that is mounted read-only."""
+
+    MARKS: ClassVar = (
+        "Permission denied",
+        "Read-only file system",
+        "attempt to write a readonly database",
+        "unable to open database file",
+    )
+    _PLACE: ClassVar = re.compile(r"(?<![\w/.:])/[\w./=~+-]*[\w=~+-]")
+
+    @classmethod
+    def behind(cls, error: BaseException | None, place: object = None) -> Self | None:
+        """This error, where a right that is missing is what an error or one that led to it tells of; `place`: what was to be read or written, if
+        it is known."""
+        source, _ = _told(error, cls.MARKS)
+        if source is None:
+            return None
+        text = str(source)
+        mark = next(mark for mark in cls.MARKS if mark in text)
+        where = place or getattr(source, "filename", None) or cls._named(text, text.index(mark)) or "a file"
+        return cls(
+            f"this user may not read or write {where} ({mark}). What was not finished counts as not begun, and nothing of it is published. Let this"
+            " user read and write there (chmod, chown; a disk that is mounted read-only is mounted anew) and do the same again"
+        )
+
+    @classmethod
+    def _named(cls, text: str, until: int) -> str | None:
+        """The last path that is named before a place in a text; where none is, the first after it."""
+        before, after = cls._PLACE.findall(text, 0, until), cls._PLACE.search(text, until)
+        return str(before[-1]) if before else after.group() if after else None
+
+
+def of_system(error: BaseException | None) -> DiskFull | NoPermission | None:
+    """What the system refused, where that is what an error or one that led to it tells of."""
+    return DiskFull.behind(error) or NoPermission.behind(error)
+
+
+def of_database(file: str | None, error: BaseException) -> DiskFull | NoPermission | None:
+    """The same of a database in a file (None: in none)."""
+    return DiskFull.of_sqlite(file, error) or NoPermission.behind(error, file)
+
+
+def _told(error: BaseException | None, marks: Iterable[str]) -> tuple[BaseException | None, str]:
+    """The first of an error and those that led to it that says one of the marks, and the line in which it does; nothing where none does."""
+    while error is not None:
+        said = next((line for line in str(error).splitlines() if any(mark in line for mark in marks)), None)
+        if said is not None:
+            return error, said.strip()[:200]
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return None, ""
+
+
+class OtherSchema(StateError):
+    """A database of the home has the tables of another version of this library than this one knows."""
 
 
 class LeaseHeld(StateError):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import ctypes
 import os
+import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,10 +73,11 @@ def attach(url: str, named_by: str, timeout_s: float = 5.0) -> Endpoint:
 def start(settings: Settings, scratch: Path) -> Endpoint:
     """Starts the engine's endpoint on a free port of 127.0.0.1 and waits until it listens.
 
-    It dies with the process that started it. Its output goes to `scratch`/endpoint.log. A port that was taken between choosing and binding is
+    It dies with the process that started it. Its output goes to `scratch`/endpoint.log (of a home that is read-only: to a folder that goes with
+    this process). A port that was taken between choosing and binding is
     chosen anew. Raises `EndpointDown` with the log's last lines when it does not come up in `endpoint.start_timeout_s`.
     """
-    scratch.mkdir(parents=True, exist_ok=True)
+    scratch = _writable(scratch)
     log = scratch / "endpoint.log"
     if log.exists() and log.stat().st_size > LOG_BYTES:  # an engine that others use goes on writing into the older one
         log.replace(log.with_name("endpoint.log.1"))
@@ -93,6 +97,16 @@ def start(settings: Settings, scratch: Path) -> Endpoint:
             break
     tail = "\n".join(log.read_text(errors="replace").splitlines()[-5:])
     raise EndpointDown(f"the engine {settings.engine} {said}. Its log ({log}) ends with:\n{tail}")
+
+
+def _writable(scratch: Path) -> Path:
+    with contextlib.suppress(OSError):
+        scratch.mkdir(parents=True, exist_ok=True)
+    if os.access(scratch, os.W_OK | os.X_OK) or not os.access(scratch.parent, os.X_OK):
+        return scratch
+    elsewhere = tempfile.mkdtemp(prefix="zeromargin-endpoint-")
+    atexit.register(shutil.rmtree, elsewhere, ignore_errors=True)
+    return Path(elsewhere)
 
 
 def _spawn(command: commands.Command, log: Path) -> subprocess.Popen[bytes]:

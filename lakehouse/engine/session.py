@@ -6,7 +6,7 @@ import logging
 import os
 from typing import TYPE_CHECKING
 
-from lakehouse.errors import DiskFull, EndpointDown, StateError, ZeromarginError
+from lakehouse.errors import EndpointDown, StateError, ZeromarginError, of_system
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -47,9 +47,9 @@ def explain(error: BaseException) -> ZeromarginError | None:
     """What an engine's error means to the caller, or None where it is an error of the query itself."""
     if isinstance(error, ZeromarginError):
         return error
-    full = DiskFull.behind(error)
-    if full is not None:
-        return full
+    refused = of_system(error)
+    if refused is not None:
+        return refused
     text = f"{type(error).__name__}: {error}"
     if any(mark in text for mark in _MEMORY):
         return StateError(f"the engine ran out of memory. Raise endpoint.memory_gb, or load smaller files. It said: {text[:400]}")

@@ -114,7 +114,7 @@ def _files(path: Path, source: Source) -> list[Path]:
     try:
         return _files_of(path, "" if source.beside is None else source.beside.file)
     except OSError as error:
-        raise InputError(f"{path} can't be read: {error.strerror}. Nothing was loaded") from None
+        raise InputError(f"{path} can't be read: {error.strerror}. Let this user read it. Nothing was loaded") from None
 
 
 def _files_of(path: Path, beside: str) -> list[Path]:
@@ -274,7 +274,7 @@ def _opened(file: Path) -> BufferedReader:
     try:
         return file.open("rb")
     except OSError as error:
-        raise InputError(f"{file.name} can't be read: {error.strerror}. Nothing of it was loaded") from None
+        raise InputError(f"{file} can't be read: {error.strerror}. Let this user read it (chmod). Nothing of it was loaded") from None
 
 
 def stamp(found: os.stat_result) -> tuple[int, int]:

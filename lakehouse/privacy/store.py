@@ -5,15 +5,19 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from sqlalchemy import Column, DateTime, Engine, Insert, Integer, LargeBinary, MetaData, String, Table, create_engine, event
+from sqlalchemy import Column, DateTime, Engine, Insert, Integer, LargeBinary, MetaData, String, Table, create_engine, event, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.schema import CreateTable
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
+from lakehouse import release
+
 META = MetaData()
 BUSY_S = 60
+SCHEMA = 1  # raised with each change of these tables, whose statements then go into `connect`, for vaults that have fewer
+_SCHEMA = "schema"
 
 facts = Table(
     "vault_facts",
@@ -43,7 +47,8 @@ tombstones = Table(
 
 
 def connect(url: str) -> Engine:
-    """The database, its tables made where they are missing. SQLite's file is made readable by its owner alone."""
+    """The database, its tables made where they are missing. SQLite's file is made readable by its owner alone. Raises `OtherSchema` for a vault that a
+    newer release wrote."""
     where = make_url(url)
     options: dict[str, object] = {}
     if where.get_backend_name() == "sqlite":
@@ -70,6 +75,9 @@ def connect(url: str) -> Engine:
         with attempt, engine.begin() as connection:
             for table in META.sorted_tables:
                 connection.execute(CreateTable(table, if_not_exists=True))
+            connection.execute(insert_new(engine, facts), [{"name": _SCHEMA, "value": f"{SCHEMA} {release.here()}"}])
+            found, _, wrote = connection.execute(select(facts.c.value).where(facts.c.name == _SCHEMA)).scalar_one().partition(" ")
+            release.refuse_newer(f"the vault {where.render_as_string(hide_password=True)}", int(found), SCHEMA, wrote)
     return engine
 
 

@@ -19,7 +19,7 @@ from sqlalchemy import URL, Engine, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, InterfaceError, NoSuchModuleError, OperationalError, SQLAlchemyError
 
-from lakehouse.errors import DiskFull, TryAgain, VaultError
+from lakehouse.errors import TryAgain, VaultError, of_database
 from lakehouse.privacy.numbers import DamagedNumber, canonical
 from lakehouse.privacy.rotation import Progress, Rotation, begin, generation, rotate
 from lakehouse.privacy.sealing import Sealing
@@ -209,8 +209,8 @@ class Vault:
         try:
             yield self._engine
         except (OperationalError, InterfaceError, OSError) as error:  # the latter two are what PostgreSQL's driver raises
-            full = DiskFull.of_sqlite(_file(self._engine.url), error)
-            raise full or TryAgain(
+            refused = of_database(_file(self._engine.url), error)
+            raise refused or TryAgain(
                 f"the vault's database does not answer: {_reason(error)}. Try again; if it stays so, look at vault.url"
             ) from None
 
@@ -233,8 +233,8 @@ def open_vault(settings: Settings) -> Vault:
         with engine.connect() as connection:
             is_new = connection.execute(select(facts.c.value).where(facts.c.name == _CHECK)).first() is None
     except (SQLAlchemyError, ImportError, OSError) as error:
-        full = DiskFull.of_sqlite(_file(settings.vault_url), error)
-        raise full or VaultError(f"{_place(settings.vault_url)} can't be opened: {_reason(error)}. Look at vault.url") from None
+        refused = of_database(_file(settings.vault_url), error)
+        raise refused or VaultError(f"{_place(settings.vault_url)} can't be opened: {_reason(error)}. Look at vault.url") from None
     try:
         # A secret made for a vault that has one already could only be the wrong one.
         return Vault(engine, master_secret(settings, may_make=is_new), settings.vault.keys == "derived")

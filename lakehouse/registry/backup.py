@@ -11,19 +11,19 @@ import hashlib
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pydantic import BaseModel, ValidationError
 from sqlalchemy.engine import make_url
 
 from lakehouse.errors import InputError, StateError
 from lakehouse.settings import Settings
-from lakehouse.tables import Lake, ops
+from lakehouse.tables import Lake, ops, reading
 
 LIST = "backup.json"
 FORMAT: Literal[1] = 1
@@ -72,14 +72,15 @@ def backup(lake: Lake, folder: Path, secrets: bool = True, progress: Progress = 
     """Copies the home into `folder`, which must not be there or be empty. `secrets`: with the vault's secret and the signing key, without which
     nobody can go on with it.
 
-    Raises `InputError` for a folder that holds something or lies in the home, `StateError` where the disk has too little room, `LeaseHeld`.
+    Raises `InputError` for a folder that holds something or lies in the home, `StateError` where the disk has too little room, `LeaseHeld`,
+    `NoPermission` where this user can't keep others from writing meanwhile; from a disk that is mounted read-only nobody needs to be kept.
     """
     target, home = folder.absolute(), lake.home.absolute()
     if target == home or home in target.parents:
         raise InputError(f"{folder} lies in the home {home} that is to be backed up. Choose a folder elsewhere")
     if target.exists() and any(target.iterdir()):
         raise InputError(f"{folder} is not empty. A backup needs a folder of its own")
-    with lake.lease("backup"):
+    with nullcontext() if reading.is_frozen(home / "ops.db") else lake.lease("backup"):
         found = [file for file in _files(home) if secrets or file.parts[0] != _SECRETS]
         _check_room(target, sum((home / file).stat().st_size for file in found))
         target.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -150,8 +151,7 @@ def _copied(source: Path, target: Path, plain: bool = False) -> _File:
     """Copies one file, a database as SQLite copies it unless `plain`. Returns what the copy is."""
     target.parent.mkdir(parents=True, exist_ok=True)
     if not plain and _is_database(source):
-        uri = f"file:{quote(str(source))}?mode=ro"
-        with closing(sqlite3.connect(uri, uri=True, timeout=30)) as read, closing(sqlite3.connect(target)) as written:
+        with closing(reading.opened(source)) as read, closing(sqlite3.connect(target)) as written:
             read.backup(written)
     else:
         shutil.copyfile(source, target)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import column, create_engine, table, update
 
+from lakehouse.errors import OtherSchema
 from lakehouse.settings import Settings
 
 if TYPE_CHECKING:
@@ -30,17 +31,27 @@ def quiet() -> None:
 
 
 def connect(settings: Settings) -> MlflowClient:
-    """A client of the home's registry, which the module-level functions of MLflow use from now on too."""
+    """A client of the home's registry, which the module-level functions of MLflow use from now on too. Raises `OtherSchema` where another MLflow wrote
+    its database."""
     quiet()
     import mlflow
     from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
 
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.ERROR)  # it tells of every migration and every missing `pip`
     settings.home.mkdir(parents=True, exist_ok=True)
     mlflow.set_tracking_uri(settings.mlflow_url)
     mlflow.set_registry_uri(settings.mlflow_url)
-    return MlflowClient(settings.mlflow_url, settings.mlflow_url)
+    try:
+        return MlflowClient(settings.mlflow_url, settings.mlflow_url)
+    except MlflowException as error:
+        if "database schema" not in str(error):
+            raise
+        raise OtherSchema(
+            f"another MLflow than this one ({mlflow.__version__}) wrote {settings.mlflow_url}: {str(error).partition('. ')[0]}. If that one was newer,"
+            f" install the zeromargin which brought it; if it was older, take a backup, then: mlflow db upgrade {settings.mlflow_url}"
+        ) from None
 
 
 def experiment(client: MlflowClient, settings: Settings, name: str) -> str:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from lakehouse.errors import StateError, TamperedModel
 from lakehouse.registry import loading
 from lakehouse.registry.gate import APPROVED
-from lakehouse.tables import Lake, audit, delta, maintenance, pins, rebuilding, runs
+from lakehouse.tables import Lake, audit, catalog, delta, maintenance, pins, rebuilding, runs
 from lakehouse.tables.listing import Listing
 from lakehouse.tables.pins import Pin
 
@@ -83,6 +83,9 @@ def _files(lake: Lake) -> list[Verified]:
     for name, versions in sorted(maintenance.kept_versions(lake).items()):
         broken = {}
         for version in sorted(versions):
+            if name not in lake.catalog:
+                broken[version] = catalog.STRANGE
+                continue
             try:
                 wrong = rebuilding.damage(lake, name, version, delta.files(lake.path(name), version))
             except StateError as error:

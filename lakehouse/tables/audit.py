@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lakehouse.engine import explain
-from lakehouse.errors import TryAgain
+from lakehouse.errors import OtherSchema, TryAgain
 from lakehouse.tables import catalog, delta, diff, pins, runs
 from lakehouse.tables.catalog import BRONZE
 from lakehouse.tables.lake import Lake
 from lakehouse.tables.listing import Listing
+from lakehouse.tables.snapshots import Snapshot
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -101,9 +102,7 @@ def held(then: Lake, only: str | None = None) -> Listing[Held]:
         return Listing([], "nothing was published")
     writers = runs.writers(then.ops)
     found = []
-    for name, version in snapshot.versions.items():
-        if only not in (None, name):
-            continue
+    for name, version in _known(then, snapshot, only):
         size = delta.size(then.path(name), version)
         written = next(commit.written_at for commit in delta.history(then.path(name)) if commit.version == version)
         run, stage = writers.get((name, version), (None, None))
@@ -119,9 +118,9 @@ def changes(then: Lake, now: Lake, only: str | None = None) -> Listing[Change]:
         return Listing([], "nothing was published")
     writers = runs.writers(then.ops)
     found = []
-    for name, before in snapshot.versions.items():
+    for name, before in _known(then, snapshot, only):
         after = now.version(name)
-        if before == after or only not in (None, name):
+        if before == after:
             continue
         table, path = catalog.table(name), then.path(name)
         differ = diff.counts(now.read(name, version=before), now.read(name, version=after), table)
@@ -129,6 +128,11 @@ def changes(then: Lake, now: Lake, only: str | None = None) -> Listing[Change]:
         sizes = delta.size(path, before).rows, delta.size(path, after).rows
         found.append(Change(name, before, after, *sizes, differ.added, differ.changed, differ.removed, tuple(wrote)))
     return Listing(found, "nothing has changed since")
+
+
+def _known(then: Lake, snapshot: Snapshot, only: str | None) -> list[tuple[str, int]]:
+    """A snapshot's tables (or one) that this release knows: a newer one may have published more."""
+    return [(name, version) for name, version in snapshot.versions.items() if name in then.catalog and only in (None, name)]
 
 
 def landed_since(then: Lake, now: Lake) -> Listing[LandedFile]:
@@ -235,6 +239,8 @@ def whole(lake: Lake, versions: Iterable[tuple[str, int]] | None = None) -> List
 
 
 def _checked(lake: Lake, name: str, version: int, by: tuple[str, ...]) -> Checked:
+    if name not in lake.catalog:
+        return Checked(name, version, False, None, "", by, catalog.STRANGE)
     try:
         missing = delta.missing_files(lake.path(name), version)
         if missing:
@@ -243,6 +249,8 @@ def _checked(lake: Lake, name: str, version: int, by: tuple[str, ...]) -> Checke
             )
         logged = delta.size(lake.path(name), version).rows
         found = lake.digest(name, version, full=True)
+    except OtherSchema as error:
+        return Checked(name, version, False, None, "", by, str(error))
     except Exception as error:
         meant = explain(error)
         if meant is not None and meant is not error:

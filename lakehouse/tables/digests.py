@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lakehouse.errors import OtherSchema
+
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
@@ -39,10 +41,16 @@ def row_hash(names: Iterable[str]) -> Column:
 def digest(frame: DataFrame, table: Table, version: int, full: bool = False) -> Digest:
     """The rows' hashes summed as DECIMAL(38,0), with bit_xor and the count, and the schema's names and types beside it.
 
-    The columns are those of that version: a table may have got more since.
+    The columns are those of that version: a table may have got more since. Raises `OtherSchema` for the full digest of one that has columns which the
+    catalog lacks: it would be another number than that of the release which wrote it.
     """
     from pyspark.sql import functions as F
 
+    strange = [name for name in frame.columns if name not in table.column_names]
+    if full and strange:
+        raise OtherSchema(
+            f"{table.name} version {version} has a column {strange[0]} that this zeromargin does not know: a newer one wrote it. Look at it with that one"
+        )
     names = sorted(name for name in frame.columns if name in (table.column_names if full else table.content_names))
     hashed = frame.select(row_hash(names).alias("hash"))
     row = hashed.select(

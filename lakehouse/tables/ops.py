@@ -22,13 +22,17 @@ from sqlalchemy import (
     create_engine,
     event,
 )
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import ExceptionContext, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.pool import NullPool
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
-from lakehouse.errors import DiskFull, SettingsError, StateError
+from lakehouse.errors import SettingsError, StateError, of_database
+from lakehouse.tables import reading
+from lakehouse.tables.schema import Schema, table_of_version
 
 META = MetaData()
+_READ_ONLY = "zeromargin_read_only"
 
 runs = Table(
     "runs",
@@ -175,18 +179,25 @@ leases = Table(
 )
 
 
+SCHEMA = Schema(META, table_of_version(META))
+
+
 def now() -> datetime:
     """Wall clock in UTC, for people to read; it decides nothing."""
     return datetime.now(UTC).replace(tzinfo=None)
 
 
 def connect(url: str) -> Engine:
-    """The database, its tables made where they are missing. Raises `StateError` where it can't be opened, `SettingsError` for no URL."""
+    """The database, its tables made where they are missing; one that this user may not write to is opened to be read.
+
+    Raises `StateError` where it can't be opened, `OtherSchema` where another release wrote it, `NoPermission`, `SettingsError` for no URL. What
+    the system refuses later is `NoPermission` or `DiskFull`, whatever is asked of the engine.
+    """
     try:
         where = make_url(url)
         if where.get_backend_name() == "sqlite" and where.database:
-            _make_folder(Path(where.database).parent)
-        return _opened(where)
+            return _opened_file(where, Path(where.database))
+        return _brought_up(create_engine(where, pool_pre_ping=True))  # a server may have been away between two uses
     except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
         raise SettingsError(
             f"ops.url is no database that can be used here: {error}. Expected for example sqlite:///ops.db or "
@@ -195,10 +206,45 @@ def connect(url: str) -> Engine:
     except (SQLAlchemyError, OSError) as error:  # the latter where PostgreSQL's driver is cut off while it connects
         shown = where.render_as_string(hide_password=True)
         reason = str(getattr(error, "orig", None) or error)
-        full = DiskFull.of_sqlite(where.database if where.get_backend_name() == "sqlite" else None, error)
-        raise full or StateError(
-            f"the run database {shown} can't be opened: {reason}. Let this user read and write it, or set ops.url"
-        ) from None
+        raise StateError(f"the run database {shown} can't be opened: {reason}. Let this user read and write it, or set ops.url") from None
+
+
+def is_read_only(engine: Engine) -> bool:
+    """Whether this user may only read the database."""
+    return bool(engine.get_execution_options().get(_READ_ONLY))
+
+
+def _opened_file(where: URL, file: Path) -> Engine:
+    _make_folder(file.parent)
+    to_write = reading.may_write(file)
+    if to_write:
+        engine = create_engine(where, pool_pre_ping=True)
+    else:
+        # Each look opens the file anew: somebody who may write to it may do so in between.
+        engine = create_engine(where, creator=lambda: reading.opened(file), poolclass=NullPool, execution_options={_READ_ONLY: True})
+
+    @event.listens_for(engine, "handle_error", retval=True)
+    def _(context: ExceptionContext) -> BaseException | None:
+        return of_database(str(file), context.original_exception)
+
+    if not to_write:
+        SCHEMA.check(engine)
+        return engine
+
+    @event.listens_for(engine, "connect")
+    def _(connection: object, _record: object) -> None:
+        cursor = connection.cursor()  # type: ignore[attr-defined]
+        cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute("PRAGMA busy_timeout=30000")
+        cursor.close()
+        # The driver's own BEGIN would be a deferred one, under which two writers can meet half-way.
+        connection.isolation_level = None  # type: ignore[attr-defined]
+
+    @event.listens_for(engine, "begin")
+    def _(connection: object) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")  # type: ignore[attr-defined]
+
+    return _brought_up(engine)
 
 
 def _make_folder(folder: Path) -> None:
@@ -211,27 +257,11 @@ def _make_folder(folder: Path) -> None:
         ) from None
 
 
-def _opened(where: URL) -> Engine:
-    engine = create_engine(where, pool_pre_ping=True)  # a server may have been away between two uses
-    if engine.dialect.name == "sqlite":
-
-        @event.listens_for(engine, "connect")
-        def _(connection: object, _record: object) -> None:
-            cursor = connection.cursor()  # type: ignore[attr-defined]
-            cursor.execute("PRAGMA journal_mode=WAL")
-            cursor.execute("PRAGMA busy_timeout=30000")
-            cursor.close()
-            # The driver's own BEGIN would be a deferred one, under which two writers can meet half-way.
-            connection.isolation_level = None  # type: ignore[attr-defined]
-
-        @event.listens_for(engine, "begin")
-        def _(connection: object) -> None:
-            connection.exec_driver_sql("BEGIN IMMEDIATE")  # type: ignore[attr-defined]
-
+def _brought_up(engine: Engine) -> Engine:
     # Several processes may make the tables at the same moment, and one of them may lose.
     for attempt in Retrying(
         retry=retry_if_exception_type(SQLAlchemyError), stop=stop_after_attempt(3), wait=wait_random_exponential(0.05, 1), reraise=True
     ):
         with attempt:
-            META.create_all(engine)
+            SCHEMA.bring_up(engine)
     return engine

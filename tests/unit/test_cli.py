@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tempfile
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -270,3 +271,21 @@ def test_a_digest_is_one_answer_of_a_fixed_shape_and_of_several_tables_a_list(ca
     assert [found["table"] for found in several] == ["bronze.sales", "bronze.answers"]
     assert several[0] == one
     assert main(["digest", "bronze.sales", "bronze.answers", "--version", "0"]) == 2
+
+
+def test_a_defect_is_told_in_a_sentence_and_its_traceback_is_kept_in_a_file_of_this_user_s(
+    monkeypatch: pytest.MonkeyPatch, capsys: Output, tmp_path: Path
+) -> None:
+    def broken(*_: object) -> None:
+        raise KeyError("a defect\nof ours")
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(Lake, "snapshots", broken)
+    assert main(["snapshots"]) == 70
+    said = capsys.readouterr().err
+    (kept,) = tmp_path.glob("zeromargin-error-*.txt")
+    assert said.count("\n") == 1 and "KeyError" in said and str(kept) in said and "Traceback" not in said
+    assert "in broken" in kept.read_text() and kept.stat().st_mode & 0o777 == 0o600
+
+    with pytest.raises(KeyError):
+        main(["snapshots", "--debug"])
