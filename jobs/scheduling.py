@@ -19,7 +19,7 @@ from jobs.inbox import pick_up
 from jobs.runner import run as run_stages
 from jobs.timetable import Job, Timetable
 from lakehouse.engine import explain
-from lakehouse.errors import LeaseHeld, StateError, TryAgain, ZeromarginError
+from lakehouse.errors import DiskFull, LeaseHeld, NoPermission, StateError, TryAgain, ZeromarginError
 from lakehouse.registry.verifying import verify
 from lakehouse.settings import Settings
 from lakehouse.tables import Lake, delta, lease, ops, runs
@@ -113,7 +113,7 @@ class Schedule:
             due = self._missed(lake, name)
             if due is not None:
                 self._perform(lake, name, due)
-        except (SQLAlchemyError, OSError) as error:
+        except (SQLAlchemyError, OSError, DiskFull, NoPermission) as error:
             self._say(f"{name}: the run database does not answer ({type(error).__name__}). Again in {LOOK_S} s")
 
     def _only_one(self, lake: Lake) -> AbstractContextManager[Lease]:

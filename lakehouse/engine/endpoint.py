@@ -102,7 +102,7 @@ def start(settings: Settings, scratch: Path) -> Endpoint:
 def _writable(scratch: Path) -> Path:
     with contextlib.suppress(OSError):
         scratch.mkdir(parents=True, exist_ok=True)
-    if os.access(scratch, os.W_OK | os.X_OK) or not os.access(scratch.parent, os.X_OK):
+    if os.access(scratch, os.W_OK | os.X_OK):
         return scratch
     elsewhere = tempfile.mkdtemp(prefix="zeromargin-endpoint-")
     atexit.register(shutil.rmtree, elsewhere, ignore_errors=True)

@@ -80,7 +80,8 @@ def backup(lake: Lake, folder: Path, secrets: bool = True, progress: Progress = 
         raise InputError(f"{folder} lies in the home {home} that is to be backed up. Choose a folder elsewhere")
     if target.exists() and any(target.iterdir()):
         raise InputError(f"{folder} is not empty. A backup needs a folder of its own")
-    with nullcontext() if reading.is_frozen(home / "ops.db") else lake.lease("backup"):
+    nobody_writes = ops.is_read_only(lake.ops) and reading.is_frozen(home)
+    with nullcontext() if nobody_writes else lake.lease("backup"):
         found = [file for file in _files(home) if secrets or file.parts[0] != _SECRETS]
         _check_room(target, sum((home / file).stat().st_size for file in found))
         target.mkdir(parents=True, exist_ok=True, mode=0o700)

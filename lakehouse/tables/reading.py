@@ -15,9 +15,9 @@ def may_write(file: Path) -> bool:
     return os.access(file.parent, os.W_OK | os.X_OK) and (os.access(file, os.W_OK) or not file.exists())
 
 
-def is_frozen(file: Path) -> bool:
+def is_frozen(place: Path) -> bool:
     """Whether nobody at all may write there: the disk is mounted read-only."""
-    return bool(os.statvfs(file.parent).f_flag & os.ST_RDONLY)
+    return bool(os.statvfs(place).f_flag & os.ST_RDONLY)
 
 
 def opened(file: Path) -> sqlite3.Connection:

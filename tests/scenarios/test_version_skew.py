@@ -8,14 +8,19 @@ from types import MappingProxyType
 import pytest
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
+from sqlalchemy import delete
 
 from lakehouse.errors import StateError
-from lakehouse.tables import Lake, StageLake, catalog, restoring
+from lakehouse.registry.table_audit import audit_table
+from lakehouse.registry.verifying import verify
+from lakehouse.tables import Lake, StageLake, audit, catalog, ops, pins, restoring
 from lakehouse.tables.catalog import Column
 from lakehouse.tables.diff import difference
+from serving.publication import Publications
 from tests.shop import STORES, Shop, stores
 
 BRONZE = "bronze.sales"
+RENAMED = "gold.renamed"
 NEW = Column("opened_by", "string", "who opened it")
 
 
@@ -68,3 +73,35 @@ def test_a_newer_version_gives_the_tables_its_columns_and_older_versions_stay_as
     patch.undo()
     with pytest.raises(StateError, match=r"has a column opened_by \(.*A newer one wrote to this lake"):
         open_stores(shop, stores(lake, four=1), "2011-01-26")
+
+
+def test_a_lake_that_a_newer_version_wrote_is_read_as_far_as_it_is_known_and_the_rest_is_named(
+    lake: Lake, request: pytest.FixtureRequest
+) -> None:
+    shop, day = Shop(lake), "2011-01-05"
+    patch: pytest.MonkeyPatch = request.getfixturevalue("newer")
+    theirs = MappingProxyType(dict(catalog.load()) | {RENAMED: replace(catalog.load()[STORES], name=RENAMED)})
+    patch.setattr(catalog, "load", lambda: theirs)
+    lake.create_tables()
+    open_stores(shop, stores(lake, one=1).withColumn(NEW.name, F.lit("Ada")), day)
+    lake.pin(RENAMED, lake.version(RENAMED), "a newer one", "to be kept")
+    assert [one for one in verify(lake) if not one.whole] == []
+    kept = pins.recorded(lake.ops)
+
+    patch.undo()
+    with lake.ops.begin() as connection:
+        connection.execute(delete(ops.digests).where(ops.digests.c.name == STORES))
+    assert opened(lake) == [("one", "Ada")]
+    assert RENAMED not in [state.name for state in lake.tables()]
+    then = lake.at(day)
+    assert STORES in {one.table for one in audit.held(then)} and audit.changes(then, lake) == []
+    for name in (STORES, "gold.products"):
+        found = audit_table(lake, name, day)
+        assert found.held is not None and found.held.table == name and found.changed_since == []
+    broken = {one.name: one.found for one in verify(lake) if not one.whole}
+    assert set(broken) == {STORES, BRONZE, RENAMED}
+    assert all("does not know" in said and "newer one" in said for said in broken.values()), broken
+    # Nothing is kept that the newer version would have to take for damage.
+    assert pins.recorded(lake.ops) == {key: digest for key, digest in kept.items() if key[0] != STORES}
+    published = Publications(lake.settings).newest()
+    assert published is not None and published.snapshot == 1
