@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypedDict
 
 import typer
 
 from jobs.cli_session import AsJson, answer, day, session, table
 
 if TYPE_CHECKING:
+    from lakehouse.errors import InputError
     from lakehouse.ingest.checking import Understood
+    from lakehouse.ingest.sources import Source
 
 app = typer.Typer(help="Retailers' files: which are described, and what a description makes of a file.", no_args_is_help=False)
 
@@ -22,14 +24,12 @@ def listed(context: typer.Context, as_json: AsJson = False) -> None:
     """Every source that sources.yml describes."""
     from lakehouse.ingest import sources
 
-    found = sources.named(session(context).settings().profile)
+    found = [_told(name, one) for name, one in sources.every(session(context).settings().profile).items()]
     if as_json:
-        answer(
-            [{"name": one.name, "about": one.about, "formats": sorted(one.formats), "fields": sorted(one.fields)} for one in found.values()]
-        )
+        answer(found)
     else:
-        rows = [(one.name, one.about, ", ".join(sorted(one.formats)), ", ".join(sorted(one.fields))) for one in found.values()]
-        table("", ("source", "about", "files", "fields"), rows)
+        rows = [(one["name"], one["fault"] or one["about"], ", ".join(one["formats"]), ", ".join(one["fields"])) for one in found]
+        table("", ("source", "about, or what is wrong with it", "files", "fields"), rows)
 
 
 @app.command()
@@ -76,6 +76,22 @@ def good_for(found: Understood) -> dict[str, str | None]:
         "receipts": None if found.with_invoice else "no line has the number of a receipt",
     }
     return why if found.accepted else dict.fromkeys(why, "no line would be accepted")
+
+
+class _Told(TypedDict):
+    """An entry of sources.yml; of one that is wrong, no more than its fault is told."""
+
+    name: str
+    about: str
+    formats: list[str]
+    fields: list[str]
+    fault: str | None
+
+
+def _told(name: str, one: Source | InputError) -> _Told:
+    if isinstance(one, Exception):
+        return {"name": name, "about": "", "formats": [], "fields": [], "fault": str(one)}
+    return {"name": name, "about": one.about, "formats": sorted(one.formats), "fields": sorted(one.fields), "fault": None}
 
 
 def _show(found: Understood) -> None:

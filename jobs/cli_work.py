@@ -50,6 +50,8 @@ def load(
     No customer number is kept, nor the files' names, which may hold one: a landed file is known by its SHA-256 (--json prints both).
     """
     from lakehouse.ingest import load as land
+    from lakehouse.ingest import sources
+    from lakehouse.ingest.beside import lacking
 
     landed = []
     with session(context).lake() as lake:
@@ -79,6 +81,9 @@ def load(
         right=("lines", "accepted"),
     )
     print(_totals(landed))
+    lacks = lacking(sum(file.unmatched for file in landed), sources.find(source, session(context).settings().profile))
+    if lacks:
+        print(f"{lacks}: they have nothing of what it says")
 
 
 def unload(

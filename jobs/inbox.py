@@ -2,56 +2,98 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shlex
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from jobs.timetable import Timetable
-from lakehouse.errors import InputError, SettingsError, TableBeside, UnknownName
+from lakehouse.errors import InputError, OtherCurrency, SettingsError, StillWritten, TableBeside, UnknownName
 from lakehouse.ingest import load, sources
+from lakehouse.ingest.beside import lacking
 from lakehouse.ingest.loading import stamp
 from lakehouse.ingest.sources import Source
 from lakehouse.tables import Lake
 
 REJECTED, LANDED = "rejected", "landed"
 TAKING = ".taking-"  # before the name of a file that is being landed: what comes under its own name meanwhile is another file
+_REASON = ".reason.txt"
 _NOT_YET = (".part", ".tmp", ".crdownload", ".filepart")
 _LOOK_AGAIN_S = 1
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EXDEV)
+_NOT_ITS_FAULT = (TableBeside, StillWritten, OtherCurrency)
 
 
 @dataclass(frozen=True)
 class Picked:
-    """One file, by its place in the inbox: lines that landed, whether it had landed before, or what is wrong: with the file itself (`rejected`), or
-    with something else, so that it waits."""
+    """One file, by its place in the inbox: lines that landed, whether it had landed before, what the table beside lacks of them, or what is wrong:
+    with the file itself (`rejected`), or with something else, so that it waits."""
 
     file: str
     lines: int = 0
     already: bool = False
+    lacks: str = ""
     rejected: str = ""
     waits: str = ""
 
 
 def pick_up(lake: Lake, inbox: Path, timetable: Timetable) -> list[Picked]:
     """Lands every whole file of the inbox, source by source, in order of name. A file that has landed is removed, or moved to `landed` where the
-    timetable keeps it; one that can't be taken is moved to `rejected` with the reason beside it, and those after it go on.
+    timetable keeps it; one that can't be taken is moved to `rejected` with the reason beside it, and those after it go on. What lies where no file
+    is looked for, or in the folder of a source whose entry is wrong, waits with the reason.
 
     A file is first given another name, so that what is removed is what was read. Raises what may pass on another try (`LeaseHeld`, `TryAgain`)
     or concerns every file (`SettingsError`, `VaultError`); the files wait.
     """
-    picked = []
-    for folder in sorted(inbox.iterdir()) if inbox.is_dir() else ():
-        if not folder.is_dir() or folder.name.startswith("."):
+    described = sources.every(lake.settings.profile)
+    picked: list[Picked] = []
+    for found in sorted(inbox.iterdir()) if inbox.is_dir() else ():
+        if _is_passed_over(found):
             continue
-        try:
-            source = sources.find(folder.name, lake.settings.profile)
-        except UnknownName as error:
-            picked.append(Picked(f"{folder.name}/", waits=str(error)))
-            continue
-        for file in _whole(folder, source, timetable.settle_s):
-            picked.append(_take(lake, file, source, timetable))
+        source = described.get(found.name, UnknownName("source", found.name, described))
+        if not found.is_dir():
+            picked.append(Picked(found.name, waits="it lies in no source's folder. Move it into the one of its source, such as canonical/"))
+        elif isinstance(source, InputError):
+            picked.append(Picked(f"{found.name}/", waits=str(source)))
+        else:
+            picked += _of_source(lake, found, source, timetable)
     return picked
+
+
+def put_aside(inbox: Path, profile: str) -> tuple[int, int]:
+    """How many files wait in the inbox, and how many lie in `rejected`."""
+    described = sources.every(profile).items()
+    beside = {Path(name, one.beside.file) for name, one in described if isinstance(one, Source) and one.beside is not None}
+    waiting = rejected = 0
+    for path in inbox.rglob("*"):
+        place = path.relative_to(inbox)
+        if not path.is_file() or place in beside or (_is_passed_over(path) and not path.name.startswith(TAKING)):
+            continue
+        if REJECTED in place.parts[1:2]:
+            rejected += not path.name.endswith(_REASON)
+        elif LANDED not in place.parts[1:2]:
+            waiting += 1
+    return waiting, rejected
+
+
+def _is_passed_over(path: Path) -> bool:
+    return path.name.startswith((".", "~")) or path.name.endswith(_NOT_YET)
+
+
+def _of_source(lake: Lake, folder: Path, source: Source, timetable: Timetable) -> Iterator[Picked]:
+    files = list(_whole(folder, source, timetable.settle_s))
+    for number, file in enumerate(files):
+        if source.beside is not None and not _is_at_rest(folder / source.beside.file, timetable.settle_s):
+            left = len(files) - number
+            yield Picked(f"{source.name}/{source.beside.file}", waits=f"it is still written to, and so the files beside it wait ({left:,})")
+            break
+        yield _take(lake, file, source, timetable)
+    for below in sorted(folder.iterdir()):
+        if below.is_dir() and below.name not in (REJECTED, LANDED) and not _is_passed_over(below) and any(below.iterdir()):
+            yield Picked(f"{source.name}/{below.name}/", waits=f"it is a folder. Move its files up, into {source.name}/ itself")
 
 
 def _whole(folder: Path, source: Source, settle_s: float) -> Iterator[Path]:
@@ -59,13 +101,20 @@ def _whole(folder: Path, source: Source, settle_s: float) -> Iterator[Path]:
     beside = "" if source.beside is None else source.beside.file
     for file in sorted(folder.iterdir()):
         taken = file.name.startswith(TAKING)
-        if not taken and (file.name.startswith((".", "~")) or file.name.endswith(_NOT_YET) or file.name == beside):
-            continue
-        try:
-            if file.is_file() and (taken or _is_settled(file, settle_s)):
-                yield file
-        except OSError:  # it went away
-            continue
+        if taken or not (_is_passed_over(file) or file.name == beside):
+            try:
+                if file.is_file() and (taken or _is_settled(file, settle_s)):
+                    yield file
+            except OSError:  # it went away
+                continue
+
+
+def _is_at_rest(beside: Path, settle_s: float) -> bool:
+    """Whether nobody writes to a table beside; where there is none, whoever reads it says so."""
+    try:
+        return _is_settled(beside, settle_s)
+    except OSError:
+        return True
 
 
 def _is_settled(file: Path, settle_s: float) -> bool:
@@ -95,30 +144,45 @@ def _take(lake: Lake, file: Path, source: Source, timetable: Timetable) -> Picke
             taken.unlink()
     except OSError as error:
         return Picked(shown, waits=f"it can't be moved or removed: {error.strerror}")
-    return Picked(shown, landed.lines, landed.already)
+    return Picked(shown, landed.lines, landed.already, lacking(landed.unmatched, source))
 
 
 def _not_taken(error: BaseException, taken: Path, name: str, shown: str, changed: bool) -> Picked:
     """A file that is wrong is put aside; one that still changes, or whose fault it is not, goes back to where it was. Raises what concerns more
     than this file."""
-    reason = str(error).replace(TAKING, "")
     can_be_read = os.access(taken, os.R_OK)
-    if isinstance(error, InputError) and not isinstance(error, SettingsError | TableBeside) and can_be_read and not changed:
+    if isinstance(error, InputError) and not isinstance(error, (SettingsError, *_NOT_ITS_FAULT)) and can_be_read and not changed:
         place = _moved(taken, name, REJECTED)
-        place.with_name(f"{place.name}.reason.txt").write_text(f"{reason}\n", encoding="utf-8")
+        reason = _said(error, taken, place)
+        place.with_name(f"{place.name}{_REASON}").write_text(f"{reason}\n", encoding="utf-8")
         return Picked(shown, rejected=reason)
     back = taken.with_name(name)
     if not back.exists():  # else it is taken under its other name at the next look
         taken.rename(back)
-    if changed or isinstance(error, TableBeside) or not can_be_read:
-        return Picked(shown, waits="it is still written to" if changed else reason)
+    if changed or isinstance(error, _NOT_ITS_FAULT) or not can_be_read:
+        return Picked(shown, waits="it is still written to" if changed else _said(error, taken, back))
     raise error
+
+
+def _said(error: BaseException, taken: Path, place: Path) -> str:
+    """The error's words, the file named by the place where it lies now."""
+    said = str(error).replace(shlex.quote(str(taken)), shlex.quote(str(place))).replace(str(taken), str(place))
+    return said.replace(TAKING, "")
 
 
 def _rename(file: Path, place: Path) -> None:
     """Raises `FileExistsError` rather than take the place of a file that a killed process had begun to take."""
-    os.link(file, place)
-    file.unlink()
+    try:
+        os.link(file, place)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        # Many shares have no links, and of another user's file none may be made. Only one keeper takes files, so none comes after this look.
+        if place.exists():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(place)) from None
+        file.rename(place)
+    else:
+        file.unlink()
 
 
 def _moved(file: Path, name: str, folder: str) -> Path:

@@ -205,6 +205,8 @@ class Schedule:
         for one in picked:
             if one.rejected or one.waits:
                 self._say(f"  {one.file}: {one.rejected or one.waits}")
+            elif one.lacks:
+                self._say(f"  {one.file}: {one.lacks}")
         rejected, waiting = sum(bool(one.rejected) for one in picked), sum(bool(one.waits) for one in picked)
         landed = [one for one in picked if not (one.rejected or one.waits)]
         # No file is named: a name may hold a customer's number, and this is kept.

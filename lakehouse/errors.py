@@ -5,6 +5,8 @@
     │   ├── UnknownName           a name that nothing has; the nearest known one is named
     │   ├── WrongDay              what is given as a day is none
     │   ├── TableBeside           the table that lies beside a file can't be relied on
+    │   ├── StillWritten          a file that changes while it is read
+    │   ├── OtherCurrency         a source whose money is not the lake's
     │   ├── SettingsError         a setting that is unknown, mistyped or missing
     │   └── NotEnoughData         too little history to train or judge a model on
     ├── StateError            what is there forbids it: change that first
@@ -20,6 +22,7 @@
     └── TryAgain              it may pass on a second try
         ├── EndpointDown          the engine does not answer
         ├── CommitLost            another commit was faster
+        ├── ProcessKilled         a process of a stage was ended by a signal: for want of memory, say
         └── RegistryAway          the model registry does not answer
 
 Messages say what was found, what was expected and what to do. `exit_code` is what the command line ends with: 2 for wrong use, 1 for the rest.
@@ -74,6 +77,14 @@ class WrongDay(InputError):
 
 class TableBeside(InputError):
     """The table that lies beside the files of sales is missing, or can't be relied on; the file itself is not judged."""
+
+
+class StillWritten(InputError):
+    """A file changes while it is read; what it says is not judged."""
+
+
+class OtherCurrency(InputError):
+    """A source's prices are in another currency than those that the lake holds."""
 
 
 class NotEnoughData(InputError):
@@ -201,6 +212,10 @@ class EndpointDown(TryAgain):
 
 class CommitLost(TryAgain):
     """Another commit was faster, every time that it was tried."""
+
+
+class ProcessKilled(TryAgain):
+    """A process that a stage runs in, or is forked from, was ended from outside."""
 
 
 class RegistryAway(TryAgain):

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from functools import reduce
 from pathlib import Path
 from typing import BinaryIO
 from zoneinfo import ZoneInfo
@@ -18,7 +17,7 @@ import pyarrow.compute as pc
 
 from lakehouse.errors import InputError
 from lakehouse.ingest import door, readers, sheets
-from lakehouse.ingest.beside import with_table
+from lakehouse.ingest.beside import WithTable
 from lakehouse.ingest.door import Judged, Limits
 from lakehouse.ingest.lines import Ints
 from lakehouse.ingest.raw import RawBatch
@@ -37,8 +36,8 @@ class Understood:
     `columns` are those of the file (theirs: ours), `ignored` the others, `written` how the source says that the file is written, `sheets` how
     many rows were read of each. `skipped` are no sales, as the source says, and would not be kept. `refused` counts lines by reason, `examples`
     names the first few as an editor does, or a sheet. Of the accepted ones: the first and last time, how many products there are, how many lines
-    name their customer or receipt, cancel something, are of something that is no product, have an amount without a quantity (`no_quantity`),
-    or a key that the table beside says nothing of (`unmatched`), their amount in money, and the numbers of the first few.
+    name their customer or receipt, cancel something, are of something that is no product, have an amount without a quantity (`no_quantity`)
+    their amount in money, and the numbers of the first few. `unmatched`: lines that were read of which the table beside says nothing.
     """
 
     file: str
@@ -86,9 +85,10 @@ def check(path: Path, source: Source, oldest: datetime, most: int = MOST) -> Und
     try:
         with path.open("rb") as file:
             found.header, found.offset = readers.header(file, path.name, form)
-            read = with_table(_batches(file, path.name, source, form, min(most, 20_000), found), path.parent, source)
+            read = WithTable(_batches(file, path.name, source, form, min(most, 20_000), found), path.parent, source)
             for batch in _some(read, most, found):
                 found.add(batch, door.judge(batch, source, form, limits))
+            found.unmatched = read.unmatched
     except OSError as error:
         raise InputError(f"{path} can't be read: {error.strerror}") from None
     return found.told(path.name, form)
@@ -103,7 +103,7 @@ def _batches(file: BinaryIO, name: str, source: Source, form: Format, rows: int,
         yield batch
 
 
-def _some(batches: Iterator[RawBatch], most: int, found: _Tally) -> Iterator[RawBatch]:
+def _some(batches: Iterable[RawBatch], most: int, found: _Tally) -> Iterator[RawBatch]:
     for batch in batches:
         if found.lines >= most:
             found.whole = False
@@ -154,7 +154,6 @@ class _Tally:
         self.products |= set(columns["product_code"].filter(columns["is_product"]).unique().to_pylist())
         self.no_quantity += pc.sum(pc.and_(pc.equal(columns["quantity"], 0), pc.not_equal(columns["amount"], 0))).as_py() or 0
         self.with_invoice += len(columns["invoice"]) - columns["invoice"].null_count
-        self.unmatched += self._unmatched(columns)
         self.amount += pc.sum(columns["amount"]).as_py() or 0
         self._show(judged.numbers[good], columns)
         bounds = pc.min_max(columns["sold_at"])
@@ -175,12 +174,6 @@ class _Tally:
         for place in range(min(_EXAMPLES - len(self.sample), len(numbers))):
             quantity, price, amount = (columns[name][place].as_py() for name in ("quantity", "unit_price", "amount"))
             self.sample.append(Numbers(self._where(int(numbers[place])), quantity, price, amount))
-
-    def _unmatched(self, columns: Mapping[str, pa.Array]) -> int:
-        if self.source.beside is None:
-            return 0
-        said = [columns[ours].is_valid() for ours in self.source.beside.columns.values()]
-        return int(pc.sum(pc.invert(reduce(pc.or_, said))).as_py() or 0)
 
     def told(self, file: str, form: Format) -> Understood:
         return Understood(

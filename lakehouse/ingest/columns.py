@@ -21,7 +21,7 @@ def match_columns(file: str, found: Sequence[str], source: Source) -> dict[str, 
     if not set(found) & set(expected):
         raise InputError(
             f'{file} does not begin with the columns of source "{source.name}": none of {_listed(source.columns)} is among its'
-            f" {len(found)} columns. Give it with another --source, or say in sources.yml what its columns are"
+            f" {len(found)} columns. It is another source's, or sources.yml must say what its columns are"
         )
     _refuse_repeated(file, found)
     unexpected = [name for name in found if name not in expected]

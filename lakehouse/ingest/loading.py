@@ -25,9 +25,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from lakehouse.errors import InputError, SettingsError, StateError, VaultError, ZeromarginError
+from lakehouse.errors import InputError, SettingsError, StateError, StillWritten, VaultError, ZeromarginError
 from lakehouse.ingest import door, readers
-from lakehouse.ingest.beside import with_table
+from lakehouse.ingest.beside import WithTable
 from lakehouse.ingest.door import FACTS, WALL, Judged, Limits
 from lakehouse.ingest.identity import line_ids
 from lakehouse.ingest.source_parts import Format
@@ -70,7 +70,7 @@ SCHEMA = pa.schema(
 @dataclass(frozen=True)
 class Landed:
     """One file's way through the door. `already`: its content had landed before, under this name or another, and nothing was done. `skipped`:
-    lines that the source says are no sales, which are not kept."""
+    lines that the source says are no sales, which are not kept. `unmatched`: lines of which the table beside says nothing."""
 
     file: str
     digest: str
@@ -80,6 +80,7 @@ class Landed:
     already: bool
     version: int
     skipped: int = 0
+    unmatched: int = 0
 
 
 def load(lake: Lake, path: Path, source: str, progress: Progress | None = None) -> list[Landed]:
@@ -147,24 +148,24 @@ def _check_home(home: Path) -> None:
 def _land(lake: Lake, vault: Vault, file: Path, source: Source, progress: Progress) -> Landed:
     form = _form(file, source)
     with _opened(file) as opened:
-        before = stamp(os.fstat(opened.fileno()))
-        digest = hashlib.file_digest(opened, "sha256").hexdigest()
+        before, digest = stamp(os.fstat(opened.fileno())), _digest(opened)
         if digest in delta.partition_values(lake.path(BRONZE), "file_digest"):
             return Landed(file.name, digest, 0, 0, {}, already=True, version=lake.head(BRONZE))
-        opened.seek(0)
         with _staging(lake.home / "staging", digest) as folder:
             counted = Counter[str]()
             lines = accepted = skipped = 0
+            read = WithTable(readers.read(opened, file.name, source, form, lake.settings.door.batch_rows), file.parent, source)
             with pq.ParquetWriter(folder / "lines.parquet", SCHEMA, compression="zstd") as writer:
-                for batch in with_table(readers.read(opened, file.name, source, form, lake.settings.door.batch_rows), file.parent, source):
+                for batch in read:
                     judged = door.judge(batch, source, form, limits(lake, source))
                     table, good = rows(judged, batch.refused, vault, source, digest)
                     writer.write_table(table)
                     lines, accepted, skipped = lines + table.num_rows, accepted + good, skipped + judged.skipped
                     counted.update(pc.list_flatten(table.column("reasons")).to_pylist())
                     progress(file.name, lines)
-            if stamp(os.fstat(opened.fileno())) != before:
-                raise InputError(f"{file.name} changed while it was read. Nothing of it was loaded; load it again when it is whole")
+            # Neither tells alone: what was written within one tick of the clock leaves no stamp, what was written as it had been no digest.
+            if stamp(os.fstat(opened.fileno())) != before or _digest(opened) != digest:
+                raise StillWritten(f"{file.name} changed while it was read. Nothing of it was loaded; load it again when it is whole")
             if lines and not accepted:
                 raise InputError(
                     f"{file.name}: none of its {lines:,} lines can be taken ({_counted(counted)}). Nothing of it was loaded. Look at what source "
@@ -172,7 +173,8 @@ def _land(lake: Lake, vault: Vault, file: Path, source: Source, progress: Progre
                 )
             staged = Staged(lake.spark.read.parquet(str(folder)), lines)
             version = lake.writer.append(BRONZE, staged, batch={"file_digest": digest})
-    return Landed(file.name, digest, lines, accepted, dict(sorted(counted.items())), already=False, version=version, skipped=skipped)
+    refused = dict(sorted(counted.items()))
+    return Landed(file.name, digest, lines, accepted, refused, already=False, version=version, skipped=skipped, unmatched=read.unmatched)
 
 
 def limits(lake: Lake, source: Source) -> Limits:
@@ -280,6 +282,14 @@ def _opened(file: Path) -> BufferedReader:
 def stamp(found: os.stat_result) -> tuple[int, int]:
     """What tells that a file was written to since: its size, and when that was last."""
     return found.st_size, found.st_mtime_ns
+
+
+def _digest(opened: BufferedReader) -> str:
+    """The SHA-256 of the whole file, which is read from its begin afterwards."""
+    opened.seek(0)
+    found = hashlib.file_digest(opened, "sha256").hexdigest()
+    opened.seek(0)
+    return found
 
 
 def _counted(reasons: Mapping[str, int]) -> str:

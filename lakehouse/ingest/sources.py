@@ -8,7 +8,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
-from lakehouse.errors import SettingsError, UnknownName
+from lakehouse.errors import InputError, SettingsError, UnknownName
 from lakehouse.ingest.source_parts import Beside, Cancellation, Counted, Format, Products, Times
 from lakehouse.settings import Section, conf_file
 
@@ -132,9 +132,17 @@ class _Unknown(ValueError):
         self.kind, self.found, self.known, self.where = kind, found, known, where
 
 
-def named(profile: str) -> dict[str, Source]:
-    """Every source of sources.yml by name, each checked. Raises `SettingsError` or `UnknownName` for what is wrong in it."""
-    return {name: parse(name, entry) for name, entry in conf_file(FILE, profile).items()}
+def every(profile: str) -> dict[str, Source | InputError]:
+    """Every source of sources.yml by name, or what is wrong with its entry: nobody else's files are to wait for it. Raises `SettingsError` where
+    the file itself can't be read."""
+    return {name: _parsed(name, entry) for name, entry in conf_file(FILE, profile).items()}
+
+
+def _parsed(name: str, entry: object) -> Source | InputError:
+    try:
+        return parse(name, entry)
+    except InputError as error:
+        return error
 
 
 def find(name: str, profile: str) -> Source:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from lakehouse.errors import StateError
+from lakehouse.errors import InputError, StateError
 from lakehouse.ingest import sources
 from lakehouse.medallion import cancellations, lines
 from lakehouse.quality import config
@@ -89,9 +89,16 @@ def _among(lake: StageLake, months: list[str] | None) -> DataFrame:
 
 
 def _taken_from_beside(lake: StageLake) -> dict[str, frozenset[str]]:
-    """What the lines of a source have from a table beside them, which may say something else another time."""
-    described = sources.named(lake.settings.profile)
-    return {name: frozenset(one.beside.columns.values()) for name, one in described.items() if one.beside is not None}
+    """What the lines of a source have from a table beside them, which may say something else another time. Raises what is wrong with the entry
+    of a source that has landed."""
+    found: dict[str, frozenset[str]] = {}
+    for name, one in sources.every(lake.settings.profile).items():
+        if isinstance(one, InputError):
+            if not lake.read(BRONZE).where(F.col("source") == name).isEmpty():
+                raise one
+        elif one.beside is not None:
+            found[name] = frozenset(one.beside.columns.values())
+    return found
 
 
 def _link(lake: StageLake, changed: DataFrame) -> None:

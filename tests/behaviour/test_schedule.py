@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import json
 import os
+import re
+import shlex
 import signal
 import subprocess
 import time
@@ -22,11 +26,12 @@ from jobs.processes import ROOT
 from jobs.scheduling import BEGUN, DONE, FAILED, SEEN, Schedule, turns
 from jobs.timetable import Timetable
 from lakehouse.errors import InputError, LeaseHeld, TryAgain
+from lakehouse.ingest import sources
 from lakehouse.settings import Settings
 from lakehouse.tables import Lake, lease, ops
 from tests import shell
 from tests.conftest import SECRET
-from tests.retailers import grocery_lines
+from tests.retailers import grocery_lines, purchases
 from tests.served import until
 
 HEADER = "invoice,product_code,quantity,sold_at,unit_price"
@@ -154,6 +159,84 @@ def test_a_file_waits_where_the_fault_is_not_its_own(lake: Lake, inbox: Path) ->
         (shape / "products.csv").write_text(products, encoding="utf-8")
         assert pick_up(lake, inbox, table())[0].lines > 0
     assert names(shape) == ["products.csv"]
+
+
+def test_the_files_of_a_source_wait_until_the_table_beside_them_is_whole(lake: Lake, inbox: Path) -> None:
+    shape = inbox / "complete-journey"
+    shape.mkdir()
+    grocery_lines(shape)
+    products = (shape / "products.csv").read_text(encoding="utf-8")
+    (shape / "products.csv").write_text(products[: products.index("1020,")], encoding="utf-8")  # half of it, whole lines
+    put(inbox, "a.csv")
+    for file in (shape / "transactions.csv", inbox / "canonical" / "a.csv"):
+        os.utime(file, (time.time() - 60, time.time() - 60))
+    with lake:
+        found = pick_up(lake, inbox, table(settle_s=30))
+        assert [(one.file, one.lines, one.waits) for one in found] == [
+            ("canonical/a.csv", 1, ""),
+            ("complete-journey/products.csv", 0, "it is still written to, and so the files beside it wait (1)"),
+        ]
+        assert names(shape) == ["products.csv", "transactions.csv"]
+        os.utime(shape / "products.csv", (time.time() - 60, time.time() - 60))
+        (one,) = pick_up(lake, inbox, table(settle_s=30))  # nobody can tell that more was to come: what is missing is said
+    assert re.fullmatch(r"\d,\d{3} lines of products that products.csv lacks", one.lacks) and one.lines > 0
+
+
+def test_a_wrong_entry_holds_up_its_own_folder_alone(
+    lake: Lake, inbox: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put(inbox, "a.csv")
+    (inbox / "cdnow").mkdir()
+    purchases(inbox / "cdnow")
+    real = sources.conf_file
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            sources, "conf_file", lambda *words: (entries := real(*words)) | {"cdnow": entries["cdnow"] | {"currency": "dollars"}}
+        )
+        with lake:
+            found = {one.file: one for one in pick_up(lake, inbox, table())}
+            assert lake.read("bronze.sales").count() == 1
+        assert 'source "cdnow" of sources.yml, currency' in found["cdnow/"].waits
+        assert main(["--home", str(lake.home), "sources", "list", "--json"]) == 0
+    rows = {row["name"]: row["fault"] for row in json.loads(capsys.readouterr().out)}
+    assert "currency" in rows["cdnow"] and rows["canonical"] is None
+    assert names(inbox / "cdnow") == ["CDNOW_master.txt"] and names(inbox / "canonical") == []
+
+
+def test_what_lies_where_no_file_is_looked_for_is_named(lake: Lake, inbox: Path) -> None:
+    put(inbox, "a.csv").rename(inbox / "a.csv")
+    (inbox / "canonical" / "2011").mkdir()
+    put(inbox, "2011/b.csv")
+    (inbox / "canonical" / "empty").mkdir()
+    with lake:
+        found = {one.file: one.waits for one in pick_up(lake, inbox, table())}
+    assert list(found) == ["a.csv", "canonical/2011/"]
+    assert "lies in no source's folder" in found["a.csv"] and "Move its files up" in found["canonical/2011/"]
+    assert inboxes.put_aside(inbox, "test") == (2, 0)
+
+
+def test_the_reason_names_the_file_where_it_lies_then(lake: Lake, inbox: Path) -> None:
+    put(inbox, "it's a.csv", "1,A,x,2011-01-03T10:00:00,2.50")
+    with lake:
+        (one,) = pick_up(lake, inbox, table())
+    command = shlex.split(one.rejected.partition("makes of it: ")[2])
+    assert command[:3] == ["zeromargin", "sources", "check"] and Path(command[3]) == inbox / "canonical" / "rejected" / "it's a.csv"
+    assert Path(command[3]).is_file()
+    assert inboxes.put_aside(inbox, "test") == (0, 1)
+
+
+def test_where_there_are_no_links_files_land_too_and_none_is_overwritten(lake: Lake, inbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_links(*_: object) -> None:
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "link", no_links)
+    put(inbox, "a.csv")
+    with lake:
+        assert [one.lines for one in pick_up(lake, inbox, table())] == [1]
+    taken, other = put(inbox, "b.csv").rename(inbox / "b"), put(inbox, "c.csv")
+    with pytest.raises(FileExistsError):
+        inboxes._rename(other, taken)
+    assert other.exists()
 
 
 def test_a_lake_that_somebody_writes_to_leaves_the_files_where_they_are(lake: Lake, settings: Settings, inbox: Path) -> None:

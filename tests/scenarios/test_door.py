@@ -24,7 +24,7 @@ import yaml
 
 from jobs.processes import ROOT
 from lakehouse import settings as settings_module
-from lakehouse.errors import InputError, LeaseHeld, SettingsError, StateError
+from lakehouse.errors import InputError, LeaseHeld, SettingsError, StateError, StillWritten
 from lakehouse.ingest import load, loading
 from lakehouse.settings import Settings
 from lakehouse.tables import Lake
@@ -282,6 +282,19 @@ def test_a_file_that_no_format_reads_is_found_before_the_files_beside_it_land(la
 
     with pytest.raises(InputError, match='notes.docx ends in ".docx"'):
         load(lake, folder, "canonical")
+    assert lake.head("bronze.sales") == before
+
+
+def test_a_file_that_is_rewritten_in_the_same_size_and_moment_while_it_is_read_lands_nothing(lake: Lake, tmp_path: Path) -> None:
+    path = written(tmp_path / "a.csv", sale("A"))
+    before, found = lake.head("bronze.sales"), path.stat()
+
+    def is_rewritten(_file: str, _lines: int) -> None:
+        written(path, sale("B"))
+        os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
+
+    with pytest.raises(StillWritten, match="changed while it was read"):
+        load(lake, path, "canonical", is_rewritten)
     assert lake.head("bronze.sales") == before
 
 

@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lakehouse.errors import InputError, SettingsError
+from lakehouse.errors import InputError, SettingsError, TableBeside
 from lakehouse.ingest import readers, sources
-from lakehouse.ingest.beside import with_table
+from lakehouse.ingest.beside import WithTable, lacking
 from lakehouse.ingest.sources import Source
 
 LINES = b"Code,Qty,When,Price\n1001,1,2011-01-03,2.5\n7a,2,2011-01-03,1\n9,1,2011-01-03,1\n"
@@ -30,7 +30,7 @@ def grocer(**beside: object) -> Source:
 
 def names(folder: Path, source: Source) -> list[str | None]:
     batches = readers.read(io.BytesIO(LINES), "sales.csv", source, source.formats["csv"], 2)
-    return [name for batch in with_table(batches, folder, source) for name in batch.columns["description"].to_pylist()]
+    return [name for batch in WithTable(batches, folder, source) for name in batch.columns["description"].to_pylist()]
 
 
 def test_each_line_gets_what_the_table_says_of_its_product(tmp_path: Path) -> None:
@@ -59,6 +59,25 @@ def test_a_table_that_cannot_be_relied_on_stops_the_load(tmp_path: Path, content
         (tmp_path / "products.csv").write_bytes(content)
     with pytest.raises(InputError, match=words):
         names(tmp_path, grocer())
+
+
+def test_lines_of_which_the_table_says_nothing_are_counted(tmp_path: Path) -> None:
+    (tmp_path / "products.csv").write_text("Name,Id\nMILK,1001\n", encoding="utf-8")
+    read = WithTable(readers.read(io.BytesIO(LINES), "sales.csv", grocer(), grocer().formats["csv"], 2), tmp_path, grocer())
+    list(read)
+    assert lacking(read.unmatched, grocer()) == "2 lines of products that products.csv lacks"
+    assert lacking(0, grocer()) == ""
+
+
+def test_a_table_that_changes_while_the_lines_are_read_stops_the_load(tmp_path: Path) -> None:
+    table = tmp_path / "products.csv"
+    table.write_text("Name,Id\nMILK,1001\n", encoding="utf-8")
+    read = iter(WithTable(readers.read(io.BytesIO(LINES), "sales.csv", grocer(), grocer().formats["csv"], 1), tmp_path, grocer()))
+    next(read)
+    with table.open("a", encoding="utf-8") as file:
+        file.write("EGGS,9\n")
+    with pytest.raises(TableBeside, match="products.csv changed while the file beside it was read"):
+        list(read)
 
 
 def test_a_cut_off_parquet_table_is_named(tmp_path: Path) -> None:

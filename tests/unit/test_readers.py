@@ -203,7 +203,7 @@ def _utf_16() -> bytes:
         (lambda: HEADER.replace(b"Price", b"Prise") + GOOD, "csv", 'no column "Price" .*Did you mean it by "Prise"'),
         (lambda: HEADER.replace(b"Who", b"Whom") + GOOD, "csv", 'has a column "Whom" .*Did you mean "Who"'),
         (lambda: HEADER.replace(b"Who", b"Code") + GOOD, "csv", "several columns of the same name"),
-        (lambda: b"a,b\n1,2\n", "csv", "Give it with another --source"),
+        (lambda: b"a,b\n1,2\n", "csv", "It is another source's, or sources.yml must say"),
         (lambda: GOOD + GOOD, "csv", "does not begin with the columns"),
         (lambda: b"x" * (lines.MAX_LINE + 1), "csv", "no end of a line"),
         (lambda: parquet(**{**sales(), "Qty": pa.array([[1], [2], [3]])}), "parquet", '"Qty" .quantity. holds list'),
