@@ -11,9 +11,9 @@ from pathlib import Path
 
 from jobs import environment
 from jobs.nursery import Nursery
-from jobs.outcome import FULL, Failure, read_failure, read_result
+from jobs.outcome import FULL, Failure, killed, read_failure, read_result
 from jobs.parameters import checked
-from lakehouse.errors import DiskFull
+from lakehouse.errors import DiskFull, ProcessKilled
 from lakehouse.settings import Settings
 
 Result = dict[str, object]
@@ -91,7 +91,7 @@ def _in_kernel(
     job = {"notebook": str(notebook), "output": str(place.notebook), "failure": str(place.failure), "parameters": dict(parameters)}
     try:
         code = nursery.run(job, own, place.log, deadline_s)
-    except subprocess.TimeoutExpired:
+    except subprocess.TimeoutExpired:  # not tried again: what hangs would most likely hang again, for as long
         return Failure("StageFailed", f"it ran longer than its deadline of {deadline_s:g} s (runner.deadline_s) and was ended")
     if code == 0:
         return None
@@ -99,8 +99,13 @@ def _in_kernel(
         full = DiskFull.behind(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(place.folder)))
         return Failure(DiskFull.__name__, str(full))
     if code is None:
-        return Failure("StageFailed", f"the process that stages are forked from has ended. {_last_lines(nursery.log)}")
-    return read_failure(place.failure) or Failure("StageFailed", f"its process ended with code {code}. {_last_lines(place.log)}")
+        return Failure(ProcessKilled.__name__, f"the process that stages are forked from has ended. {_last_lines(nursery.log)}")
+    said = read_failure(place.failure)
+    if said is not None:
+        return said
+    if code < 0:
+        return Failure(ProcessKilled.__name__, f"{killed('its process', code)}. {_last_lines(place.log)}")
+    return Failure("StageFailed", f"its process ended with code {code}. {_last_lines(place.log)}")
 
 
 def _last_lines(log: Path) -> str:

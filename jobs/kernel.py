@@ -15,11 +15,15 @@ from jupyter_client.connect import KernelConnectionInfo
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 from jupyter_client.provisioning.local_provisioner import LocalProvisioner
+from nbclient.exceptions import DeadKernelError
 from nbformat import NotebookNode
 from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import Engine, papermill_engines
 from papermill.log import logger
 from traitlets import default
+
+from jobs.outcome import killed
+from lakehouse.errors import ProcessKilled
 
 if TYPE_CHECKING:
     from papermill.engines import NotebookExecutionManager
@@ -115,14 +119,29 @@ class PrivateKernelManager(AsyncKernelManager):
 
 
 class KernelEngine(Engine):  # type: ignore[misc]  # Papermill has no types
-    """A Papermill engine: the cells one after another in a private kernel, their texts kept up to `KEPT`."""
+    """A Papermill engine: the cells one after another in a private kernel, their texts kept up to `KEPT`. Raises `ProcessKilled` where the kernel
+    was ended by a signal."""
 
     @classmethod
     def execute_managed_notebook(cls, nb_man: NotebookExecutionManager, kernel_name: str, **_: object) -> None:
-        _Client(nb_man, kernel_manager_class=PrivateKernelManager, startup_timeout=START_S, kernel_name=kernel_name, log=logger).execute()
+        client = _Client(nb_man, kernel_manager_class=PrivateKernelManager, startup_timeout=START_S, kernel_name=kernel_name, log=logger)
+        try:
+            client.execute()
+        except (DeadKernelError, RuntimeError) as error:
+            forked = client.manager.provisioner
+            ended = forked.ended if isinstance(forked, ForkedProvisioner) else None
+            if "Kernel died" not in str(error) or ended is None or ended >= 0:  # after any other error it is ended by us
+                raise
+            raise ProcessKilled(killed("the kernel", ended)) from error
 
 
 class _Client(PapermillNotebookClient):  # type: ignore[misc]
+    manager: PrivateKernelManager
+
+    def create_kernel_manager(self) -> PrivateKernelManager:
+        self.manager = super().create_kernel_manager()
+        return self.manager
+
     def process_message(self, msg: dict[str, Any], cell: NotebookNode, cell_index: int) -> NotebookNode | None:
         content = msg["content"]
         if msg["msg_type"] == "stream":

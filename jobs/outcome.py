@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -38,6 +39,11 @@ class Failure:
     @property
     def place(self) -> str:
         return f"cell [{self.cell}] ({self.line})" if self.cell else "no cell of its own"
+
+
+def killed(what: str, code: int) -> str:
+    """That a process was ended by a signal, from its exit code as Python gives it."""
+    return f"{what} was ended by {signal.Signals(-code).name}: by the system for want of memory, by somebody, or by a defect of a library"
 
 
 def error_class(name: str) -> type[Exception]:

@@ -21,7 +21,7 @@ from jobs.outcome import Failure, error_class
 from jobs.parameters import checked
 from jobs.pipeline import Stage
 from jobs.progress import Event, Progress, silent
-from lakehouse.errors import InputError, StageFailed, StateError, TryAgain, UnknownName, ZeromarginError
+from lakehouse.errors import InputError, ProcessKilled, StageFailed, StateError, TryAgain, UnknownName, ZeromarginError
 from lakehouse.registry import publishing
 from lakehouse.settings import Settings
 from lakehouse.tables import Lake, delta, runs
@@ -171,7 +171,7 @@ class _Going:
                 break
             tries += 1
             self.progress(Event("again", stage.name, number, total, seconds, outcome.message))
-            self._revive_endpoint()
+            self._revive_endpoint(outcome)
         error = self._error(stage, outcome, place)
         runs.fail_stage(ops, self.record.id, stage.name, str(error), str(place.notebook))
         self.progress(Event("failed", stage.name, number, total, seconds, outcome.message))
@@ -217,11 +217,12 @@ class _Going:
             if later.name in done:
                 runs.fail_stage(self.lake.ops, self.record.id, later.name, f"out of date: stage {stage.name} ran again")
 
-    def _revive_endpoint(self) -> None:
-        """Has another endpoint started where ours has died; one that was given to us is not ours to start."""
+    def _revive_endpoint(self, failure: Failure) -> None:
+        """Has another endpoint started where ours has died, or may still write what a killed process had asked for; one that was given to us is
+        not ours to start."""
         with contextlib.suppress(TryAgain):  # one that can't be started is told of by the next attempt
             process = self.lake.endpoint.process
-            if process is not None and process.poll() is not None:
+            if process is not None and (process.poll() is not None or failure.error == ProcessKilled.__name__):
                 self.lake.close()
 
     def _place(self, stage: Stage) -> Place:

@@ -88,7 +88,10 @@ class Schedule:
     def once(self) -> bool:
         """Does what was missed, and ends. Whether all of it went well."""
         with Lake(self._settings) as lake, self._only_one(lake):
-            due = {name: self._missed(lake, name) for name in self.timetable.jobs}
+            known, due = turns(lake), {name: self._missed(lake, name) for name in self.timetable.jobs}
+            for name in (name for name, when in due.items() if when is None):
+                told = "nothing is due" if name in known else "first seen"
+                self._say(f"{name}: {told}; next {self.timetable.told(self.timetable.next(name, ops.now()))}")
             went_well = [self._perform(lake, name, when) for name, when in due.items() if when is not None]
             return all(went_well)
 
@@ -137,8 +140,14 @@ class Schedule:
         if not _claim(lake, name, due, BEGUN):
             return True  # it is done
         self._say(f"{name}: due {self.timetable.told(due)}")
+        before = _tries(lake, name, due)
+        if before >= job.tries:
+            return self._ended(
+                lake, name, due, FAILED, f"{before} tries were begun, and each time the process that keeps the timetable was ended"
+            )
         try:
-            for attempt in self._tries(lake, name, due, job):
+            for attempt in self._tries(lake, name, due, job, before):
+                _change(lake, name, due, state=BEGUN)
                 with attempt:
                     done = [self._tried(step) for step in job.do]
         except ZeromarginError as error:
@@ -146,6 +155,9 @@ class Schedule:
         except Exception as error:  # a defect of ours must not end every later turn; what it says may name a file
             log.exception("job %s failed", name)
             return self._ended(lake, name, due, FAILED, f"{type(error).__name__}: see what the schedule printed")
+        except BaseException:  # whoever ends the keeper in order has it done by the next one, and it was no try
+            _change(lake, name, due, state=WAITING)
+            raise
         went_well = all(one.went_well for one in done)
         return self._ended(lake, name, due, DONE if went_well else FAILED, "; ".join(one.told for one in done))
 
@@ -163,15 +175,15 @@ class Schedule:
                 raise
             raise meant from error
 
-    def _tries(self, lake: Lake, name: str, due: datetime, job: Job) -> Retrying:
+    def _tries(self, lake: Lake, name: str, due: datetime, job: Job, before: int) -> Retrying:
         def tell(state: RetryCallState) -> None:
-            reason = str(state.outcome.exception()) if state.outcome else ""
-            _change(lake, name, due, state=WAITING, tries=state.attempt_number, message=reason)
-            self._say(f"{name}: {reason}\n{name}: again in {job.wait_s:g} s (try {state.attempt_number + 1} of {job.tries})")
+            reason, done = str(state.outcome.exception()) if state.outcome else "", before + state.attempt_number
+            _change(lake, name, due, state=WAITING, tries=done, message=reason)
+            self._say(f"{name}: {reason}\n{name}: again in {job.wait_s:g} s (try {done + 1} of {job.tries})")
 
         return Retrying(
             retry=retry_if_exception_type(_CAN_HELP),
-            stop=stop_after_attempt(job.tries),
+            stop=stop_after_attempt(job.tries - before),
             wait=wait_fixed(timedelta(seconds=job.wait_s)),
             before_sleep=tell,
             reraise=True,
@@ -234,16 +246,26 @@ def _has_work(lake: Lake) -> bool:
 
 
 def _claim(lake: Lake, job: str, due: datetime, state: str) -> bool:
-    """Takes a turn, also one that a keeper had begun which is gone: only one keeps the timetable. False where it has ended."""
+    """Takes a turn, also one that a keeper had begun which is gone, for only one keeps the timetable: a try that it was killed in counts. False
+    where it has ended."""
     turn = (ops.turns.c.job == job) & (ops.turns.c.due == due)
     try:
         with lake.ops.begin() as connection:
             facts = {"job": job, "due": due, "state": state, "tries": 0, "message": "", "started_at": ops.now()}
             connection.execute(insert(ops.turns).values(**facts))
     except IntegrityError:
-        with lake.ops.connect() as connection:
-            return connection.execute(select(ops.turns.c.state).where(turn)).scalar() in (BEGUN, WAITING)
+        with lake.ops.begin() as connection:
+            found = connection.execute(select(ops.turns.c.state, ops.turns.c.tries).where(turn)).one()
+            if found.state == BEGUN:
+                connection.execute(update(ops.turns).where(turn).values(tries=found.tries + 1))
+            return found.state in (BEGUN, WAITING)
     return True
+
+
+def _tries(lake: Lake, job: str, due: datetime) -> int:
+    """How many tries of a turn have ended, or were broken off."""
+    with lake.ops.connect() as connection:
+        return int(connection.execute(select(ops.turns.c.tries).where((ops.turns.c.job == job) & (ops.turns.c.due == due))).scalar_one())
 
 
 def _change(lake: Lake, job: str, due: datetime, **values: object) -> None:

@@ -18,7 +18,7 @@ from jobs import environment, processes
 from jobs.progress import Event
 from jobs.runner import run as run_stages
 from lakehouse import settings as settings_module
-from lakehouse.errors import GateFailed, LeaseHeld, StageFailed
+from lakehouse.errors import GateFailed, LeaseHeld, ProcessKilled
 from lakehouse.ingest.unloading import unload
 from lakehouse.settings import Settings
 from lakehouse.tables import Lake
@@ -83,20 +83,38 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Digests:
         return digests(lake)
 
 
+def kill_kernels(home: Path) -> None:
+    wait_for(lambda: bool(kernels(home)))
+    for kernel in kernels(home):
+        kernel.kill()
+
+
+def test_a_kernel_that_is_killed_costs_a_second_try(shop: Shop, settings: Settings, undisturbed: Digests) -> None:
+    run_stages(settings, ["silver"])
+    events: list[Event] = []
+    killer = threading.Thread(target=kill_kernels, args=(settings.home,))
+    killer.start()
+
+    run_stages(in_kernel(settings), ["gold"], progress=events.append)
+
+    killer.join()
+    assert [event.step for event in events if event.stage == "gold"] == ["started", "again", "started", "done"]
+    run_stages(settings, UNTIL)
+    assert digests(shop.lake) == undisturbed
+
+
 @pytest.mark.slow
-def test_a_kernel_that_is_killed_fails_its_stage_and_running_again_heals_it(shop: Shop, settings: Settings, undisturbed: Digests) -> None:
+def test_kernels_that_are_killed_each_time_fail_their_stage_and_running_again_heals_it(
+    shop: Shop, settings: Settings, undisturbed: Digests
+) -> None:
     run_stages(settings, ["silver"])
 
-    def kill() -> None:
-        wait_for(lambda: bool(kernels(settings.home)))
-        for kernel in kernels(settings.home):
-            kernel.kill()
+    def kill_each(event: Event) -> None:
+        if event.step == "started":
+            threading.Thread(target=kill_kernels, args=(settings.home,)).start()
 
-    killer = threading.Thread(target=kill)
-    killer.start()
-    with pytest.raises(StageFailed, match="stage gold failed"):
-        run_stages(in_kernel(settings), ["gold"])
-    killer.join()
+    with pytest.raises(ProcessKilled, match="stage gold failed.*the kernel was ended by SIGKILL"):
+        run_stages(in_kernel(settings), ["gold"], progress=kill_each)
     assert shop.lake.snapshot() is None
 
     run_stages(settings, UNTIL)

@@ -19,11 +19,11 @@ import pytest
 from sqlalchemy import update
 
 from jobs import inbox as inboxes
-from jobs import scheduling
+from jobs import pipeline, scheduling
 from jobs.cli import main
 from jobs.inbox import pick_up
 from jobs.processes import ROOT
-from jobs.scheduling import BEGUN, DONE, FAILED, SEEN, Schedule, turns
+from jobs.scheduling import BEGUN, DONE, FAILED, SEEN, WAITING, Schedule, turns
 from jobs.timetable import Timetable
 from lakehouse.errors import InputError, LeaseHeld, TryAgain
 from lakehouse.ingest import sources
@@ -31,6 +31,7 @@ from lakehouse.settings import Settings
 from lakehouse.tables import Lake, lease, ops
 from tests import shell
 from tests.conftest import SECRET
+from tests.pages import page
 from tests.retailers import grocery_lines, purchases
 from tests.served import until
 
@@ -297,6 +298,63 @@ def test_it_is_tried_again_only_where_that_can_help(
     assert sum("again in" in line for line in said) == turn.tries
     if state == FAILED and not isinstance(error, ZeroDivisionError):  # what a defect says may name a file
         assert str(error) in turn.message
+
+
+@pytest.mark.parametrize(("times", "state"), [(2, DONE), (4, FAILED)])
+def test_a_run_whose_stage_is_killed_is_tried_again_by_itself_and_then_by_the_timetable(
+    lake: Lake, settings: Settings, inbox: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, times: int, state: str
+) -> None:
+    monkeypatch.setattr(pipeline, "NOTEBOOKS", tmp_path / "pages")
+    flags = tmp_path / "flags"
+    killed = (
+        f"import pathlib\nfrom lakehouse.errors import ProcessKilled\nflags = pathlib.Path({str(flags)!r})\nflags.mkdir(exist_ok=True)\n"
+        f"number = len(list(flags.iterdir()))\n(flags / str(number)).touch()\nif number < {times}:\n    raise ProcessKilled('out of memory')"
+    )
+    for stage in ("silver", "gold"):
+        begin = f'import lakehouse\nlake = lakehouse.stage("{stage}", run=run, as_of=as_of)'
+        page(tmp_path / "pages" / f"{stage}.ipynb", begin, killed if stage == "gold" else "pass", "lake.finish()")
+    put(inbox, "a.csv")
+    schedule, said = overdue(lake, settings, table(("load", "run silver gold"), tries=2))
+    assert schedule.once() == (state == DONE)
+    turn = turns(lake)["nightly"][0]
+    assert (turn.state, turn.tries) == (state, 1)
+    assert len(list(flags.iterdir())) == (3 if state == DONE else 4)  # two tries of a stage in each of the run
+    assert any("stage gold failed" in line and "out of memory" in line for line in said)
+
+
+def test_a_turn_that_kills_its_keeper_each_time_is_given_up(lake: Lake, settings: Settings) -> None:
+    schedule, _ = overdue(lake, settings, table(tries=2))
+    due = schedule._missed(lake, "nightly")
+    assert due is not None
+    for _ in range(3):  # begun, and begun anew by each that came after
+        assert scheduling._claim(lake, "nightly", due, BEGUN)
+    assert not schedule._perform(lake, "nightly", due)
+    assert turns(lake)["nightly"][0].state == FAILED and "was ended" in turns(lake)["nightly"][0].message
+
+
+def test_a_keeper_that_is_ended_in_order_leaves_the_turn_to_the_next_one_and_it_was_no_try(
+    lake: Lake, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    schedule, _ = overdue(lake, settings, table())
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(scheduling, "pick_up", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            schedule.once()
+    assert (turns(lake)["nightly"][0].state, turns(lake)["nightly"][0].tries) == (WAITING, 0)
+    assert schedule.once() and turns(lake)["nightly"][0].state == DONE
+
+
+def test_where_nothing_is_due_the_next_time_is_said(lake: Lake, settings: Settings) -> None:
+    schedule, said = keeper(settings, table())
+    assert schedule.once() and schedule.once()
+    assert [re.sub(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", "DAY", line) for line in said] == [
+        "nightly: first seen; next DAY 03:00 UTC",
+        "nightly: nothing is due; next DAY 03:00 UTC",
+    ]
 
 
 def test_a_turn_that_has_ended_is_not_done_again_and_one_keeper_is_enough(lake: Lake, settings: Settings) -> None:

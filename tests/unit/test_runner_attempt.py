@@ -94,7 +94,7 @@ def test_a_notebook_that_hangs_is_ended_with_its_kernel_and_what_it_started(home
     found = tried(page(home / "stage.ipynb", hang), place, in_kernel(home, deadline_s=8))
 
     assert isinstance(found, Failure)
-    assert "deadline of 8 s" in found.message
+    assert "deadline of 8 s" in found.message and not found.try_again
     assert time.monotonic() - began < 14
     assert [pid for pid in map(int, pids.read_text().split()) if psutil.pid_exists(pid)] == []
 
@@ -143,7 +143,25 @@ def test_a_kernel_that_is_killed_is_a_failure_that_names_the_cell(home: Path, pl
     found = tried(page(home / "stage.ipynb", die), place, in_kernel(home))
 
     assert isinstance(found, Failure)
-    assert (found.error, found.line, found.try_again) == ("DeadKernelError", "import os, signal", False)
+    assert (found.error, found.line, found.try_again) == ("ProcessKilled", "import os, signal", True)
+    assert "the kernel was ended by SIGKILL" in found.message
+
+
+def test_a_kernel_that_ends_itself_is_not_tried_again(home: Path, place: Place) -> None:
+    found = tried(page(home / "stage.ipynb", "import os\nos._exit(3)"), place, in_kernel(home))
+
+    assert isinstance(found, Failure)
+    assert (found.error, found.try_again) == ("DeadKernelError", False)
+
+
+def test_a_process_that_is_killed_with_the_notebook_is_tried_again(home: Path, place: Place) -> None:
+    die = "import os, psutil, time\npsutil.Process().parent().kill()\ntime.sleep(600)"
+
+    found = tried(page(home / "stage.ipynb", die), place, in_kernel(home))
+
+    assert isinstance(found, Failure)
+    assert (found.error, found.try_again) == ("ProcessKilled", True)
+    assert "its process was ended by SIGKILL" in found.message
 
 
 @pytest.mark.parametrize("in_process", [True, False])
@@ -265,7 +283,7 @@ def test_where_stages_can_not_be_forked_the_reason_is_said(home: Path, place: Pl
     assert "nursery.log" in found.message and "Python" in found.message
 
 
-def test_where_its_nursery_is_killed_the_stage_has_failed_and_another_one_runs_the_next(home: Path, place: Place) -> None:
+def test_where_its_nursery_is_killed_the_stage_may_be_tried_again_by_another_one(home: Path, place: Place) -> None:
     die = "import os, psutil, time\npsutil.Process().parent().parent().kill()\ntime.sleep(600)"
 
     with Nursery(place.folder) as nursery:
@@ -274,5 +292,6 @@ def test_where_its_nursery_is_killed_the_stage_has_failed_and_another_one_runs_t
         found = attempt(page(home / "stage.ipynb", FINISH), GIVEN, place, in_kernel(home), REMOTE, nursery)
 
     assert isinstance(failed, Failure) and "the process that stages are forked from has ended" in failed.message
+    assert failed.try_again
     assert left == []
     assert found == {"run": "r1", "as_of": "2011-12-10", "remote": REMOTE}
