@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypedDict
 
 import typer
 
@@ -50,6 +50,22 @@ def told(lake: Lake) -> list[dict[str, object]]:
             }
         )
     return found
+
+
+class Inbox(TypedDict):
+    folder: str
+    waiting: int
+    rejected: int
+
+
+def inbox(lake: Lake) -> Inbox:
+    """How many files wait to be picked up, and how many were put aside."""
+    from jobs import timetable
+    from jobs.inbox import put_aside
+
+    folder = timetable.inbox(lake.settings, timetable.load(lake.settings))
+    waiting, rejected = put_aside(folder, lake.settings.profile) if folder.is_dir() else (0, 0)
+    return {"folder": str(folder), "waiting": waiting, "rejected": rejected}
 
 
 def _say(text: str) -> None:

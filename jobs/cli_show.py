@@ -129,8 +129,8 @@ def models(
 
 
 def _status(lake: Lake) -> dict[str, object]:
-    from jobs.cli_schedule import told
-    from jobs.parts import switched_off
+    from jobs.cli_schedule import inbox, told
+    from jobs.parts import switched_off, unused
     from lakehouse.registry.loading import versions
     from lakehouse.tables import pins
 
@@ -147,7 +147,9 @@ def _status(lake: Lake) -> dict[str, object]:
         "models": [_model(model) for model in versions(lake.settings)],
         "pins": [asdict(pin) for pin in pins.every(lake.ops)],
         "switched_off": [asdict(one) for one in switched_off(lake)],
+        "unused": [asdict(one) for one in unused(lake)],
         "timetable": told(lake),
+        "inbox": inbox(lake),
         "last_run": _last_run(lake),
     }
 
@@ -162,7 +164,7 @@ def _last_run(lake: Lake) -> dict[str, object] | None:
 
 
 def _show_status(lake: Lake) -> None:
-    from jobs.parts import switched_off
+    from jobs.parts import switched_off, unused
     from lakehouse.registry.loading import versions
     from lakehouse.tables import runs
 
@@ -175,8 +177,9 @@ def _show_status(lake: Lake) -> None:
     _tables(lake)
     print()
     _models(versions(settings))
-    for off in switched_off(lake):
-        print(f"\nSwitched off, since {off.reason}: {', '.join(off.parts)}")
+    words = [str(one) for one in (*switched_off(lake), *unused(lake))]
+    if words:
+        print("\n" + "\n".join(words))
     for run in runs.newest(lake.ops):
         stages = ", ".join(f"{stage.name} {stage.state}" for stage in runs.stage_runs(lake.ops, run.id))
         print(f"\nLast run: {run.id}, {run.state}, as of {day(run.as_of)}: {stages or 'no stage begun'}")
@@ -184,14 +187,17 @@ def _show_status(lake: Lake) -> None:
 
 
 def _show_timetable(lake: Lake) -> None:
-    from jobs.cli_schedule import told
+    from jobs.cli_schedule import inbox, told
 
     jobs = told(lake)
     keeper = jobs[0]["kept_by"] if jobs else None
     print("\nTimetable: " + (f"kept by {keeper}" if keeper else "nobody keeps it now (zeromargin schedule does)"))
     for job in jobs:
         last = f"; last {job['last_due']}: {job['last_state']}" if job["last_due"] else ""
-        print(f"  {job['job']}: next {job['next']}{last}")
+        why = f". {' '.join(str(job['last_message']).split())}" if job["last_message"] else ""
+        print(f"  {job['job']}: next {job['next']}{last}{why}")
+    found = inbox(lake)
+    print(f"  inbox: {found['waiting']:,} files wait, {found['rejected']:,} in rejected/ ({found['folder']})")
 
 
 def _model(model: Registered) -> dict[str, object]:

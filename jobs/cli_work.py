@@ -49,6 +49,7 @@ def load(
 
     No customer number is kept, nor the files' names, which may hold one: a landed file is known by its SHA-256 (--json prints both).
     """
+    from jobs.parts import switched_off, unused
     from lakehouse.ingest import load as land
     from lakehouse.ingest import sources
     from lakehouse.ingest.beside import lacking
@@ -60,6 +61,7 @@ def load(
                 landed += land(lake, path, source, progress=_tell_lines)
         finally:
             _end_progress()
+        off, kept = switched_off(lake), unused(lake)
     if as_json:
         answer([asdict(file) for file in landed])
         return
@@ -84,6 +86,10 @@ def load(
     lacks = lacking(sum(file.unmatched for file in landed), sources.find(source, session(context).settings().profile))
     if lacks:
         print(f"{lacks}: they have nothing of what it says")
+    for one in [one for one in off if one.source == source]:
+        print(one)
+    for flags in [flags for flags in kept if flags.source == source]:
+        print(flags)
 
 
 def unload(

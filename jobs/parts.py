@@ -1,35 +1,65 @@
-"""What the files that landed don't tell, and which parts are switched off for that."""
+"""What the files of each source that landed don't tell, which parts are switched off for that, and what is kept and used by nothing yet."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+from lakehouse.ingest.told import Told, told
 from lakehouse.tables import Lake
+
+UNUSED = "kept in silver, not used by forecasts yet"
 
 
 @dataclass(frozen=True)
 class SwitchedOff:
-    """Parts that these files can't have, and why."""
+    """Parts that a source's files can't have, and why."""
 
+    source: str
     parts: tuple[str, ...]
     reason: str
 
+    def __str__(self) -> str:
+        return f"Switched off for source {self.source}, since {self.reason}: {', '.join(self.parts)}"
+
+
+@dataclass(frozen=True)
+class Unused:
+    """What a source's files tell and nothing asks for."""
+
+    source: str
+    fields: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"Source {self.source} tells {' and '.join(self.fields)}: {UNUSED}"
+
 
 def switched_off(lake: Lake) -> list[SwitchedOff]:
-    """By what is published; nothing is switched off where nothing is."""
-    if lake.snapshot() is None:
-        return []
-    rows = {state.name: state.rows for state in lake.tables()}
-    return [] if not rows["silver.sales"] else list(_missing(rows))
+    """By what has landed, source by source; one that tells all has nothing here."""
+    return [SwitchedOff(one.source, parts, reason) for one in told(lake) for reason, parts in _missing(one)]
 
 
-def _missing(rows: Mapping[str, int]) -> list[SwitchedOff]:
-    found = []
-    if not rows["gold.customers"]:
-        found.append(SwitchedOff(("segments", "recommendations", "gold.customers", "gold.customer_days"), "no line names its customer"))
-    elif rows["gold.products"] == 1:
-        found.append(SwitchedOff(("recommendations",), "there is one product only"))
-    if not rows["gold.baskets"]:
-        found.append(SwitchedOff(("gold.baskets",), "no line has the number of a receipt"))
-    return found
+def unused(lake: Lake) -> list[Unused]:
+    """The flags that sources tell."""
+    found = [Unused(one.source, tuple(name for name in ("promotion", "holiday") if name in one.fields)) for one in told(lake)]
+    return [one for one in found if one.fields]
+
+
+def _missing(one: Told) -> Iterator[tuple[str, tuple[str, ...]]]:
+    with_customers = "customer_key" in one.fields
+    if not with_customers:
+        yield "no line names its customer", ("segments", "recommendations", "gold.customers", "gold.customer_days")
+    if "product_code" in one.single:
+        yield "there is one product only", ("recommendations", "forecasts by product") if with_customers else ("forecasts by product",)
+    if "invoice" not in one.fields:
+        yield "no line has the number of a receipt", ("gold.baskets", "baskets of customers")
+    if "store" not in one.fields:
+        yield "no line names its store", ("forecasts by store",)
+    if one.is_weekly:
+        yield "a line is the total of a week", ("sales by day (each week's lie on its first)",)
+    elif not one.has_hours:
+        yield "no line tells the time of day", ("the order of sales within a day",)
+    if with_customers and "country" not in one.fields:
+        yield "no line names a country", ("countries of customers",)
+    if "description" not in one.fields:
+        yield "no line names its product in words", ("names in gold.products",)

@@ -75,17 +75,17 @@ def purchases(folder: Path) -> Shape:
     return Shape("cdnow", len(lines), units, amount)
 
 
-def store_days(folder: Path) -> Shape:
+def store_days(folder: Path, stores: int = 12, days: int = 260) -> Shape:
     """Each store's sales of a day with open, promotion and holiday flags; closed days say zero."""
     chance = random.Random(11)
     lines = ['"Store","DayOfWeek","Date","Sales","Customers","Open","Promo","StateHoliday","SchoolHoliday"']
     sales, total = 0, 0
-    for number in range(260):
+    for number in range(days):
         day = date(2014, 1, 1) + timedelta(days=number)
         promo, holiday = int(number // 7 % 2 == 0 and day.weekday() < 5), "a" if day.month == 5 and day.day == 1 else "0"
-        for store in range(1, 13):
+        for store in range(1, stores + 1):
             is_open = int(day.weekday() != 6 and (holiday == "0" or store == 3))  # one is at a station
-            sold = is_open * round(chance.gauss(4_000 + 300 * store + 1_500 * promo, 400))
+            sold = is_open * round(chance.gauss(4_000 + 300 * (store % 40) + 1_500 * promo, 400))
             lines.append(f'{store},{day.isoweekday()},{day},{sold},{sold // 9},{is_open},{promo},"{holiday}",0')
             sales, total = sales + is_open, total + sold
     (folder / "train.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")

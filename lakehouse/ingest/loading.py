@@ -33,6 +33,7 @@ from lakehouse.ingest.identity import line_ids
 from lakehouse.ingest.source_parts import Format
 from lakehouse.ingest.sources import FLAGS, NUMBERS, TEXTS, Source, find
 from lakehouse.ingest.times import Mask
+from lakehouse.ingest.told import refuse_other_currency
 from lakehouse.privacy.vault import Vault, open_vault
 from lakehouse.tables import Lake, delta
 from lakehouse.tables.catalog import BRONZE
@@ -88,7 +89,7 @@ def load(lake: Lake, path: Path, source: str, progress: Progress | None = None) 
 
     A file that can't be taken, as a whole or in any of its lines, is an `InputError` and changes nothing; the files before it stay landed.
     Raises `UnknownName` for a source that sources.yml lacks, `VaultError` for a wrong secret, `LeaseHeld` when somebody else is writing,
-    `StateError` where the home can't be written to.
+    `StateError` where the home can't be written to, `OtherCurrency` where the lake holds another than the source's.
     """
     described = find(source, lake.settings.profile)
     files = _files(path, described)
@@ -99,6 +100,7 @@ def load(lake: Lake, path: Path, source: str, progress: Progress | None = None) 
         lake.create_tables()
         lake.sweep()
         _check_vault(lake, vault)
+        refuse_other_currency(lake, described)
         landed: list[Landed] = []
         for file in files:
             try:

@@ -47,6 +47,13 @@ class Source(Section):
     repeats: Literal["drop", "keep"] = "drop"
     covers: Literal["day", "week"] = "day"
 
+    @field_validator("currency")
+    @classmethod
+    def _is_money(cls, value: str) -> str:
+        if value in ("XXX", "XTS"):  # what ISO 4217 has for no currency, and for tests
+            raise ValueError(f"{value} stands for no currency. Expected the one of prices and amounts, such as EUR")
+        return value
+
     @field_validator("columns", "constants", "optional", "line_identity", "values", "skip")
     @classmethod
     def _known_fields(cls, value: Mapping[str, str] | tuple[str, ...], info: ValidationInfo) -> Mapping[str, str] | tuple[str, ...]:

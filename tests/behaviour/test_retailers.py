@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from jobs.cli import main
-from jobs.parts import switched_off
+from jobs.parts import switched_off, unused
 from jobs.runner import RunReport
 from jobs.runner import run as run_stages
 from lakehouse.ingest import load
@@ -36,6 +36,10 @@ def reasons(report: RunReport) -> dict[str, str]:
     return {stage.name: str(stage.result["reason"]) for stage in report.stages if stage.result.get("trained") is False}
 
 
+def told(lake: Lake) -> list[str]:
+    return [str(one) for one in (*switched_off(lake), *unused(lake))]
+
+
 def check_sums(lake: Lake, shape: Shape) -> None:
     found = lake.sql("SELECT count(*) AS lines, sum(quantity) AS units, sum(amount) AS amount FROM silver.sales").toArrow().to_pylist()[0]
     assert found["lines"] == shape.lines
@@ -51,7 +55,14 @@ def test_weekly_totals_per_store_and_brand_give_forecasts_and_say_why_the_others
         assert series == 3 * 4
         promoted = lake.sql("SELECT avg(quantity) AS units FROM silver.sales GROUP BY promotion ORDER BY promotion").toArrow().to_pylist()
         assert promoted[1]["units"] > 1.5 * float(promoted[0]["units"])
-        assert {part for off in switched_off(lake) for part in off.parts} >= {"segments", "recommendations", "gold.baskets"}
+        assert told(lake) == [
+            "Switched off for source dominicks-orange-juice, since no line names its customer: "
+            "segments, recommendations, gold.customers, gold.customer_days",
+            "Switched off for source dominicks-orange-juice, since no line has the number of a receipt: gold.baskets, baskets of customers",
+            "Switched off for source dominicks-orange-juice, since a line is the total of a week: sales by day (each week's lie on its first)",
+            "Switched off for source dominicks-orange-juice, since no line names its product in words: names in gold.products",
+            "Source dominicks-orange-juice tells promotion: kept in silver, not used by forecasts yet",
+        ]
     assert report.published
     assert "demand" not in reasons(report)
     assert all(words in reasons(report)[name] for name, words in WHY_NOT.items())
@@ -64,7 +75,7 @@ def test_grocery_lines_with_a_table_of_products_beside_give_all_three(settings: 
         names = {row["product_code"]: row["name"] for row in lake.read("gold.products").toArrow().to_pylist()}
         assert names["1007"] == "KIND 07" and None not in names.values()
         assert lake.read("gold.stores").count() == 2
-        assert switched_off(lake) == []
+        assert told(lake) == ["Switched off for source complete-journey, since no line names a country: countries of customers"]
         assert lake.read("predictions.recommendations").select("customer_key").distinct().count() == 60
     assert reasons(report) == {}
 
@@ -81,9 +92,17 @@ def test_purchases_in_fixed_width_give_forecasts_and_segments(
     assert "one product only" in reasons(report)["recommendations"]
     monkeypatch.setenv("ZEROMARGIN_PROFILE", "test")
     assert main(["--home", str(settings.home), "status"]) == 0
-    told = " ".join(capsys.readouterr().out.split())
-    assert "Switched off, since there is one product only: recommendations" in told
-    assert "Switched off, since no line has the number of a receipt: gold.baskets" in told
+    shown = capsys.readouterr().out
+    assert [line for line in shown.splitlines() if line.startswith("Switched off")] == [
+        "Switched off for source cdnow, since there is one product only: recommendations, forecasts by product",
+        "Switched off for source cdnow, since no line has the number of a receipt: gold.baskets, baskets of customers",
+        "Switched off for source cdnow, since no line names its store: forecasts by store",
+        "Switched off for source cdnow, since no line tells the time of day: the order of sales within a day",
+        "Switched off for source cdnow, since no line names a country: countries of customers",
+    ]
+    assert main(["--home", str(settings.home), "status", "--json"]) == 0
+    off = json.loads(capsys.readouterr().out)["switched_off"]
+    assert off[0] == {"source": "cdnow", "parts": ["recommendations", "forecasts by product"], "reason": "there is one product only"}
 
 
 def test_daily_sales_per_store_leave_closed_days_out_and_keep_the_flags(settings: Settings, tmp_path: Path) -> None:
@@ -94,6 +113,13 @@ def test_daily_sales_per_store_leave_closed_days_out_and_keep_the_flags(settings
         assert [(row["store"], f"{row['day']}") for row in holidays] == [("3", "2014-05-01")]
         assert lake.sql("SELECT count(*) AS n FROM silver.sales WHERE promotion").toArrow().to_pylist()[0]["n"] > 0
         assert lake.read("predictions.forecasts").select("store").distinct().count() == 12
+        assert told(lake) == [
+            "Switched off for source rossmann, since no line names its customer: segments, recommendations, gold.customers, gold.customer_days",
+            "Switched off for source rossmann, since there is one product only: forecasts by product",
+            "Switched off for source rossmann, since no line has the number of a receipt: gold.baskets, baskets of customers",
+            "Switched off for source rossmann, since no line tells the time of day: the order of sales within a day",
+            "Source rossmann tells promotion and holiday: kept in silver, not used by forecasts yet",
+        ]
     assert "demand" not in reasons(report)
 
 

@@ -168,14 +168,15 @@ def test_the_files_of_a_source_wait_until_the_table_beside_them_is_whole(lake: L
     grocery_lines(shape)
     products = (shape / "products.csv").read_text(encoding="utf-8")
     (shape / "products.csv").write_text(products[: products.index("1020,")], encoding="utf-8")  # half of it, whole lines
-    put(inbox, "a.csv")
-    for file in (shape / "transactions.csv", inbox / "canonical" / "a.csv"):
+    (inbox / "cdnow").mkdir()
+    purchases(inbox / "cdnow")
+    for file in (shape / "transactions.csv", inbox / "cdnow" / "CDNOW_master.txt"):
         os.utime(file, (time.time() - 60, time.time() - 60))
     with lake:
         found = pick_up(lake, inbox, table(settle_s=30))
-        assert [(one.file, one.lines, one.waits) for one in found] == [
-            ("canonical/a.csv", 1, ""),
-            ("complete-journey/products.csv", 0, "it is still written to, and so the files beside it wait (1)"),
+        assert [(one.file, one.waits) for one in found] == [
+            ("cdnow/CDNOW_master.txt", ""),
+            ("complete-journey/products.csv", "it is still written to, and so the files beside it wait (1)"),
         ]
         assert names(shape) == ["products.csv", "transactions.csv"]
         os.utime(shape / "products.csv", (time.time() - 60, time.time() - 60))
@@ -214,6 +215,17 @@ def test_what_lies_where_no_file_is_looked_for_is_named(lake: Lake, inbox: Path)
     assert list(found) == ["a.csv", "canonical/2011/"]
     assert "lies in no source's folder" in found["a.csv"] and "Move its files up" in found["canonical/2011/"]
     assert inboxes.put_aside(inbox, "test") == (2, 0)
+
+
+def test_a_source_of_another_currency_waits_and_the_rest_lands(lake: Lake, inbox: Path) -> None:
+    put(inbox, "a.csv")
+    (inbox / "cdnow").mkdir()
+    purchases(inbox / "cdnow")
+    put(inbox, "b.csv", "2,B,1,2011-01-04T10:00:00,1.00").rename(inbox / "canonical" / "~b.csv")
+    with lake:
+        found = {one.file: one for one in pick_up(lake, inbox, table())}
+    assert found["canonical/a.csv"].lines == 1 and "is in USD, and this lake holds 1 lines" in found["cdnow/CDNOW_master.txt"].waits
+    assert inboxes.put_aside(inbox, "test") == (1, 0)
 
 
 def test_the_reason_names_the_file_where_it_lies_then(lake: Lake, inbox: Path) -> None:
@@ -302,7 +314,14 @@ def test_it_is_tried_again_only_where_that_can_help(
 
 @pytest.mark.parametrize(("times", "state"), [(2, DONE), (4, FAILED)])
 def test_a_run_whose_stage_is_killed_is_tried_again_by_itself_and_then_by_the_timetable(
-    lake: Lake, settings: Settings, inbox: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, times: int, state: str
+    lake: Lake,
+    settings: Settings,
+    inbox: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    times: int,
+    state: str,
 ) -> None:
     monkeypatch.setattr(pipeline, "NOTEBOOKS", tmp_path / "pages")
     flags = tmp_path / "flags"
@@ -320,6 +339,11 @@ def test_a_run_whose_stage_is_killed_is_tried_again_by_itself_and_then_by_the_ti
     assert (turn.state, turn.tries) == (state, 1)
     assert len(list(flags.iterdir())) == (3 if state == DONE else 4)  # two tries of a stage in each of the run
     assert any("stage gold failed" in line and "out of memory" in line for line in said)
+    monkeypatch.setenv("ZEROMARGIN_PROFILE", "test")
+    assert main(["--home", str(settings.home), "status"]) == 0
+    shown = capsys.readouterr().out
+    assert "inbox: 0 files wait, 0 in rejected/" in shown
+    assert ("failed. stage gold failed in cell [3]" in shown) == (state == FAILED)
 
 
 def test_a_turn_that_kills_its_keeper_each_time_is_given_up(lake: Lake, settings: Settings) -> None:

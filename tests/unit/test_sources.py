@@ -90,6 +90,7 @@ def test_a_misspelt_name_gets_a_hint(changes: dict[str, Any], words: str) -> Non
         ({"repeats": "keep", "line_identity": ["product_code"]}, "repeats: keep"),
         ({"repeats": "maybe"}, "repeats"),
         ({"currency": "pounds"}, "currency"),
+        ({"currency": "XXX"}, "XXX stands for no currency"),
     ],
 )
 def test_what_can_not_be_meant_is_refused_and_says_why(changes: dict[str, Any], words: str) -> None:

@@ -1,0 +1,32 @@
+"""What each source's lines tell, from bronze's log alone, and one currency in a lake."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from jobs.parts import switched_off, unused
+from lakehouse.errors import OtherCurrency
+from lakehouse.ingest import load
+from lakehouse.ingest.told import told
+from lakehouse.tables import Lake
+
+LINES = "invoice,product_code,quantity,sold_at,unit_price,store,promotion\n1,A,2,2011-01-03T10:00:00,2.50,5,yes\n2,B,1,2011-01-04T00:00:00,1,6,\n"
+PURCHASES = " 00001 19970105  1   12.50\n 00002 19970106  2   25.00\n"
+
+
+def test_each_source_is_told_of_by_itself_and_a_second_currency_is_refused(lake: Lake, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(LINES, encoding="utf-8")
+    (tmp_path / "cd.txt").write_text(PURCHASES, encoding="ascii")
+    assert told(lake) == []
+    load(lake, tmp_path / "a.csv", "canonical")
+    (one,) = told(lake)
+    assert (one.source, one.lines, one.is_weekly, one.has_hours) == ("canonical", 2, False, True)
+    assert one.fields == {"store", "invoice", "product_code", "promotion"} and one.single == frozenset()
+    assert [off.reason for off in switched_off(lake)] == ["no line names its customer", "no line names its product in words"]
+    assert [str(found) for found in unused(lake)] == ["Source canonical tells promotion: kept in silver, not used by forecasts yet"]
+
+    with pytest.raises(OtherCurrency, match="source cdnow is in USD, and this lake holds 2 lines of source canonical in GBP"):
+        load(lake, tmp_path / "cd.txt", "cdnow")
+    assert lake.read("bronze.sales").count() == 2
