@@ -7,6 +7,7 @@ text among real ones. Codes become the text that people see. Lines whose time is
 from __future__ import annotations
 
 import itertools
+import struct
 import warnings
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -38,7 +39,7 @@ Row = tuple[object, ...]
 Line = tuple[int, dict[str, object]]  # its number, and its values by our names
 
 # What the parsers below openpyxl raise for an archive or a document that is not whole.
-_DAMAGED = (BadZipFile, ParseError, KeyError, ValueError, TypeError, IndexError, EOFError, OSError, zlib.error)
+_DAMAGED = (BadZipFile, ParseError, KeyError, ValueError, TypeError, IndexError, EOFError, OSError, RuntimeError, struct.error, zlib.error)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,8 @@ from pathlib import Path
 import openpyxl
 import pytest
 import yaml
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
 
 from lakehouse.errors import InputError
 from lakehouse.ingest import sources
@@ -107,6 +109,52 @@ def test_quantity_times_price_decides_what_the_marks_leave_open(tmp_path: Path) 
     rows = [(f"S{day}", '"1,001"', f"2024-03-{day:02}", 2, 2002) for day in range(1, 20)]
     file = written(tmp_path / "a.csv", lines(("item", "qty", "day", "price", "total"), *rows))
     assert used(file).sample[0].quantity == 1001
+
+
+WAYS = ((".", ""), (".", ","), (",", "."), (",", " "), (".", "'"))
+CLOCKS = ("%d/%m/%Y", "%m/%d/%Y %H:%M", "%d.%m.%y", "%m-%d-%Y %I:%M %p", "%Y-%m-%dT%H:%M:%S", "%Y%m%d", "%d-%b-%Y")
+
+
+@settings(
+    max_examples=25, deadline=None, phases=[Phase.explicit, Phase.generate], suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    rows=st.lists(
+        st.tuples(
+            st.integers(-20, 20_000).filter(bool),
+            st.integers(1, 3_000_000),
+            st.datetimes(datetime(2001, 1, 1), datetime(2024, 1, 1)).map(lambda when: when.replace(second=0, microsecond=0)),
+        ),
+        min_size=2,
+        max_size=12,
+    ),
+    way=st.sampled_from(WAYS),
+    cents=st.booleans(),
+    clock=st.sampled_from(CLOCKS),
+)
+def test_what_a_draft_reads_without_a_word_is_what_was_written(
+    rows: list[tuple[int, int, datetime]], way: tuple[str, str], cents: bool, clock: str, tmp_path: Path
+) -> None:
+    def number(value: Decimal, places: int) -> str:
+        return f"{value:,.{places}f}".translate(str.maketrans({",": way[1], ".": way[0]}))
+
+    worth = [Decimal(units) / 100 if cents else Decimal(units) for _, units, _ in rows]
+    text = lines(
+        NAMES,
+        *(
+            (f"S{place}", number(Decimal(quantity), 0), when.strftime(clock), number(amount, 2 if cents else 0))
+            for place, ((quantity, _, when), amount) in enumerate(zip(rows, worth, strict=True))
+        ),
+        mark=";",
+    )
+    file = written(tmp_path / "a.csv", text)
+    if "AMBIGUOUS" in draft(file):
+        return
+    found = used(file)
+    assert (found.accepted, found.amount) == (len(rows), sum(worth))
+    assert [one.quantity for one in found.sample] == [quantity for quantity, _, _ in rows[:3]]
+    first = min(datetime.strptime(when.strftime(clock), clock) for _, _, when in rows)
+    assert found.first == first
 
 
 def test_a_draft_shows_the_numbers_as_it_read_them(tmp_path: Path) -> None:
@@ -278,6 +326,11 @@ def test_times_of_day_in_another_column_and_seconds_since_1970_are_remarks(tmp_p
         ("Artikelnummer,Kundennummer,Units Sold,Rechnungsdatum,Einzelpreis", "product_code,customer,quantity,sold_at,unit_price"),
         ("date,store_nbr,item_nbr,unit_sales,onpromotion", "sold_at,store,product_code,quantity,promotion"),
         ("Store,Dept,Date,Weekly_Sales,IsHoliday", "store,product_code,sold_at,quantity,holiday"),
+        (
+            "Bon-Nr.,ArtNr,Menge (Stk),Datum,Preis/Stück,Umsatz in EUR,Kd-Nr",
+            "invoice,product_code,quantity,sold_at,unit_price,amount,customer",
+        ),
+        ("ORDERDATE,EAN_CODE,orderQty,VK-Preis (EUR),Total (USD)", "sold_at,product_code,quantity,unit_price,amount"),
         ("productId,qty,saleDate,Net Sales,Advert", "product_code,quantity,sold_at,amount,promotion"),
         (
             "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country",

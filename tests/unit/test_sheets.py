@@ -177,6 +177,18 @@ def test_a_workbook_that_is_wrong_as_a_whole_is_said_to_be(content: Callable[[],
     assert str(PLANTED) not in str(wrong.value)
 
 
+@pytest.mark.parametrize(("place", "value"), [(8, 99), (6, 1)])
+def test_an_archive_packed_in_a_way_that_nobody_knows_or_with_a_password_is_no_workbook(place: int, value: int) -> None:
+    content = bytearray(book([HEADER, ("A", 1, MORNING, 2.5, 7)]))
+    listed = -1
+    while (listed := content.find(b"PK\x01\x02", listed + 1)) >= 0:
+        content[listed + place + 2] = value  # the method, or the mark of a password, in the archive's list
+        own = int.from_bytes(content[listed + 42 : listed + 46], "little")
+        content[own + place] = value
+    with pytest.raises(InputError, match="is not a whole workbook"):
+        read(bytes(content))
+
+
 def test_rows_above_the_names_are_passed_over_and_names_may_be_given() -> None:
     content = book([("Sales of March",), (), HEADER, ("A", 1, MORNING, 2.5, 7)], [("", "all of it"), (), HEADER, ("B", 1, MORNING, 2.5, 7)])
     assert lines(read(content, shop(above=2)), "product_code") == {1: ["A"], 2: ["B"]}

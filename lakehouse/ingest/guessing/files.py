@@ -161,10 +161,14 @@ def _of_parquet(path: Path) -> Beginning:
         one.name for one in schema if pa.types.is_integer(one.type) or pa.types.is_floating(one.type) or pa.types.is_decimal(one.type)
     )
     values = {
-        name: [] if table is None else [str(value) for value in table.column(place).to_pylist() if value is not None]
+        name: [] if table is None else [_text(value) for value in table.column(place).to_pylist() if value is not None]
         for place, name in enumerate(schema.names)
     }
     return Beginning("parquet", {}, values, times, numbers)
+
+
+def _text(value: object) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
 # ---------------------------------------------------------------------- sheets

@@ -15,6 +15,7 @@ _OTHER_WORDS = {
     "desc": "description",
     "pcs": "pieces",
 }
+_CURRENCIES = {"eur", "euro", "usd", "gbp", "chf"}
 _LAST = (  # of compounds written in one word
     *(
         "nummer",
@@ -52,27 +53,28 @@ _NAMES = {  # ours, by the words of theirs, the surest first; each of ours takes
     "sold_at": (
         rf"{_EVENT} (?:at|on|{_DAY})",
         _DAY,
-        r"week(?: (?:id|date|start|starting|begin|beginning|of))?|woche|calendar date|period start",
+        r"week(?: (?:id|date|start|starting|begin|beginning|of))?(?: date)?|woche|date of (?:sale|purchase|order)|calendar date|period start",
     ),
     "unit_price": (
-        r"(?:unit|einzel|stück|stueck|list|sales|sale|selling|retail|item|verkauf|verkaufs|product) (?:price|preis)",
-        r"(?:price|preis)(?: (?:per|pro|each) ?(?:unit|item|piece|stück|stueck)?)?|price each",
+        r"(?:unit|einzel|stück|stueck|list|sales|sale|selling|retail|item|verkauf|verkaufs|vk|product) (?:price|preis)",
+        r"(?:price|preis)(?: (?:(?:per|pro) )?(?:unit|item|piece|stück|stueck|each))?",
     ),
     "quantity": (
-        r"(?:(?:order|ordered|sold|sales|item|total|verkauf|verkaufs) )?(?:quantity|qty|menge|anzahl|pieces|stück|stueck|stk)(?: (?:sold|ordered|purchased))?",
+        r"(?:(?:order|ordered|sold|sales|item|total|verkauf|verkaufs) )?(?:quantity|qty|menge|anzahl|pieces|stück|stueck|stk)"
+        r"(?: (?:sold|ordered|purchased|stk|stück))?",
         r"(?:(?:sold|sales|total|weekly|daily) )?units?(?: (?:sold|sales|ordered))?|items sold|sold|move|movement|count|number of items",
     ),
     "amount": (
         r"(?:(?:total|net|gross|line|sales?|weekly|daily|gesamt|netto|brutto|zeilen|extended|ext|item|order|dollar|transaction|store) )*"
-        r"(?:amount|total|value|sales?|revenue|umsatz|summe|betrag|turnover|price|preis|wert|spend)(?: (?:amount|value))?",
+        r"(?:amount|total|value|sales?|revenue|umsatz|summe|betrag|turnover|price|preis|wert|spend)(?: (?:amount|value|netto|brutto|net|gross))?",
     ),
-    "customer": (rf"(?:customer|cust|client|household|hshd|member|card|loyalty|kunde|kunden|user|shopper|buyer)(?: card)?{_ID}",),
+    "customer": (rf"(?:customer|cust|kd|client|household|hshd|member|card|loyalty|kunde|kunden|user|shopper|buyer)(?: card)?{_ID}",),
     "invoice": (
         rf"(?:invoice|receipt|basket|order|bon|kassen bon|kassenbon|beleg|rechnung|transaction|trans|bill|ticket|bestellung|bestell){_ID}",
     ),
     "product_code": (
-        r"(?:stock|product|prod|item|article|sku|artikel|brand|ean|upc|gtin|plu|material|produkt|waren|ware) id",
-        r"(?:product|item|article|sku|artikel|ean|upc|gtin|plu|brand|material|produkt|ware|stock item)",
+        r"(?:stock|product|prod|item|article|sku|artikel|art|brand|ean|upc|gtin|plu|material|produkt|waren|ware) id",
+        r"(?:product|item|article|sku|artikel|ean|upc|gtin|plu|barcode|brand|material|produkt|ware|stock item)",
         rf"(?:dept|department|(?:product |item )?(?:category|family|group)|waren ?gruppe|family){_ID}",
     ),
     "description": (
@@ -115,7 +117,9 @@ def is_weekly(name: str) -> bool:
 
 def told_by(name: str) -> str:
     """The words that a name is matched by: what all numbers and codes are called is id, a logarithm is of what follows."""
-    plain = ["id" if word in _IDS else _OTHER_WORDS.get(word, word) for word in words(name)]
+    plain = ["id" if word in _IDS else _OTHER_WORDS.get(word, word) for word in words(name) if word not in _CURRENCIES]
+    if plain[-1:] == ["in"]:
+        plain.pop()
     return " ".join(plain[1:] if plain[:1] in (["log"], ["ln"]) else plain)
 
 
