@@ -8,7 +8,7 @@ import pytest
 
 from jobs.processes import ROOT
 from lakehouse.errors import SettingsError, UnknownName
-from lakehouse.ingest.sources import Source, find, named, parse
+from lakehouse.ingest.sources import Source, every, find, parse
 
 ENTRY: dict[str, Any] = {
     "about": "a shop",
@@ -34,7 +34,9 @@ def test_the_smallest_entry_is_a_source() -> None:
 
 
 def test_every_source_that_ships_is_whole() -> None:
-    assert set(named("local")) >= {"canonical", "online-retail-ii"}
+    found = every("local")
+    assert set(found) >= {"canonical", "online-retail-ii"}
+    assert all(isinstance(one, Source) for one in found.values())
 
 
 def test_every_key_is_explained_at_the_top_of_the_file() -> None:
