@@ -38,7 +38,7 @@ test: install ## what takes a quarter of an hour at most; ALL=1: every test, and
 	@$(if $(ALL),,echo "These were the tests that are not slow. All of them, as for landing (half an hour): make test ALL=1")
 
 soak: install ## what claims "always", SOAK times (200): hours
-	@SOAK=$${SOAK:-200} $(BIN)/python -m pytest --numprocesses 2 --timeout 36000 tests/scenarios/test_any_order.py tests/behaviour/test_killed_anywhere.py tests/behaviour/soak_large_file.py tests/behaviour/soak_stores.py
+	@SOAK=$${SOAK:-200} $(BIN)/python -m pytest --numprocesses 2 --timeout 36000 tests/scenarios/test_any_order.py tests/scenarios/test_past_stays.py tests/scenarios/test_incremental.py tests/scenarios/test_features_oracle.py tests/behaviour/test_killed_anywhere.py tests/behaviour/soak_large_file.py tests/behaviour/soak_stores.py
 
 check: install ## ruff, mypy, import-linter and the notebook contract
 	@$(BIN)/ruff check .

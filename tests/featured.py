@@ -12,12 +12,13 @@ import pytest
 
 from lakehouse.features import build
 from lakehouse.features.build import FeatureReport
-from lakehouse.medallion import silver
-from lakehouse.tables import Lake, StageLake
+from lakehouse.medallion import gold, silver
+from lakehouse.tables import Lake, StageLake, opening, runs
 from tests.once import once
 from tests.shop import Line, Shop
 
 PRODUCTS, CUSTOMERS = build.TABLES
+WORK: dict[str, Callable[[StageLake], object]] = {"silver": silver.build, "gold": gold.build, "features": build.build}
 
 
 @dataclass
@@ -41,6 +42,28 @@ class FeaturedShop(Shop):
                 stage.publish(after=())
                 stage.finish()
         return report
+
+
+def refined(lake: Lake, as_of: str | None = None, until: str = "features", from_bronze: bool = False) -> None:
+    """A run of the table stages that it has not done yet, published at its end; one that ends before features is left open, as if broken off."""
+    with lake.lease("test run") as held:
+        run = opening.begin_or_resume(lake, as_of, held.token, from_bronze=from_bronze)
+        done = {stage.name for stage in runs.stage_runs(lake.ops, run.id) if stage.state == "done"}
+        for name in list(WORK)[: list(WORK).index(until) + 1]:
+            if name in done:
+                continue
+            with StageLake(lake.settings, name, run.id) as stage:
+                WORK[name](stage)
+                if name == "features":
+                    stage.publish(after=())
+                stage.finish()
+        if until == "features":
+            runs.end(lake.ops, run.id)
+
+
+def derived(lake: Lake) -> dict[str, str]:
+    """The content digests of every table that the table stages make, as it is published."""
+    return {name: lake.digest(name).digest for name, table in lake.catalog.items() if table.kind == "derived" and table.stage in WORK}
 
 
 def opened(lake: Lake, name: str) -> FeaturedShop:

@@ -15,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lakehouse.ingest import load
@@ -23,17 +23,10 @@ from lakehouse.tables import Lake
 from tests.canonical import HEADER
 from tests.featured import FeaturedShop, opened
 from tests.shop import Line, Shop
-from tests.soak import TIMES, times
+from tests.soak import ALWAYS, ENGINES, times
 
 END = "2011-03-14"
 DAYS = ("2011-01-05", "2011-02-02", END)  # before some were sold, and after
-FEWER_ON_SPARK = 10
-ALWAYS = settings(
-    deadline=None,
-    phases=(Phase.explicit, Phase.generate),
-    suppress_health_check=list(HealthCheck),
-    derandomize=not TIMES,
-)
 NAMES = itertools.count()
 
 # Few values, so that lines meet: on a day, in a basket, as copies, as a sale and what is given back of it.
@@ -207,10 +200,7 @@ def written(shop: Shop, lines: Sequence[Line], turned: int = 0) -> Path:
 
 
 def tried(always: Callable[[Lake, Drawn], None], lake: Lake, drawn: st.SearchStrategy[Drawn], engine_name: str, few: int) -> None:
-    on_sail = engine_name == "sail"
-    examples = times(few) if on_sail else max(1, TIMES // FEWER_ON_SPARK)
-
-    @settings(ALWAYS, max_examples=examples)
+    @settings(ALWAYS, max_examples=times(few, engine_name))
     @given(drawn=drawn)
     def one(drawn: Drawn) -> None:
         always(lake, drawn)
@@ -218,7 +208,7 @@ def tried(always: Callable[[Lake, Drawn], None], lake: Lake, drawn: st.SearchStr
     one()
 
 
-@pytest.fixture(params=["sail", "spark"] if TIMES else ["sail"])
+@pytest.fixture(params=ENGINES)
 def engine_name(request: pytest.FixtureRequest) -> str:
     """On Spark an example takes a minute: test_silver.py has one there, and a tenth of them run in `make soak`."""
     return str(request.param)

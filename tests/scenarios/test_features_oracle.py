@@ -9,7 +9,7 @@ from decimal import Decimal
 
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyspark.sql import DataFrame, SparkSession
 
@@ -20,15 +20,15 @@ from lakehouse.tables import catalog
 from lakehouse.tables.moments import Every, grid
 from tests import oracle
 from tests.oracle import Rows, Sold
+from tests.soak import ALWAYS, times
 
 pytestmark = pytest.mark.slow_on_jvm
 
 Frames = Callable[[DataFrame, DataFrame, Span], DataFrame]
+Expected = Callable[[Sequence[Sold], Sequence[datetime]], Rows]
 FIRST = datetime(2010, 1, 4)  # a Monday
 WEEKS = 45  # over which lines are sold
 LAST = FIRST + timedelta(weeks=116)  # by when the last of them has left every window
-# An example holds many entities, and each is an example of its own. Nothing is shrunk: a failure shows its entity's lines.
-BULK = settings(max_examples=4, deadline=None, phases=(Phase.explicit, Phase.generate), suppress_health_check=list(HealthCheck))
 
 
 @dataclass(frozen=True)
@@ -173,17 +173,19 @@ TABLES = [
 
 
 @pytest.mark.parametrize(("frames", "expected_of", "table"), TABLES)
-@BULK
-@given(groups=shops, weeks=cuts)
 def test_rows_of_runs_one_after_another_and_of_a_rebuild_are_what_a_naive_reading_gives(
-    spark: SparkSession,
-    frames: Frames,
-    expected_of: Callable[[Sequence[Sold], Sequence[datetime]], Rows],
-    table: str,
-    groups: list[list[Drawn]],
-    weeks: list[int],
+    spark: SparkSession, engine_name: str, frames: Frames, expected_of: Expected, table: str
 ) -> None:
-    runs = landings(groups, weeks)
+    # An example holds many entities, and each is an example of its own.
+    @settings(ALWAYS, derandomize=False, max_examples=times(4, engine_name))
+    @given(groups=shops, weeks=cuts)
+    def always(groups: list[list[Drawn]], weeks: list[int]) -> None:
+        _rows_are_as_read_naively(spark, frames, expected_of, table, landings(groups, weeks))
+
+    always()
+
+
+def _rows_are_as_read_naively(spark: SparkSession, frames: Frames, expected_of: Expected, table: str, runs: Sequence[Landing]) -> None:
     expected = expected_of(runs[-1].lines, grid(FIRST - timedelta(weeks=1), LAST, "week"))
     one_after_another = as_rows(computed(spark, frames, table, runs), table)
     assert one_after_another == expected, explained(one_after_another, expected, runs[-1].lines)
@@ -192,18 +194,19 @@ def test_rows_of_runs_one_after_another_and_of_a_rebuild_are_what_a_naive_readin
 
 
 @pytest.mark.parametrize(("frames", "expected_of", "table"), TABLES)
-@settings(BULK, max_examples=2)
-@given(groups=shops, week=st.integers(1, WEEKS))
 def test_a_sale_that_is_sold_or_known_later_changes_nothing_before(
-    spark: SparkSession,
-    frames: Frames,
-    expected_of: Callable[[Sequence[Sold], Sequence[datetime]], Rows],
-    table: str,
-    groups: list[list[Drawn]],
-    week: int,
+    spark: SparkSession, engine_name: str, frames: Frames, expected_of: Expected, table: str
 ) -> None:
-    moment = FIRST + timedelta(weeks=week)
-    (run,) = landings(groups, [])
+    @settings(ALWAYS, derandomize=False, max_examples=times(2, engine_name))
+    @given(groups=shops, week=st.integers(1, WEEKS))
+    def always(groups: list[list[Drawn]], week: int) -> None:
+        (run,) = landings(groups, [])
+        _later_sales_change_nothing_before(spark, frames, table, run, FIRST + timedelta(weeks=week))
+
+    always()
+
+
+def _later_sales_change_nothing_before(spark: SparkSession, frames: Frames, table: str, run: Landing, moment: datetime) -> None:
     other = [
         replace(line, quantity=line.quantity + 1, sold_at=line.sold_at + timedelta(weeks=3), known_at=line.known_at + timedelta(weeks=3))
         if max(line.sold_at, line.known_at) >= moment
