@@ -8,20 +8,21 @@ home later is still in it.
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing, nullcontext
+from contextlib import closing, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
-from urllib.parse import unquote, urlsplit
 
 from pydantic import BaseModel, ValidationError
 from sqlalchemy.engine import make_url
 
 from lakehouse.errors import InputError, StateError
+from lakehouse.registry.moving import move
 from lakehouse.settings import Settings
 from lakehouse.tables import Lake, ops, reading
 
@@ -30,6 +31,8 @@ FORMAT: Literal[1] = 1
 SPARE = 0.05  # of the disk's free bytes beyond what is copied
 _SKIPPED = {"endpoint", "staging", "inbox"}  # what an engine leaves, what is under way, and raw files, which hold customer numbers
 _SECRETS = "secrets"
+_LOG = Path("answers")  # the only files that somebody writes who does not hold the lease
+_TRIES = 20
 _SQLITE = b"SQLite format 3\0"
 _CHUNK = 1 << 20
 Progress = Callable[[int, int], None]
@@ -69,28 +72,46 @@ class _Listed(BaseModel):
 
 
 def backup(lake: Lake, folder: Path, secrets: bool = True, progress: Progress = lambda *_: None) -> BackedUp:
-    """Copies the home into `folder`, which must not be there or be empty. `secrets`: with the vault's secret and the signing key, without which
-    nobody can go on with it.
+    """Copies the home into `folder`, which must not be there or be empty; what the home links to is copied as if it lay there. `secrets`: with
+    the vault's secret and the signing key, without which nobody can go on with it. What fails leaves nothing behind.
 
-    Raises `InputError` for a folder that holds something or lies in the home, `StateError` where the disk has too little room, `LeaseHeld`,
-    `NoPermission` where this user can't keep others from writing meanwhile; from a disk that is mounted read-only nobody needs to be kept.
+    Raises `InputError` for a folder that holds something or lies in the home, `StateError` where the disk has too little room, a link leads
+    nowhere or a file goes away meanwhile, `LeaseHeld`, `NoPermission` where this user can't keep others from writing meanwhile; from a disk that is
+    mounted read-only nobody needs to be kept.
     """
     target, home = folder.absolute(), lake.home.absolute()
-    if target == home or home in target.parents:
+    if target.resolve() == home.resolve() or home.resolve() in target.resolve().parents:
         raise InputError(f"{folder} lies in the home {home} that is to be backed up. Choose a folder elsewhere")
-    if target.exists() and any(target.iterdir()):
+    was_there = target.exists()
+    if was_there and any(target.iterdir()):
         raise InputError(f"{folder} is not empty. A backup needs a folder of its own")
     nobody_writes = ops.is_read_only(lake.ops) and reading.is_frozen(home)
     with nullcontext() if nobody_writes else lake.lease("backup"):
-        found = [file for file in _files(home) if secrets or file.parts[0] != _SECRETS]
-        _check_room(target, sum((home / file).stat().st_size for file in found))
-        target.mkdir(parents=True, exist_ok=True, mode=0o700)
-        target.chmod(0o700)
-        files = {}
-        for number, file in enumerate(found, 1):
+        try:
+            listed = _backed_up(lake, home, target, secrets, progress)
+        except BaseException:
+            _take_away(target, itself=not was_there)
+            raise
+    return listed.told(target)
+
+
+def _backed_up(lake: Lake, home: Path, target: Path, secrets: bool, progress: Progress) -> _Listed:
+    there = [file for file in _files(home) if secrets or file.parts[0] != _SECRETS]
+    _check_room(target, sum(_size(home / file) for file in there))
+    found = [file for file in there if file.parts[0] != str(_LOG)]
+    target.mkdir(parents=True, exist_ok=True, mode=0o700)
+    target.chmod(0o700)
+    files = {}
+    for number, file in enumerate(found, 1):
+        try:
             files[str(file)] = _copied(home / file, target / file)
-            progress(number, len(found))
-        snapshot = lake.snapshot()
+        except FileNotFoundError:
+            raise StateError(
+                f"{file} went away while it was backed up: somebody writes to {home} without holding its lease. Nothing was kept; take the backup again"
+            ) from None
+        progress(number, len(found))
+    files |= _copied_log(home, target)
+    snapshot = lake.snapshot()
     listed = _Listed(
         home=str(home),
         snapshot=None if snapshot is None else snapshot.id,
@@ -101,7 +122,7 @@ def backup(lake: Lake, folder: Path, secrets: bool = True, progress: Progress = 
     draft = target / f"{LIST}.part"
     draft.write_text(listed.model_dump_json(indent=1), encoding="utf-8")
     draft.replace(target / LIST)
-    return listed.told(target)
+    return listed
 
 
 def restore_backup(folder: Path, home: Path, progress: Progress = lambda *_: None) -> BackedUp:
@@ -124,7 +145,7 @@ def restore_backup(folder: Path, home: Path, progress: Progress = lambda *_: Non
                 raise StateError(f"{folder / name} is not what was backed up: SHA-256 {found.sha256[:12]}…, expected {file.sha256[:12]}…")
             progress(number, len(listed.files))
         draft.mkdir(parents=True, exist_ok=True)
-        _moved(draft, listed.home, home)
+        move(draft, listed.home, home)
         if home.exists():
             home.rmdir()
         draft.rename(home)
@@ -136,16 +157,67 @@ def restore_backup(folder: Path, home: Path, progress: Progress = lambda *_: Non
 
 
 def _files(home: Path) -> list[Path]:
-    """Paths within the home, without databases' side files, which are in the copies that SQLite makes."""
+    """Paths within the home, links followed, without databases' side files, which are in the copies that SQLite makes.
+
+    Raises `StateError` for a link that leads nowhere, or to a folder that it lies in.
+    """
     found = []
-    for place in sorted(home.rglob("*")):
-        below = place.relative_to(home)
-        if below.parts[0] in _SKIPPED or not place.is_file() or place.is_symlink():
-            continue
-        if place.name.endswith(("-wal", "-shm", "-journal")) and place.with_name(place.name.rpartition("-")[0]).is_file():
-            continue
-        found.append(below)
-    return found
+    for folder, below, names in os.walk(home, followlinks=True, onerror=_refuse):
+        place = Path(folder)
+        if place == home:
+            below[:] = [name for name in below if name not in _SKIPPED]
+        for name in below:
+            if (place / name).is_symlink() and _leads_back(home, place / name):
+                raise StateError(f"{place / name} is a link to {(place / name).resolve()}, in which it lies itself. Take it away")
+        for name in names:
+            file = place / name
+            if file.is_symlink() and not file.exists():
+                raise StateError(f"{file} is a link to {file.readlink()}, where nothing is. Mount what it leads to, or take it away")
+            is_beside_database = name.endswith(("-wal", "-shm", "-journal")) and file.with_name(name.rpartition("-")[0]).is_file()
+            if file.is_file() and not is_beside_database:
+                found.append(file.relative_to(home))
+    return sorted(found)
+
+
+def _leads_back(home: Path, link: Path) -> bool:
+    """Whether a link's folder is one of those by which it was come to, or holds one of them."""
+    way = {place.resolve() for place in link.parents if place == home or home in place.parents}
+    return any(link.resolve() in (place, *place.parents) for place in way)
+
+
+def _refuse(error: OSError) -> None:
+    raise error
+
+
+def _copied_log(home: Path, target: Path) -> dict[str, _File]:
+    """The log of what the service answered, which goes on: a segment gets another name when it is closed. Then the log is copied anew, so that
+    no answer is in it twice."""
+    if not (home / _LOG).is_dir():
+        return {}
+    for _ in range(_TRIES):
+        shutil.rmtree(target / _LOG, ignore_errors=True)
+        with suppress(FileNotFoundError):
+            return {str(_LOG / file): _copied(home / _LOG / file, target / _LOG / file, plain=True) for file in _files(home / _LOG)}
+    raise StateError(f"the files in {home / _LOG} come and go faster than they can be copied. Nothing was kept; take the backup again")
+
+
+def _size(file: Path) -> int:
+    """Bytes of a file, 0 where it has gone away."""
+    try:
+        return file.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _take_away(target: Path, itself: bool) -> None:
+    """What was copied so far; the folder too where it had not been there."""
+    for place in target.iterdir() if target.is_dir() else ():
+        if place.is_dir():
+            shutil.rmtree(place, ignore_errors=True)
+        else:
+            place.unlink(missing_ok=True)
+    if itself and target.is_dir():
+        target.rmdir()
 
 
 def _copied(source: Path, target: Path, plain: bool = False) -> _File:
@@ -199,36 +271,6 @@ def _within(folder: Path, name: str) -> Path:
     if place.is_absolute() or ".." in place.parts:
         raise InputError(f"{folder / LIST} names {name}, which lies outside of the backup")
     return folder / place
-
-
-def _moved(draft: Path, old: str, new: Path) -> None:
-    """What in a home's databases says where the home is: MLflow's absolute paths, and the lease under which the backup was taken."""
-    ops = draft / "ops.db"
-    if ops.is_file():
-        with closing(sqlite3.connect(ops)) as connection, connection:
-            connection.execute("DELETE FROM leases")
-    mlflow = draft / "mlflow.db"
-    if not mlflow.is_file():
-        return
-    with closing(sqlite3.connect(mlflow)) as connection, connection:
-        homes = {Path(old), *_homes_before(connection)}
-        pairs = {(f"{home}/", f"{new}/") for home in homes} | {(f"{home.as_uri()}/", f"{new.as_uri()}/") for home in homes}
-        tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-        for table in tables:
-            for _, column, kind, *_ in connection.execute(f'PRAGMA table_info("{table}")').fetchall():
-                if not any(text in str(kind).upper() for text in ("CHAR", "TEXT", "CLOB")):
-                    continue
-                for before, after in pairs:
-                    connection.execute(
-                        f'UPDATE "{table}" SET "{column}" = replace("{column}", ?, ?) WHERE instr("{column}", ?)', (before, after, before)
-                    )
-
-
-def _homes_before(connection: sqlite3.Connection) -> set[Path]:
-    """Where the home was when its models were registered, if it has been moved since."""
-    places = [place for (place,) in connection.execute("SELECT storage_location FROM model_versions") if place]
-    paths = [unquote(urlsplit(place).path).partition("/mlartifacts/") for place in places]
-    return {Path(before) for before, found, _ in paths if found}
 
 
 def _elsewhere(settings: Settings) -> tuple[str, ...]:
