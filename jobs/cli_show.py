@@ -132,7 +132,7 @@ def _status(lake: Lake) -> dict[str, object]:
     from jobs.cli_schedule import inbox, told
     from jobs.parts import switched_off, unused
     from lakehouse.registry.loading import versions
-    from lakehouse.tables import pins
+    from lakehouse.tables import pins, snapshots
 
     snapshot = lake.snapshot()
     return {
@@ -143,6 +143,7 @@ def _status(lake: Lake) -> dict[str, object]:
         "snapshot": None if snapshot is None else snapshot.id,
         "as_of": None if snapshot is None else snapshot.as_of,
         "moment": None if snapshot is None else snapshot.moment,
+        "unfinished_restore": snapshots.unfinished_restore(lake.ops),
         "tables": [{"name": t.name, "version": t.version, "rows": t.rows, "bytes": t.bytes} for t in lake.tables()],
         "models": [_model(model) for model in versions(lake.settings)],
         "pins": [asdict(pin) for pin in pins.every(lake.ops)],
@@ -166,11 +167,16 @@ def _last_run(lake: Lake) -> dict[str, object] | None:
 def _show_status(lake: Lake) -> None:
     from jobs.parts import switched_off, unused
     from lakehouse.registry.loading import versions
-    from lakehouse.tables import runs
+    from lakehouse.tables import runs, snapshots
 
     settings, snapshot = lake.settings, lake.snapshot()
     published = "nothing published yet" if snapshot is None else f"snapshot {snapshot.id}, as of {day(snapshot.as_of)}"
     print(f"{lake.home}: {published} (profile {settings.profile}, engine {settings.engine})")
+    unfinished = snapshots.unfinished_restore(lake.ops)
+    if unfinished is not None:
+        print(
+            f"A restore of snapshot {unfinished} was broken off; nothing is written before it is finished: zeromargin restore {unfinished}"
+        )
     if settings.vault.keys == "derived":
         print("Customer keys are derived from the numbers (vault.keys: derived), to compare lakes with. Not for real customers.")
     print()

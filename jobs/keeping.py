@@ -17,10 +17,9 @@ if TYPE_CHECKING:
 
 
 def restore(lake: Lake, snapshot: int) -> Restored:
-    """Puts the lake back to a snapshot, and the online store to that one's features. Broken off, it is called again."""
-    found = restoring.restore(lake, snapshot)
-    publish_online(lake)
-    return found
+    """Puts the lake back to a snapshot, and the online store to that one's features, which belongs to it: broken off before that, nothing is
+    written until it is called again."""
+    return restoring.restore(lake, snapshot, finish=lambda: publish_online(lake))
 
 
 def planned(lake: Lake) -> tuple[Listing[TablePlan], list[Pin]]:

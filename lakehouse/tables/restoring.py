@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -12,7 +11,7 @@ from lakehouse.tables import delta, snapshots
 from lakehouse.tables.catalog import BRONZE
 from lakehouse.tables.lake import Lake
 from lakehouse.tables.listing import Listing
-from lakehouse.tables.snapshots import Snapshot
+from lakehouse.tables.snapshots import Restore, Snapshot
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,7 @@ class TakenOut:
 @dataclass(frozen=True)
 class Restored:
     """What going back did. `snapshot` is what was gone back to, `published` the number under which it is published now, `versions` the tables
-    that were others, with the versions that they have now, `undone` the snapshots that count no more."""
+    that were others, with the versions that they have now, `undone` the snapshots after it, which count no more."""
 
     snapshot: int
     published: int
@@ -38,34 +37,38 @@ class Restored:
     taken_out: Listing[TakenOut]
 
 
-def restore(lake: Lake, number: int) -> Restored:
-    """Puts every table but the logs back to what snapshot `number` published, bronze too, and publishes that.
+def restore(lake: Lake, number: int, finish: Callable[[], object] = lambda: None) -> Restored:
+    """Puts every table but the logs back to what snapshot `number` published, bronze too, and publishes that. `finish` is what else belongs to it,
+    and is done last.
 
-    Broken off, it is finished by calling it again; until then nothing else is written. Raises `NothingPublished` where there is no such
-    snapshot, `StateError`, before anything is changed, where a file that one of its versions needs is not there any more.
+    Broken off, also in `finish`, it is finished by calling it again; until then nothing else is written. Raises `NothingPublished` where there
+    is no such snapshot, `StateError`, before anything is changed, where a file that one of its versions needs is not there any more.
     """
     with lake.lease(f"restore of snapshot {number}", restoring=True) as held:
         target = snapshots.by_id(lake.ops, number)
         wanted = {name: _version(target, name, lake) for name, table in lake.catalog.items() if table.kind != "log"}
         _check_files(lake, wanted)
         begun = snapshots.begin_restore(lake.ops, number, lake.head(BRONZE), held.token)
-        taken_out = _taken_out(lake, begun, wanted[BRONZE])
-        undone = tuple(one.id for one in lake.snapshots() if one.id > number)
-        versions, changed = {}, {}
-        # Bronze last: what is published of the other tables can be made anew from it.
-        for name in sorted(wanted, key=lambda one: one == BRONZE):
-            before = lake.head(name)
-            lake.check_lease()
-            versions[name] = delta.restore(lake.path(name), wanted[name], lake.catalog[name])
-            if versions[name] != before:
-                changed[name] = versions[name]
-        versions |= {name: lake.head(name) for name in lake.catalog if name not in versions}
-        lake.note_published(versions)
-        run = f"restore-{number}-{uuid.uuid4().hex[:8]}"
-        made = snapshots.publish(
-            lake.ops, Snapshot(0, run, target.as_of, target.moment, target.every, versions), held.token, restored=number
-        )
+        taken_out = _taken_out(lake, begun.bronze, wanted[BRONZE])
+        made = next((one for one in lake.snapshots() if one.run == begun.run), None) or _published(lake, target, wanted, begun, held.token)
+        finish()
+        snapshots.end_restore(lake.ops, held.token)
+    changed = {name: version for name, version in made.versions.items() if name in wanted and version != wanted[name]}
+    undone = tuple(one.id for one in snapshots.every(lake.ops, undone_too=True) if number < one.id < made.id)
     return Restored(number, made.id, target.as_of, target.moment, changed, undone, taken_out)
+
+
+def _published(lake: Lake, target: Snapshot, wanted: Mapping[str, int], begun: Restore, token: str) -> Snapshot:
+    """The tables put back, as one more snapshot."""
+    versions = {}
+    # Bronze last: what is published of the other tables can be made anew from it.
+    for name in sorted(wanted, key=lambda one: one == BRONZE):
+        lake.check_lease()
+        versions[name] = delta.restore(lake.path(name), wanted[name], lake.catalog[name])
+    versions |= {name: lake.head(name) for name in lake.catalog if name not in versions}
+    lake.note_published(versions)
+    made = Snapshot(0, begun.run, target.as_of, target.moment, target.every, versions)
+    return snapshots.publish(lake.ops, made, token, restored=target.id)
 
 
 def _version(target: Snapshot, name: str, lake: Lake) -> int:

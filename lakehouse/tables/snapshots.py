@@ -63,17 +63,44 @@ def every(engine: Engine, undone_too: bool = False) -> list[Snapshot]:
         return [_with_versions(connection, number) for number in numbers]
 
 
-def begin_restore(engine: Engine, number: int, bronze: int, token: str) -> int:
-    """Notes that the lake goes back to a snapshot, from this version of bronze.sales. Returns the version that an attempt before this one,
-    broken off, had begun from."""
+@dataclass(frozen=True)
+class Restore:
+    """Going back to a snapshot, begun and not at its end: from which version of bronze.sales it began, and as which run it is published."""
+
+    number: int
+    snapshot: int
+    bronze: int
+
+    @property
+    def run(self) -> str:
+        return f"restore-{self.snapshot}-{self.number}"
+
+
+def begin_restore(engine: Engine, number: int, bronze: int, token: str) -> Restore:
+    """Notes that the lake goes back to a snapshot, from this version of bronze.sales. Returns the attempt before this one where that was broken
+    off."""
     with engine.begin() as connection:
         check(connection, token)
         again = (restores.c.snapshot == number) & restores.c.ended_at.is_(None)
-        begun = connection.execute(select(restores.c.bronze).where(again)).scalar()
+        begun = connection.execute(select(restores.c.number, restores.c.bronze).where(again)).first()
         if begun is not None:
-            return int(begun)
-        connection.execute(insert(restores).values(snapshot=number, bronze=bronze, started_at=now()))
-    return bronze
+            return Restore(begun.number, number, begun.bronze)
+        result = connection.execute(insert(restores).values(snapshot=number, bronze=bronze, started_at=now()))
+        assert result.inserted_primary_key is not None
+        return Restore(int(result.inserted_primary_key[0]), number, bronze)
+
+
+def end_restore(engine: Engine, token: str) -> None:
+    """Notes that the lake has gone back, with all that belongs to it. Those to other snapshots that were broken off before are at their end too."""
+    with engine.begin() as connection:
+        check(connection, token)
+        connection.execute(update(restores).where(restores.c.ended_at.is_(None)).values(ended_at=now()))
+
+
+def unfinished_restore(engine: Engine) -> int | None:
+    """The snapshot that the lake was about to go back to when that was broken off."""
+    with engine.connect() as connection:
+        return connection.execute(select(restores.c.snapshot).where(restores.c.ended_at.is_(None))).scalar()
 
 
 def restored_from(engine: Engine, newest: int) -> list[int]:
@@ -83,9 +110,9 @@ def restored_from(engine: Engine, newest: int) -> list[int]:
 
 
 def check_no_restore(engine: Engine) -> None:
-    """Raises `StateError` while a restore that was broken off waits to be finished: bronze may lack lines that are published."""
-    with engine.connect() as connection:
-        number = connection.execute(select(restores.c.snapshot).where(restores.c.ended_at.is_(None))).scalar()
+    """Raises `StateError` while a restore that was broken off waits to be finished: bronze may lack lines that are published, and what is online
+    may be of a snapshot that was undone."""
+    number = unfinished_restore(engine)
     if number is not None:
         raise StateError(f"a restore of snapshot {number} was broken off. Finish it first: zeromargin restore {number}")
 
@@ -93,14 +120,13 @@ def check_no_restore(engine: Engine) -> None:
 def publish(engine: Engine, snapshot: Snapshot, token: str, restored: int | None = None) -> Snapshot:
     """Writes a snapshot in one transaction, in which the lease is checked. Returns it with the number that it got.
 
-    `restored`: the snapshot that the lake went back to; those after it are undone, open runs are given up, and the restore is at its end.
+    `restored`: the snapshot that the lake went back to; those after it are undone and open runs are given up.
     """
     with engine.begin() as connection:
         check(connection, token)
         if restored is not None:
             connection.execute(update(snapshots).where(snapshots.c.id > restored).values(undone=True))
             connection.execute(update(runs).where(runs.c.state == "open").values(state="abandoned", ended_at=now()))
-            connection.execute(update(restores).where(restores.c.ended_at.is_(None)).values(ended_at=now()))
         facts = {"run": snapshot.run, "as_of": snapshot.as_of, "moment": snapshot.moment, "every": snapshot.every}
         result = connection.execute(insert(snapshots).values(**facts, published_at=now()))
         assert result.inserted_primary_key is not None
