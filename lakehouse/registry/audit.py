@@ -127,11 +127,11 @@ class Audit:
 
     @cached_property
     def whole(self) -> Listing[Checked]:
-        """Whether every version that is pinned, or was published then or now, is still whole."""
+        """Whether every version that is pinned, or was published then or now, is still whole. Nothing is written, no digest either."""
         wanted = list(audit.relied_on(self.lake))
         if self.snapshot is not None:
             wanted += [key for key in self.snapshot.versions.items() if key not in wanted]
-        return audit.whole(self.lake, wanted)
+        return audit.whole(self.lake, wanted, keep=False)
 
     def __str__(self) -> str:
         snapshot = self.snapshot

@@ -228,17 +228,18 @@ def relied_on(lake: Lake) -> dict[tuple[str, int], tuple[str, ...]]:
     return {key: tuple(dict.fromkeys(owners)) for key, owners in sorted(found.items())}
 
 
-def whole(lake: Lake, versions: Iterable[tuple[str, int]] | None = None) -> Listing[Checked]:
-    """Opens and reads every version that is relied on (or those given); a digest that is not kept yet is kept from then on.
+def whole(lake: Lake, versions: Iterable[tuple[str, int]] | None = None, keep: bool = True) -> Listing[Checked]:
+    """Opens and reads every version that is relied on (or those given); a digest that is not kept yet is kept from then on, unless nothing is to be
+    written (`keep`).
 
     Raises `EndpointDown` where the engine is what fails.
     """
     owners = relied_on(lake)
     wanted = owners if versions is None else {key: owners.get(key, ()) for key in versions}
-    return Listing([_checked(lake, name, version, by) for (name, version), by in wanted.items()], "no version is relied on yet")
+    return Listing([_checked(lake, name, version, by, keep) for (name, version), by in wanted.items()], "no version is relied on yet")
 
 
-def _checked(lake: Lake, name: str, version: int, by: tuple[str, ...]) -> Checked:
+def _checked(lake: Lake, name: str, version: int, by: tuple[str, ...], keep: bool) -> Checked:
     if name not in lake.catalog:
         return Checked(name, version, False, None, "", by, catalog.STRANGE)
     try:
@@ -260,7 +261,7 @@ def _checked(lake: Lake, name: str, version: int, by: tuple[str, ...]) -> Checke
         return Checked(name, version, False, None, "", by, f"it can't be read: {str(error).strip().splitlines()[0][:200]}")
     if found.rows != logged:
         return Checked(name, version, False, found.rows, found.digest, by, f"it has {found.rows:,} rows, the log says {logged:,}")
-    kept = pins.record(lake.ops, found)
+    kept = pins.record(lake.ops, found) if keep else pins.recorded(lake.ops).get((name, version), found)
     same = kept.digest == found.digest
     return Checked(
         name, version, same, found.rows, found.digest, by, "whole" if same else f"its digest was {kept.digest[:12]}…, and is another"

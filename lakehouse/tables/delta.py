@@ -137,14 +137,14 @@ def statistics(path: str, counted: Iterable[str], bounded: Iterable[str]) -> lis
     return [{name: values[at] for name, values in columns.items()} for at in range(actions.num_rows)]
 
 
-def arrivals(path: str, column: str, after: int) -> dict[str, Commit]:
-    """The commits after version `after` by the values of a partition column that each brought: a value's is the last that did."""
+def arrivals(path: str, column: str, after: int = -1, until: int | None = None) -> dict[str, Commit]:
+    """The commit that first brought each value of a partition column, of those after version `after` up to `until`. Read from the log alone."""
     found: dict[str, Commit] = {}
-    there = partition_values(path, column, after)
-    for commit in reversed([commit for commit in history(path) if commit.version > after]):
-        now = partition_values(path, column, commit.version)
-        found |= dict.fromkeys(now - there, commit)
-        there = now
+    for commit in reversed(history(path)):
+        if after < commit.version <= (commit.version if until is None else until):
+            with (Path(path) / LOG / f"{commit.version:020}.json").open(encoding="utf-8") as lines:
+                added = [action["add"]["partitionValues"][column] for action in map(json.loads, lines) if "add" in action]
+            found = dict.fromkeys(added, commit) | found
     return found
 
 

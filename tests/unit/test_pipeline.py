@@ -4,7 +4,7 @@ import pytest
 
 from jobs.pipeline import STAGES, Stage, chosen, stage_names
 from lakehouse.errors import UnknownName
-from lakehouse.tables import catalog
+from lakehouse.tables import catalog, lineage
 
 
 def test_the_stages_are_these_in_this_order() -> None:
@@ -40,3 +40,11 @@ def test_no_stage_asked_for_means_all() -> None:
 def test_a_misspelt_stage_is_told_the_nearest_one() -> None:
     with pytest.raises(UnknownName, match='stage "silvr" is unknown. Did you mean "silver"'):
         chosen(["silvr"])
+
+
+def test_what_a_table_is_made_of_is_what_its_stage_reads_or_has_written() -> None:
+    writes = {name: stage for stage in STAGES for name in stage.writes if name != "bronze.answers"}
+    assert lineage.MADE_OF.keys() == writes.keys()
+    for name, others in lineage.MADE_OF.items():
+        assert set(others) <= {*writes[name].reads, *writes[name].writes}, name
+        assert name not in lineage.behind(name)

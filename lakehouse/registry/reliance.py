@@ -1,0 +1,112 @@
+"""Who relied on a table: the models that were trained on it, or on what was made of it, and the predictions that came of both."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from lakehouse.errors import TamperedModel
+from lakehouse.registry import loading
+from lakehouse.registry.audit import PUBLISHED
+from lakehouse.registry.loading import Registered, open_registered
+from lakehouse.registry.recipes import NAMES, recipe
+from lakehouse.tables import Lake, lineage, snapshots
+from lakehouse.tables.listing import Listing
+from lakehouse.tables.snapshots import Snapshot
+
+DIRECTLY = "directly"
+
+
+@dataclass(frozen=True)
+class TrainedOn:
+    """One registered model version that was trained on this table, `directly` or through tables made of it.
+
+    `table_version`: which version of this table, as the snapshot says that first published what the model read; `is_held`: whether that is the
+    version asked about. Both are none of a model whose manifest can't be trusted, which `found` says.
+    """
+
+    model: str
+    version: str
+    through: str
+    table_version: int | None
+    is_held: bool | None
+    trained_at: datetime | None
+    aliases_now: tuple[str, ...]
+    decision: str | None
+    found: str
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """Predictions that were published with the snapshot, at its moment, and by what this table is in them."""
+
+    table: str
+    model: str
+    model_version: str
+    rows: int
+    through: str
+
+
+def trained_on(lake: Lake, name: str, held: int | None, until: datetime) -> Listing[TrainedOn]:
+    """The models that were trained on the table by a moment, at whichever of its versions, and those trained later on the version `held`."""
+    published = snapshots.every(lake.ops, undone_too=True)
+    found = []
+    for one in loading.versions(lake.settings):
+        used = _use(lake, one, name, held, published)
+        if used is not None and (one.moment is None or one.moment <= until or used.is_held):
+            found.append(used)
+    return Listing(found, "no model had been trained on it by then")
+
+
+def predicted_from(then: Lake, name: str, models: Iterable[TrainedOn]) -> Listing[Predicted]:
+    """What was published at the snapshot's moment and was made of the table, by `models` that were trained on it or of its features."""
+    snapshot = then.snapshot()
+    assert snapshot is not None
+    relying = {(one.model, one.version): one for one in models}
+    found = []
+    for model, table in PUBLISHED.items():
+        if table not in snapshot.versions or not _may_be_of(table, model, name, relying.values()):
+            continue
+        rows = then.read(table).where(f"as_of = TIMESTAMP'{snapshot.moment:%Y-%m-%d %H:%M:%S}'").groupBy("version").count()
+        for row in rows.toArrow().to_pylist():
+            ways = _ways(table, name, snapshot, relying.get((model, row["version"])))
+            if ways:
+                found.append(Predicted(table, model, row["version"], row["count"], ", ".join(ways)))
+    return Listing(sorted(found, key=lambda one: (one.table, one.model_version)), "no prediction of that moment was made of it")
+
+
+def _use(lake: Lake, one: Registered, name: str, held: int | None, published: list[Snapshot]) -> TrainedOn | None:
+    facts = (one.moment, one.aliases, one.decision)
+    try:
+        tables = open_registered(lake.settings, one).manifest["tables"]
+    except TamperedModel as error:
+        may_have = one.name not in NAMES or any(lineage.is_made_of(read, name) for read in recipe(one.name).reads)
+        said = f"its manifest can't be trusted: {error}"
+        return TrainedOn(one.name, one.version, "not known", None, None, *facts, said) if may_have else None
+    assert isinstance(tables, dict)
+    read = {table: version for table, version in tables.items() if isinstance(version, int) and lineage.is_made_of(table, name)}
+    if not read:
+        return None
+    made_of = (_made_of(name, table, number, published) for table, number in read.items())
+    version = read[name] if name in read else next((found for found in made_of if found is not None), None)
+    through = DIRECTLY if name in read else ", ".join(f"{table} version {number}" for table, number in read.items())
+    return TrainedOn(one.name, one.version, through, version, version == held, *facts, "as signed")
+
+
+def _made_of(name: str, table: str, version: int, published: list[Snapshot]) -> int | None:
+    """The version of `name` that the first snapshot with that version of a table made of it has: one run wrote both."""
+    return next((one.versions.get(name) for one in published if one.versions.get(table) == version), None)
+
+
+def _may_be_of(table: str, model: str, name: str, relying: Iterable[TrainedOn]) -> bool:
+    return lineage.is_made_of(table, name) or any(one.model == model for one in relying)
+
+
+def _ways(table: str, name: str, snapshot: Snapshot, model: TrainedOn | None) -> list[str]:
+    """By what a table is in predictions: the features that were asked with, and the model that answered."""
+    if table == name:
+        return ["the table itself"]
+    features = [one for one in lineage.MADE_OF[table] if lineage.is_made_of(one, name)]
+    by = [] if model is None else [f"model {model.model} {model.version}{'' if model.found == 'as signed' else ', which is not trusted'}"]
+    return [f"{one} version {snapshot.versions[one]}" for one in features] + by
