@@ -1,54 +1,66 @@
-"""What one engine began, the other reads and goes on writing, after a restore and a compaction too."""
+"""What one engine began, the other reads and goes on writing: after a restore, a compaction and a killed run, with what the first alone would have made."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
+import signal
+import subprocess
+import sys
 
 import pytest
 
-from lakehouse.engine import Endpoint, start
-from lakehouse.engine.commands import missing_for_spark
-from lakehouse.tables import Lake, catalog, delta
-from tests.conftest import skip_or_fail
-from tests.shop import Line, Shop
+from jobs import processes
+from lakehouse.tables import Lake, catalog, delta, runs
+from tests.featured import FeaturedShop, derived, opened, refined
+from tests.shop import Line
 
+pytestmark = pytest.mark.slow
 
-@pytest.fixture
-def other(lake: Lake, endpoints: dict[str, Endpoint], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
-    """The same home on the other engine."""
-    name = "spark" if lake.settings.engine == "sail" else "sail"
-    if missing := missing_for_spark():
-        skip_or_fail(missing)
-    settings = lake.settings.model_copy(update={"engine": name})
-    if name not in endpoints:
-        endpoints[name] = start(settings, tmp_path_factory.mktemp(f"endpoint-{name}"))
-    with Lake(settings, endpoint=replace(endpoints[name], process=None)) as found:
-        yield found
+WEEKS = ("2011-01-10", "2011-01-17", "2011-01-24")
 
 
 def lines(day: int) -> list[Line]:
     sold = [Line(code, f"2011-01-{day:02d}T10:00:00", quantity="2", invoice=f"{day}{code}", customer=f"c{code}") for code in "ABC"]
-    return [*sold, Line("A", f"2011-01-{day:02d}T12:00:00", quantity="-1", invoice=f"C{day}", customer="cA")]
+    back = Line("A", f"2011-01-{day:02d}T12:00:00", quantity="-1", invoice=f"C{day}", customer="cA")
+    late = Line("B", f"2011-01-{max(1, day - 8):02d}T15:00:00", invoice=f"{day}late", customer="cA")
+    return [*sold, back, late]
 
 
-def derived(lake: Lake) -> dict[str, str]:
-    names = [name for name, table in lake.catalog.items() if table.kind == "derived" and table.stage in ("silver", "gold")]
-    return {name: lake.digest(name).digest for name in names}
+def week(shop: FeaturedShop, number: int, as_of: str) -> None:
+    shop.land_now(*lines(3 + 7 * number))
+    refined(shop.lake, as_of)
 
 
-def test_each_engine_goes_on_with_what_the_other_wrote(lake: Lake, other: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    mine, theirs = Shop(lake), Shop(other, landed=100)
-    mine.land(*lines(3))
-    mine.refine("2011-01-10")
-    for name in ("silver.sales", "gold.daily_sales"):
+def killed_in_gold(as_of: str) -> None:
+    """A run on the environment's home and endpoint, in a process of its own, that is killed when gold is half written."""
+    done = subprocess.run([sys.executable, "-m", "tests.breaking", as_of], cwd=processes.ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == -signal.SIGKILL, done.stderr[-2000:]
+
+
+def test_each_engine_goes_on_with_what_the_other_began_and_with_its_killed_run(
+    lake: Lake, other: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    undisturbed, mine, theirs = opened(lake, "undisturbed"), FeaturedShop(lake), FeaturedShop(other, landed=2)
+    for number, as_of in enumerate(WEEKS):
+        week(undisturbed, number, as_of)
+    expected = derived(undisturbed.lake)
+    undisturbed.lake.close()
+
+    week(mine, 0, WEEKS[0])
+    for name in ("silver.sales", "gold.daily_sales", "features.product_sales"):
         path = lake.path(name)
         delta.restore(path, 0, catalog.table(name))
         delta.restore(path, lake.version(name), catalog.table(name))
         delta.compact(path)
-    theirs.land(*lines(12))
-    monkeypatch.setenv("SPARK_REMOTE", other.endpoint.url)
-    theirs.refine("2011-01-17")
+    mine.land_now(*lines(10))
+    killed_in_gold(WEEKS[1])
+    broken = runs.newest(lake.ops)[0]
+    assert [(stage.name, stage.state) for stage in runs.stage_runs(lake.ops, broken.id)] == [("silver", "done"), ("gold", "started")]
 
-    assert derived(lake) == derived(other)
-    assert lake.read("gold.daily_sales").count() == 6
+    monkeypatch.setenv("SPARK_REMOTE", other.endpoint.url)
+    monkeypatch.setenv("ZEROMARGIN_ENGINE", other.settings.engine)
+    refined(other, WEEKS[1])
+    assert runs.newest(lake.ops)[0].id == broken.id
+    week(theirs, 2, WEEKS[2])
+
+    assert derived(other) == expected
+    assert derived(lake) == expected
