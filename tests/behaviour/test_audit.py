@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 
+import nbformat
 import pytest
 
+from jobs.execute import execute
+from jobs.pipeline import NOTEBOOKS
 from lakehouse.registry.audit import Audit
 from lakehouse.settings import Settings
-from lakehouse.tables import Lake, delta
+from lakehouse.tables import Lake, delta, pins
+from tests.conftest import SECRET
 from tests.trained import Trained
 
 LATE = Decimal("36.00")
@@ -86,3 +92,36 @@ def test_before_the_first_publication_there_is_nothing_and_it_says_so(later: Set
         asked = Audit(lake, "2020-01-01")
         assert "first snapshot is of 2024-05-06" in str(asked)
         assert list(asked.held) == list(asked.changes) == list(asked.champions) == []
+
+
+@pytest.mark.timeout(180)
+def test_the_auditors_notebook_shows_its_plots_the_table_and_the_pins_and_writes_nothing(
+    later: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"HOME": later.home, "PROFILE": "test", "VAULT__KEYS": "derived", "VAULT__SECRET": SECRET}.items():
+        monkeypatch.setenv(f"ZEROMARGIN_{name}", str(value))
+    before = _rows(later)
+    day = {"date": "2024-05-06", "known": "2024-04-01"}
+
+    failure = execute(NOTEBOOKS / "audit.ipynb", tmp_path / "audited.ipynb", day, in_process=True)
+
+    assert failure is None, failure
+    assert _rows(later) == before
+    told = [output for cell in nbformat.read(tmp_path / "audited.ipynb", as_version=4).cells for output in cell.get("outputs", [])]
+    assert sum("image/png" in output.get("data", {}) for output in told) == 3
+    text = "\n".join(str(output.get("data", {}).get("text/html", output.get("text", ""))) for output in told)
+    with Lake(later) as lake:
+        refused = lake.read("quarantine.sales").count()
+        kept = pins.every(lake.ops)
+    assert refused and kept
+    assert all(pin.owner in text for pin in kept)
+    assert "Known is what was known before 2024-04-01" in text
+    assert "no line was ever corrected" in str(told)
+    assert "not whole: none" in text
+
+
+def _rows(settings: Settings) -> dict[str, int]:
+    """How many rows each table of the run database has."""
+    with closing(sqlite3.connect(settings.home / "ops.db")) as connection:
+        tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        return {name: connection.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0] for name in tables}
