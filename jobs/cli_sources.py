@@ -67,13 +67,15 @@ def check(
 
 def good_for(found: Understood) -> dict[str, str | None]:
     """What a lake of nothing but such files would answer, and why it would not (None where it would, given enough history)."""
-    customers = None if found.with_customer else "no line names its customer"
-    one_product = "there is one product only" if found.products == 1 else None
+    from jobs.parts import NO_CUSTOMER, NO_RECEIPT, ONE_PRODUCT
+
+    customers = None if found.with_customer else NO_CUSTOMER
+    one_product = ONE_PRODUCT if found.products == 1 else None
     why = {
         "demand": None if found.products else "no line is of a product",
         "segments": customers,
         "recommendations": customers or one_product,
-        "receipts": None if found.with_invoice else "no line has the number of a receipt",
+        "receipts": None if found.with_invoice else NO_RECEIPT,
     }
     return why if found.accepted else dict.fromkeys(why, "no line would be accepted")
 

@@ -9,6 +9,7 @@ from lakehouse.ingest.told import Told, told
 from lakehouse.tables import Lake
 
 UNUSED = "kept in silver, not used by forecasts yet"
+NO_CUSTOMER, ONE_PRODUCT, NO_RECEIPT = "no line names its customer", "there is one product only", "no line has the number of a receipt"
 
 
 @dataclass(frozen=True)
@@ -48,11 +49,11 @@ def unused(lake: Lake) -> list[Unused]:
 def _missing(one: Told) -> Iterator[tuple[str, tuple[str, ...]]]:
     with_customers = "customer_key" in one.fields
     if not with_customers:
-        yield "no line names its customer", ("segments", "recommendations", "gold.customers", "gold.customer_days")
+        yield NO_CUSTOMER, ("segments", "recommendations", "gold.customers", "gold.customer_days")
     if "product_code" in one.single:
-        yield "there is one product only", ("recommendations", "forecasts by product") if with_customers else ("forecasts by product",)
+        yield ONE_PRODUCT, ("recommendations", "forecasts by product") if with_customers else ("forecasts by product",)
     if "invoice" not in one.fields:
-        yield "no line has the number of a receipt", ("gold.baskets", "baskets of customers")
+        yield NO_RECEIPT, ("gold.baskets", "baskets of customers")
     if "store" not in one.fields:
         yield "no line names its store", ("forecasts by store",)
     if one.is_weekly:
