@@ -74,7 +74,7 @@ CASES = (
     whole_file("Parquet named text", parquet(), "is a Parquet file, not text"),
     whole_file("spreadsheet named text", b"PK\x03\x04" + bytes(64), "a zip archive or a spreadsheet"),
     whole_file("unknown ending", csv(GOOD), 'ends in ".ods"', "Endings: .csv, .parquet", file="a.ods"),
-    whole_file("wrong columns", b"a,b\n1,2\n", 'does not begin with the columns of source "canonical"', "--source"),
+    whole_file("wrong columns", b"a,b\n1,2\n", 'does not begin with the columns of source "canonical"', "another source's"),
     whole_file("no header", f"{GOOD}\n{GOOD}\n".encode(), "does not begin with the columns", "sources.yml"),
     whole_file("missing column", csv("1", header="invoice"), 'no column "product_code"', "Columns found"),
     whole_file("misspelt column", csv(GOOD, header=HEADER.replace("quantity", "quantty")), 'Did you mean it by "quantty"'),
