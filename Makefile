@@ -2,6 +2,7 @@
 SHELL := /bin/bash
 PYTHON ?= python3.11
 BIN := .venv/bin
+WORKERS ?= 3
 HOME_DIR ?= .demo$(if $(SOURCE),-$(SOURCE))
 export MLFLOW_DISABLE_TELEMETRY := true
 export GX_ANALYTICS_ENABLED := false
@@ -34,11 +35,11 @@ demo: install ## a shop's sales from files to served answers, in minutes; DATA=p
 	@DATA="$(DATA)" SOURCE="$(SOURCE)" $(BIN)/python -m jobs.demo --home $(HOME_DIR)
 
 test: install ## what takes a quarter of an hour at most; ALL=1: every test, and what this machine can't run fails
-	@$(if $(ALL),ZEROMARGIN_TEST_ALL=1) $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(if $(ALL),,-m "not slow")
+	@$(if $(ALL),ZEROMARGIN_TEST_ALL=1) $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(if $(ALL),,-m "not slow")
 	@$(if $(ALL),,echo "These were the tests that are not slow. All of them, as for landing (half an hour): make test ALL=1")
 
 soak: install ## what claims "always", SOAK times (200): hours
-	@SOAK=$${SOAK:-200} $(BIN)/python -m pytest --numprocesses 2 --timeout 36000 tests/scenarios/test_any_order.py tests/scenarios/test_past_stays.py tests/scenarios/test_incremental.py tests/scenarios/test_features_oracle.py tests/behaviour/test_killed_anywhere.py tests/behaviour/soak_large_file.py tests/behaviour/soak_stores.py
+	@SOAK=$${SOAK:-200} $(BIN)/python -m pytest --numprocesses 2 --timeout 36000 tests/scenarios/test_any_order.py tests/scenarios/test_past_stays.py tests/scenarios/test_incremental.py tests/scenarios/test_features_oracle.py tests/scenarios/test_rebuilding.py tests/scenarios/test_corrections.py tests/behaviour/test_killed_anywhere.py tests/behaviour/soak_large_file.py tests/behaviour/soak_stores.py
 
 check: install ## ruff, mypy, import-linter and the notebook contract
 	@$(BIN)/ruff check .

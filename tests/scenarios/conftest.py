@@ -11,6 +11,7 @@ from lakehouse.engine import Endpoint, start
 from lakehouse.engine.commands import missing_for_spark
 from lakehouse.tables import Lake
 from tests.conftest import skip_or_fail
+from tests.soak import TIMES
 
 
 @pytest.fixture(params=["sail", "spark"])
@@ -32,8 +33,13 @@ def other(lake: Lake, endpoints: dict[str, Endpoint], tmp_path_factory: pytest.T
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where a file is `slow_on_jvm`, what it tries on Spark is slow; on Sail it runs with all others."""
-    for item in items:
-        if item.get_closest_marker("slow_on_jvm") and "spark" in item.name.partition("[")[2].rstrip("]").split("-"):
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What is `slow_on_jvm` is slow where it runs on Spark, and what is `soak_on_jvm` runs there in the soak alone; on Sail both run with all others."""
+    on_spark = [item for item in items if "spark" in item.name.partition("[")[2].rstrip("]").split("-")]
+    for item in on_spark:
+        if item.get_closest_marker("slow_on_jvm"):
             item.add_marker(pytest.mark.slow)
+    left_out = [] if TIMES else [item for item in on_spark if item.get_closest_marker("soak_on_jvm")]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]

@@ -87,6 +87,7 @@ def broken(lake: Lake) -> dict[str, str]:
     return {one.name: one.found for one in verify(lake) if one.kind == "log" and not one.whole}
 
 
+@pytest.mark.soak_on_jvm
 def test_whatever_is_lost_of_a_table_is_said_with_what_repairs_it_before_anything_is_read_written_or_deleted(shop: FeaturedShop) -> None:
     lake = shop.lake
     for how in HOWS:
@@ -126,6 +127,7 @@ def test_a_lost_table_is_made_anew_as_it_was(shop: FeaturedShop, how: str) -> No
     assert lake.read(SALES).count() == 5
 
 
+@pytest.mark.soak_on_jvm
 def test_after_a_rebuild_that_was_broken_off_every_run_makes_all_anew(shop: FeaturedShop) -> None:
     """Whatever comes in between: without it the lost table would be empty, and only what is new would be added."""
     lake = shop.lake
@@ -145,6 +147,7 @@ def test_after_a_rebuild_that_was_broken_off_every_run_makes_all_anew(shop: Feat
     other.lake.close()
 
 
+@pytest.mark.soak_on_jvm
 def test_a_table_that_is_damaged_before_anything_is_published_is_made_anew_too(lake: Lake) -> None:
     shop = FeaturedShop(lake)
     shop.land_now(Line("A", "2011-01-03T10:00:00"))
@@ -156,6 +159,7 @@ def test_a_table_that_is_damaged_before_anything_is_published_is_made_anew_too(l
     assert lake.read(SALES).count() == 1
 
 
+@pytest.mark.soak_on_jvm
 def test_an_open_run_whose_work_was_removed_is_not_gone_on_with(lake: Lake) -> None:
     shop = Shop(lake)
     shop.land(Line("A", "2011-01-03T10:00:00"))
@@ -171,6 +175,7 @@ def test_an_open_run_whose_work_was_removed_is_not_gone_on_with(lake: Lake) -> N
     assert lake.read(SALES).count() == 1
 
 
+@pytest.mark.soak_on_jvm
 def test_a_damaged_checkpoint_is_left_out_for_the_log_says_the_same(shop: FeaturedShop) -> None:
     lake = shop.lake
     before = digests(lake)
@@ -182,6 +187,7 @@ def test_a_damaged_checkpoint_is_left_out_for_the_log_says_the_same(shop: Featur
     assert not broken(lake)
 
 
+@pytest.mark.soak_on_jvm
 def test_an_older_version_whose_entry_is_damaged_is_named_and_nothing_of_the_table_is_deleted(shop: FeaturedShop) -> None:
     lake = shop.lake
     older = lake.snapshots()[0].versions[PRODUCTS]
@@ -194,6 +200,7 @@ def test_an_older_version_whose_entry_is_damaged_is_named_and_nothing_of_the_tab
     assert plan.damage and not plan.deletes
 
 
+@pytest.mark.soak_on_jvm
 def test_an_entry_that_is_missing_below_a_checkpoint_is_named(shop: FeaturedShop) -> None:
     lake = shop.lake
     first = lake.snapshots()[0].versions[SALES]
