@@ -500,7 +500,7 @@ def test_over_an_hour_that_is_shown_twice_what_was_missed_is_caught_up_once(
     for day, hour, minute in looks:
         monkeypatch.setattr(ops, "now", lambda when=datetime(2026, 10, day, hour, minute): when)
         assert schedule.once()
-    assert [text for text in said if "due" in text] == [f"nightly: due 2026-10-{day} 01:30 Europe/London" for day in (24, 25, 26)]
+    assert [text for text in said if ": due " in text] == [f"nightly: due 2026-10-{day} 01:30 Europe/London" for day in (24, 25, 26)]
 
 
 @pytest.mark.parametrize("hours", [1, 25])
@@ -514,7 +514,7 @@ def test_a_keeper_that_slept_through_an_hour_that_is_shown_twice_catches_it_up_o
     for look in (slept, slept + timedelta(minutes=5)):
         monkeypatch.setattr(ops, "now", lambda when=look: when)
         assert schedule.once()
-    assert [text for text in said if "due" in text] == ["nightly: due 2026-10-25 01:30 Europe/London"]
+    assert [text for text in said if ": due " in text] == ["nightly: due 2026-10-25 01:30 Europe/London"]
 
 
 # ---------------------------------------------------------------------- as a process
