@@ -188,7 +188,12 @@ def version_at(path: str, when: datetime) -> int:
 
 def files(path: str, version: int | None = None) -> list[str]:
     """The live files of a version, by their paths within the table. Raises `StateError` where it can't be opened."""
-    return [unquote(one) for one in open_table(path, version).get_add_actions(flatten=True).column("path").to_pylist()]
+    return files_of(open_table(path, version))
+
+
+def files_of(table: DeltaTable) -> list[str]:
+    """The same of a version that was opened."""
+    return [unquote(one) for one in table.get_add_actions(flatten=True).column("path").to_pylist()]
 
 
 def missing_files(path: str, version: int | None = None) -> list[str]:
@@ -277,14 +282,13 @@ def forget_hint(path: str) -> None:
     (Path(path) / LOG / HINT).unlink(missing_ok=True)
 
 
-def leave_damaged_checkpoints(path: str) -> None:
-    """Renames the checkpoints without which a table can be opened and with which it can't; the entries of its log are all there and say the same.
-    Raises `StateError` where that is not what is wrong."""
+def opened(path: str) -> DeltaTable:
+    """The newest version. Checkpoints without which a table can be opened and with which it can't are renamed: the entries of its log are all
+    there and say the same. Raises `StateError` where that is not what is wrong."""
     aside: list[Path] = []
     while True:
         try:
-            head(path)
-            return
+            return open_table(path)
         except StateError:
             newest = sorted((Path(path) / LOG).glob(f"{_newest_checkpoint(path):020}.checkpoint*.parquet"))
             if not newest:

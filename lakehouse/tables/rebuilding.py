@@ -30,13 +30,12 @@ def loss(lake: Lake, name: str, published: Snapshot | None) -> str | None:
     if not delta.exists(path):
         return f"{name} is not there any more" if version is not None or noted is not None else None
     try:
-        delta.leave_damaged_checkpoints(path)
-        head = delta.head(path)
+        newest = delta.opened(path)
         if version is None:
             return None
-        if head < version:
-            return f"{name} has only {head + 1} versions, and version {version} is relied on"
-        return damage(lake, name, version, delta.files(path, version))
+        if newest.version() < version:
+            return f"{name} has only {newest.version() + 1} versions, and version {version} is relied on"
+        return damage(lake, name, version, delta.files_of(newest if newest.version() == version else delta.open_table(path, version)))
     except StateError as error:
         return f"the log of {name} can't be read ({str(error).splitlines()[0]})"
 

@@ -1,4 +1,5 @@
-"""Two commands at once on one home, each a process of its own: each ends well or is refused by the holder's name, and nothing is lost or there twice."""
+"""Two commands at once on one home, each a process of its own: each ends well or is refused by the holder's name, and nothing is lost or there twice.
+All pairs are tried in the soak, one with all other tests."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ import pytest
 from tests import published, shell
 from tests.once import once
 from tests.published import RUN, Published
+from tests.soak import TIMES
 
 pytestmark = pytest.mark.slow
 
@@ -38,8 +40,8 @@ def at_once(home: Path, pair: list[Words], wait_s: float) -> list[bool]:
     return [process.returncode == 0 for process in both]
 
 
-@pytest.mark.parametrize("waits", [False, True], ids=["refused", "waits"])
-@pytest.mark.parametrize("which", ["run and maintain", "two runs", "two loads"])
+@pytest.mark.parametrize("waits", [False, True] if TIMES else [True], ids=["refused", "waits"] if TIMES else ["waits"])
+@pytest.mark.parametrize("which", ["run and maintain", "two runs", "two loads"] if TIMES else ["run and maintain"])
 def test_of_two_at_once_each_ends_well_or_is_refused_and_nothing_is_lost_or_twice(
     prepared: Published, tmp_path: Path, which: str, waits: bool
 ) -> None:

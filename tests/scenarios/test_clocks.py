@@ -17,7 +17,7 @@ from tests.example import example, line
 from tests.featured import PRODUCTS, FeaturedShop, prepared, rows
 from tests.shop import Line
 
-pytestmark = pytest.mark.slow_on_jvm
+pytestmark = pytest.mark.soak_on_jvm
 
 HEADER = "invoice,product_code,description,quantity,sold_at,unit_price,customer,country"
 

@@ -18,7 +18,7 @@ from lakehouse.registry.table_audit import audit_table
 from lakehouse.tables import Lake, ops, restoring
 from tests.featured import FeaturedShop, prepared
 
-pytestmark = pytest.mark.slow_on_jvm
+pytestmark = pytest.mark.soak_on_jvm
 
 HEADER = "invoice,product_code,description,quantity,sold_at,unit_price,customer"
 FILE = [
@@ -103,7 +103,6 @@ def test_what_is_released_is_released_once_and_may_land_again_after_a_restore(sh
     assert lake.read("bronze.sales").where(f"file_digest = '{first.digest}'").count() == 1
 
 
-@pytest.mark.soak_on_jvm
 def test_what_landed_together_and_then_alone_is_released_wherever_a_restore_goes(shop: FeaturedShop) -> None:
     lake, file = shop.lake, str(shop.made)
     corrections.correct(lake, file, 2, {"unit_price": "3.10"}, BY, WHY)
@@ -129,7 +128,6 @@ def test_what_landed_together_and_then_alone_is_released_wherever_a_restore_goes
     assert corrections.release(lake).digest == together.digest
 
 
-@pytest.mark.soak_on_jvm
 def test_what_was_said_later_of_a_line_does_not_land_beside_what_a_restore_brought_back(shop: FeaturedShop) -> None:
     lake, file = shop.lake, str(shop.made)
     corrections.correct(lake, file, 2, {"unit_price": "3.10"}, BY, WHY)
@@ -151,7 +149,6 @@ def test_what_was_said_later_of_a_line_does_not_land_beside_what_a_restore_broug
     assert [one.state for one in corrections.line(lake, file, 2)[2]] == [REPLACED, PROPOSED]
 
 
-@pytest.mark.soak_on_jvm
 def test_a_home_that_noted_one_landing_in_the_correction_itself_goes_on(shop: FeaturedShop) -> None:
     lake, file = shop.lake, str(shop.made)
     corrections.correct(lake, file, 2, {"unit_price": "3.10"}, BY, WHY)

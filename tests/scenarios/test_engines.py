@@ -36,6 +36,7 @@ def killed_in_gold(as_of: str) -> None:
     assert done.returncode == -signal.SIGKILL, done.stderr[-2000:]
 
 
+@pytest.mark.soak_on_jvm
 def test_each_engine_goes_on_with_what_the_other_began_and_with_its_killed_run(
     lake: Lake, other: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:

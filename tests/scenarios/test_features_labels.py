@@ -13,6 +13,8 @@ from lakehouse.tables import Lake
 from tests.example import example, line
 from tests.featured import FeaturedShop, prepared
 
+pytestmark = pytest.mark.soak_on_jvm
+
 
 @pytest.fixture
 def shop(lake: Lake, tmp_path_factory: pytest.TempPathFactory) -> FeaturedShop:

@@ -22,7 +22,7 @@ from tests import oracle
 from tests.oracle import Rows, Sold
 from tests.soak import ALWAYS, times
 
-pytestmark = pytest.mark.slow_on_jvm
+pytestmark = pytest.mark.soak_on_jvm
 
 Frames = Callable[[DataFrame, DataFrame, Span], DataFrame]
 Expected = Callable[[Sequence[Sold], Sequence[datetime]], Rows]

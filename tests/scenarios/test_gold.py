@@ -74,7 +74,7 @@ def test_every_table_holds_what_the_lines_say(shop: Shop) -> None:
     ]
 
 
-@pytest.mark.slow_on_jvm
+@pytest.mark.soak_on_jvm
 def test_months_that_are_computed_one_by_one_give_all_rows_once(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gold, "LINES_AT_ONCE", 1)
     shop, third, fifth, sixth = Shop(lake), date(2011, 1, 3), date(2011, 2, 5), date(2011, 2, 6)

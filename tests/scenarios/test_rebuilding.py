@@ -107,7 +107,7 @@ def test_whatever_is_lost_of_a_table_is_said_with_what_repairs_it_before_anythin
     assert not broken(lake)
 
 
-@pytest.mark.parametrize("how", ["removed", "an entry is empty"])
+@pytest.mark.parametrize("how", ["removed", pytest.param("an entry is empty", marks=pytest.mark.soak_on_jvm)])
 def test_a_lost_table_is_made_anew_as_it_was(shop: FeaturedShop, how: str) -> None:
     lake, before = shop.lake, digests(shop.lake)
     with lake.lease("test"):

@@ -155,7 +155,7 @@ def test_a_sale_that_lands_late_is_found_by_a_cancellation_that_was_there_before
     assert rows(twice.lake, "silver.cancellations", "sold_quantity", "match") == [(Decimal(4), "larger quantity")]
 
 
-@pytest.mark.slow_on_jvm
+@pytest.mark.soak_on_jvm
 def test_the_same_lines_in_one_file_and_in_another_order_give_the_same_content(twice: FeaturedShop) -> None:
     other = opened(twice.lake, "other")
     other.land(*reversed([*FIRST_LANDING, *SECOND_LANDING, *THIRD_LANDING]))
@@ -177,6 +177,7 @@ def test_a_copy_in_another_month_is_found_where_the_time_does_not_tell_lines_apa
     assert [str(row["quantity"]) for row in lake.read("silver.sales").toArrow().to_pylist()] == ["1.000"]
 
 
+@pytest.mark.soak_on_jvm
 def test_of_copies_known_from_the_same_time_the_one_that_names_its_customer_is_kept_in_whichever_run_it_lands(lake: Lake) -> None:
     """As a rebuild from bronze would: what no moment has used yet is settled as if it had landed at once."""
     nobody, somebody = Line("A", WEDNESDAY, customer=None), Line("A", WEDNESDAY, customer="c2")

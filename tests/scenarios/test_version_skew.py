@@ -75,6 +75,7 @@ def test_a_newer_version_gives_the_tables_its_columns_and_older_versions_stay_as
         open_stores(shop, stores(lake, four=1), "2011-01-26")
 
 
+@pytest.mark.soak_on_jvm
 def test_a_lake_that_a_newer_version_wrote_is_read_as_far_as_it_is_known_and_the_rest_is_named(
     lake: Lake, request: pytest.FixtureRequest
 ) -> None:

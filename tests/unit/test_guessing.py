@@ -61,7 +61,7 @@ def entry_of(text: str) -> dict[str, object]:
 
 def used(file: Path, **more: object) -> Understood:
     """What the draft, taken as it is, makes of its own file."""
-    return check(file, sources.parse("my-shop", entry_of(draft(file)) | more), OLDEST)
+    return check(file, sources.parse("my-shop", entry_of(draft(file)) | {"currency": "EUR"} | more), OLDEST)
 
 
 @pytest.mark.parametrize(
@@ -370,12 +370,12 @@ def test_what_no_column_says_is_a_constant_to_be_uncommented(tmp_path: Path) -> 
     text = draft(tmp_path / "CDNOW_master.txt")
     assert "# tried on this file (with the constants at the end): all" in text
     entry = entry_of(text.replace("  # constants", "  constants"))
-    assert check(tmp_path / "CDNOW_master.txt", sources.parse("my-shop", entry), OLDEST).accepted == shape.lines
+    assert check(tmp_path / "CDNOW_master.txt", sources.parse("my-shop", entry | {"currency": "EUR"}), OLDEST).accepted == shape.lines
 
 
 def test_days_on_which_a_shop_was_closed_are_skipped(tmp_path: Path) -> None:
     shape = store_days(tmp_path)
     entry = entry_of(draft(tmp_path / "train.csv").replace("  # constants", "  constants"))
     assert entry["skip"] == {"status": ["0"]}
-    found = check(tmp_path / "train.csv", sources.parse("my-shop", entry), OLDEST)
+    found = check(tmp_path / "train.csv", sources.parse("my-shop", entry | {"currency": "EUR"}), OLDEST)
     assert (found.accepted, found.refused, float(found.amount)) == (shape.lines, {}, shape.amount)

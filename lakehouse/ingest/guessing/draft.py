@@ -67,6 +67,7 @@ def _entry(found: Beginning, roles: Roles, remarks: list[str]) -> dict[str, obje
         "cancellation": _cancellation(found, given) if "quantity" not in roles.logarithms else None,
         "covers": "week" if weekly or (any(names.is_weekly(theirs) for theirs in roles.columns) and found.is_named) else None,
     }
+    remarks.append("no file says its currency: say it, or nothing is loaded")
     if entry["covers"]:
         remarks.append("lines are taken for totals of a week (covers): is each dated by the week's first day?")
     return {key: value for key, value in entry.items() if value is not None}
@@ -134,7 +135,7 @@ def _holidays(found: Beginning, given: Mapping[str, str]) -> dict[str, dict[str,
 
 def _tried(path: Path, entry: Mapping[str, object], constants: Mapping[str, str], oldest: datetime) -> list[str]:
     """What the draft makes of its own file."""
-    needed = {**entry, **({"constants": constants} if constants else {})}
+    needed = {**entry, "currency": "EUR", **({"constants": constants} if constants else {})}  # which one is nothing to how it is read
     try:
         found = check(path, sources.parse("my-shop", needed), oldest, _MOST)
     except SettingsError as error:
