@@ -221,9 +221,12 @@ class Lake:
 
     def _checked(self, name: str, version: int) -> int:
         """The version, if it is there. Raises `StateError` where it is not."""
-        lost = rebuilding.loss(self, name, self.snapshot())
+        published = self.snapshot()
+        lost = rebuilding.loss(self, name, published)
         if lost is not None:
             raise rebuilding.refuse(name, lost)
+        if version == rebuilding.relied_on(name, published, file_lists.noted(self.ops, name)):
+            return version  # that one was looked at
         newest = self.head(name)
         if not 0 <= version <= newest:
             raise StateError(f"{name} has no version {version}. Versions: 0 to {newest}. See: zeromargin history {name}")

@@ -92,11 +92,12 @@ def plan(lake: Lake, expired: Iterable[Pin] = ()) -> Listing[TablePlan]:
 
     Raises `StateError` for a table that was lost.
     """
+    newest = snapshots.newest(lake.ops)
     for name in lake.catalog:
-        lost = rebuilding.loss(lake, name, lake.snapshot())
+        lost = rebuilding.loss(lake, name, newest)
         if lost is not None:
             raise rebuilding.refuse(name, lost)
-    kept, newest = kept_versions(lake, expired), snapshots.newest(lake.ops)
+    kept = kept_versions(lake, expired)
     published = {} if newest is None else newest.versions
     # An open run goes on only while bronze is the version that it began from, and deleting is a commit too; a checkpoint is none.
     settled = set(lake.catalog) - ({BRONZE} if _open_run(lake) is not None else set())

@@ -12,6 +12,7 @@ from sqlalchemy import Engine, delete
 from lakehouse.errors import StateError
 from lakehouse.tables import catalog, delta, file_lists, ops
 from lakehouse.tables.catalog import BRONZE
+from lakehouse.tables.file_lists import FileList
 from lakehouse.tables.snapshots import Snapshot
 
 if TYPE_CHECKING:
@@ -24,9 +25,7 @@ def loss(lake: Lake, name: str, published: Snapshot | None) -> str | None:
     """What is wrong with a table; none where it holds the version that is relied on: the published one, of bronze and of logs the newest that
     was written. A table that nobody has written to yet may be missing."""
     path, noted = lake.path(name), file_lists.noted(lake.ops, name)
-    version = None if published is None else published.versions.get(name)
-    if catalog.table(name).stage is None and noted is not None:
-        version = max(noted[0], version or 0)
+    version = relied_on(name, published, noted)
     if not delta.exists(path):
         return f"{name} is not there any more" if version is not None or noted is not None else None
     try:
@@ -38,6 +37,12 @@ def loss(lake: Lake, name: str, published: Snapshot | None) -> str | None:
         return damage(lake, name, version, delta.files_of(newest if newest.version() == version else delta.open_table(path, version)))
     except StateError as error:
         return f"the log of {name} can't be read ({str(error).splitlines()[0]})"
+
+
+def relied_on(name: str, published: Snapshot | None, noted: tuple[int, FileList] | None) -> int | None:
+    """The version that `loss` looks at; `noted` is the newest of which anything was noted."""
+    version = None if published is None else published.versions.get(name)
+    return max(noted[0], version or 0) if catalog.table(name).stage is None and noted is not None else version
 
 
 def damage(lake: Lake, name: str, version: int, files: Collection[str]) -> str | None:
