@@ -130,11 +130,11 @@ def models(
 
 def _status(lake: Lake) -> dict[str, object]:
     from jobs.cli_schedule import inbox, told
-    from jobs.parts import switched_off, unused
+    from jobs.parts import parts
     from lakehouse.registry.loading import versions
     from lakehouse.tables import pins, snapshots
 
-    snapshot = lake.snapshot()
+    snapshot, (off, unused) = lake.snapshot(), parts(lake)
     return {
         "home": str(lake.home),
         "profile": lake.settings.profile,
@@ -147,8 +147,8 @@ def _status(lake: Lake) -> dict[str, object]:
         "tables": [{"name": t.name, "version": t.version, "rows": t.rows, "bytes": t.bytes} for t in lake.tables()],
         "models": [_model(model) for model in versions(lake.settings)],
         "pins": [asdict(pin) for pin in pins.every(lake.ops)],
-        "switched_off": [asdict(one) for one in switched_off(lake)],
-        "unused": [asdict(one) for one in unused(lake)],
+        "switched_off": [asdict(one) for one in off],
+        "unused": [asdict(one) for one in unused],
         "timetable": told(lake),
         "inbox": inbox(lake),
         "last_run": _last_run(lake),
@@ -165,7 +165,7 @@ def _last_run(lake: Lake) -> dict[str, object] | None:
 
 
 def _show_status(lake: Lake) -> None:
-    from jobs.parts import switched_off, unused
+    from jobs.parts import parts
     from lakehouse.registry.loading import versions
     from lakehouse.tables import runs, snapshots
 
@@ -183,7 +183,7 @@ def _show_status(lake: Lake) -> None:
     _tables(lake)
     print()
     _models(versions(settings))
-    words = [str(one) for one in (*switched_off(lake), *unused(lake))]
+    words = [str(one) for found in parts(lake) for one in found]
     if words:
         print("\n" + "\n".join(words))
     for run in runs.newest(lake.ops):

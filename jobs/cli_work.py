@@ -49,7 +49,7 @@ def load(
 
     No customer number is kept, nor the files' names, which may hold one: a landed file is known by its SHA-256 (--json prints both).
     """
-    from jobs.parts import switched_off, unused
+    from jobs.parts import parts
     from lakehouse.ingest import load as land
     from lakehouse.ingest import sources
     from lakehouse.ingest.beside import lacking
@@ -61,7 +61,7 @@ def load(
                 landed += land(lake, path, source, progress=_tell_lines)
         finally:
             _end_progress()
-        off, kept = switched_off(lake), unused(lake)
+        off, kept = parts(lake)
     if as_json:
         answer([asdict(file) for file in landed])
         return

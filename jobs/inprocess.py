@@ -37,7 +37,7 @@ class InProcessEngine(Engine):  # type: ignore[misc]  # Papermill has no types
 
     @classmethod
     def execute_managed_notebook(cls, nb_man: NotebookExecutionManager, kernel_name: str, **kwargs: object) -> None:
-        with _shell() as shell:
+        with _shell() as shell, _written_at_the_end(nb_man):
             for index, cell in enumerate(nb_man.nb.cells):
                 if cell.cell_type != "code":
                     continue
@@ -52,6 +52,16 @@ class InProcessEngine(Engine):  # type: ignore[misc]  # Papermill has no types
                     raise error
                 if error is not None:
                     return
+
+
+@contextmanager
+def _written_at_the_end(manager: NotebookExecutionManager) -> Iterator[None]:
+    """Keeps Papermill from writing the whole notebook twice per cell: here it is whoever is killed that would have read it, this process itself."""
+    place, manager.output_path = manager.output_path, None
+    try:
+        yield
+    finally:
+        manager.output_path = place
 
 
 class _Publisher(DisplayPublisher):

@@ -35,15 +35,12 @@ class Unused:
         return f"Source {self.source} tells {' and '.join(self.fields)}: {UNUSED}"
 
 
-def switched_off(lake: Lake) -> list[SwitchedOff]:
-    """By what has landed, source by source; one that tells all has nothing here."""
-    return [SwitchedOff(one.source, parts, reason) for one in told(lake) for reason, parts in _missing(one)]
-
-
-def unused(lake: Lake) -> list[Unused]:
-    """The flags that sources tell."""
-    found = [Unused(one.source, tuple(name for name in ("promotion", "holiday") if name in one.fields)) for one in told(lake)]
-    return [one for one in found if one.fields]
+def parts(lake: Lake) -> tuple[list[SwitchedOff], list[Unused]]:
+    """By what has landed, source by source: what is switched off (nothing for one that tells all), and the flags that nothing asks for."""
+    landed = told(lake)
+    off = [SwitchedOff(one.source, lacking, reason) for one in landed for reason, lacking in _missing(one)]
+    flags = [Unused(one.source, tuple(name for name in ("promotion", "holiday") if name in one.fields)) for one in landed]
+    return off, [one for one in flags if one.fields]
 
 
 def _missing(one: Told) -> Iterator[tuple[str, tuple[str, ...]]]:

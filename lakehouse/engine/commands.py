@@ -29,6 +29,8 @@ SPARK_CONF = {
 }
 
 
+# A server that ran out of memory lives on, half dead, and answers each query with another error.
+ENDS = "-XX:+ExitOnOutOfMemoryError"
 HEAP = 1.5  # Spark's heap over endpoint.memory_gb: it holds, besides queries, all else that Spark has
 
 
@@ -103,5 +105,5 @@ def spark(settings: Settings, port: int, scratch: Path) -> Command:
     for key, value in settings_of_spark.items():
         words += ["--conf", f"{key}={value}"]
     words += shlex.split(settings.endpoint.spark_options)
-    environment = {"SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_PYTHON": sys.executable, "TZ": "UTC"}
+    environment = {"SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_PYTHON": sys.executable, "TZ": "UTC", "SPARK_SUBMIT_OPTS": ENDS}
     return Command(words, environment)

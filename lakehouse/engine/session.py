@@ -54,5 +54,8 @@ def explain(error: BaseException) -> ZeromarginError | None:
     if any(mark in text for mark in _MEMORY):
         return StateError(f"the engine ran out of memory. Raise endpoint.memory_gb, or load smaller files. It said: {text[:400]}")
     if any(mark in text for mark in _GONE):
-        return EndpointDown("the engine's endpoint went away in the middle of a query. Run again; nothing was published")
+        return EndpointDown(
+            "the engine's endpoint went away in the middle of a query. Run again; nothing was published. Where it goes away each time, it is short of"
+            " memory (endpoint/endpoint.log in the home tells): raise endpoint.memory_gb, or load smaller files"
+        )
     return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from pyspark.sql import DataFrame
@@ -48,7 +49,7 @@ def build(lake: StageLake) -> SilverReport:
     existing = None if is_first else _among(lake, months)
     settled = lines.settle(candidates.frame, existing, _taken_from_beside(lake), once=lambda frame: lake.staged(frame).frame)
     kept, conflicts = lake.staged(settled.kept), lake.staged(settled.conflicts)
-    quarantined = lake.staged(refused.unionByName(lines.as_quarantined(conflicts.frame)))
+    quarantined = lake.staged(refused.unionByName(lines.as_quarantined(_with_repeats(lake, conflicts, files))))
     lake.writer.merge(SALES, kept, within=None if months is None else Within("month", months))
     lake.writer.merge(QUARANTINE, quarantined)
     # A copy that took the place of another may have taken a sale or a return from the group that the other was in.
@@ -86,6 +87,18 @@ def _among(lake: StageLake, months: list[str] | None) -> DataFrame:
     """The lines that silver has, of these months or all."""
     existing = lake.read(SALES).drop("_run")
     return existing if months is None else existing.where(F.col("month").isin(*months))
+
+
+def _with_repeats(lake: StageLake, conflicts: Staged, files: Collection[str]) -> DataFrame:
+    """The conflicts, and with a line of silver that lost its place also those that were left out as its repeats: they differ from what took it, too."""
+    assert lake.run is not None
+    displaced = conflicts.frame.where(~F.col("_file").isin(*sorted(files))).select("line_id").distinct()
+    if not conflicts.rows or displaced.isEmpty():
+        return conflicts.frame
+    copies = lake.read(BRONZE, version=lake.run.bronze).join(displaced, "line_id", "left_semi")
+    good, _ = split_rows(copies, config.load(lake.settings.profile).row_rules)
+    anew = lines.settle(lake.staged(lines.typed(good)).frame, None, _taken_from_beside(lake), once=lambda frame: lake.staged(frame).frame)
+    return conflicts.frame.join(displaced, "line_id", "left_anti").unionByName(anew.conflicts)
 
 
 def _taken_from_beside(lake: StageLake) -> dict[str, frozenset[str]]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from lakehouse.quality.corrections import authors
 from lakehouse.registry.reliance import Predicted, TrainedOn, predicted_from, trained_on
-from lakehouse.tables import Lake, audit, catalog, delta, digests, lineage, moments, runs, snapshots
+from lakehouse.tables import Lake, audit, catalog, delta, delta_log, digests, lineage, moments, runs, snapshots
 from lakehouse.tables.audit import Change, Held
 from lakehouse.tables.catalog import BRONZE, Table
 from lakehouse.tables.listing import Listing, page, shown
@@ -193,7 +193,7 @@ def _files(then: Lake, table: Table, snapshot: Snapshot, by: datetime) -> Listin
         f"sum(CASE WHEN {accepted} AND sold_at < {moment} AND _known_at < {moment} THEN 1 ELSE 0 END) AS known "
         f"FROM bronze.sales VERSION AS OF {snapshot.versions[BRONZE]} GROUP BY file_digest"
     )
-    landed = delta.arrivals(then.path(BRONZE), "file_digest", until=snapshot.versions[BRONZE])
+    landed = delta_log.arrivals(then.path(BRONZE), "file_digest", until=snapshot.versions[BRONZE])
     said = authors(then)
     files = []
     # Versions tell the order in which files landed; times don't, where the clock was set back.

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from lakehouse.errors import StateError, TamperedModel
 from lakehouse.registry import loading
 from lakehouse.registry.gate import APPROVED
-from lakehouse.tables import Lake, audit, catalog, delta, maintenance, pins, rebuilding, runs
+from lakehouse.tables import Lake, audit, catalog, delta, delta_log, maintenance, pins, rebuilding, runs
 from lakehouse.tables.listing import Listing
 from lakehouse.tables.pins import Pin
 
 PINS_LAST = timedelta(days=90)
+Kept = Mapping[str, Collection[int]]
 RECENT, QUIET = timedelta(days=1), timedelta(days=7)
 
 
@@ -34,7 +36,8 @@ def verify(lake: Lake, everything: bool = False) -> Listing[Verified]:
 
     Raises `EndpointDown` where the engine is what fails, `RegistryAway` where the registry does not answer.
     """
-    return Listing([*_logs(lake), *_tables(lake, everything), *_files(lake), *_models(lake)], "nothing is relied on yet")
+    kept = maintenance.kept_versions(lake)
+    return Listing([*_logs(lake), *_tables(lake, kept, everything), *_files(lake, kept), *_models(lake)], "nothing is relied on yet")
 
 
 def expired_pins(lake: Lake, now: datetime) -> list[Pin]:
@@ -59,7 +62,7 @@ def _logs(lake: Lake) -> list[Verified]:
         lost, path = rebuilding.loss(lake, name, published), lake.path(name)
         if lost is None and not delta.exists(path):
             continue  # nobody has written to it yet
-        absent = delta.missing_entries(path)
+        absent = delta_log.missing_entries(path)
         if lost is not None:
             said = str(rebuilding.refuse(name, lost))
         elif absent:
@@ -70,17 +73,17 @@ def _logs(lake: Lake) -> list[Verified]:
     return found
 
 
-def _tables(lake: Lake, everything: bool) -> list[Verified]:
-    kept = {(name, version) for name, versions in maintenance.kept_versions(lake).items() for version in versions}
-    wanted = kept if everything else audit.relied_on(lake).keys() | (kept & pins.recorded(lake.ops).keys())
+def _tables(lake: Lake, kept: Kept, everything: bool) -> list[Verified]:
+    every = {(name, version) for name, versions in kept.items() for version in versions}
+    wanted = every if everything else audit.relied_on(lake).keys() | (every & pins.recorded(lake.ops).keys())
     checked = audit.whole(lake, sorted(wanted))
     return [Verified("table", one.table, str(one.version), one.whole, one.found) for one in checked]
 
 
-def _files(lake: Lake) -> list[Verified]:
+def _files(lake: Lake, kept: Kept) -> list[Verified]:
     """One result per table: every file of every kept version is there, or those versions that lack one."""
     found = []
-    for name, versions in sorted(maintenance.kept_versions(lake).items()):
+    for name, versions in sorted(kept.items()):
         broken = {}
         for version in sorted(versions):
             if name not in lake.catalog:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from lakehouse.engine import explain
 from lakehouse.errors import OtherSchema, TryAgain
-from lakehouse.tables import catalog, delta, diff, pins, runs
+from lakehouse.tables import catalog, delta, delta_log, diff, pins, runs
 from lakehouse.tables.catalog import BRONZE
 from lakehouse.tables.lake import Lake
 from lakehouse.tables.listing import Listing
@@ -171,7 +171,7 @@ def landed_since(then: Lake, now: Lake) -> Listing[LandedFile]:
     )
     refused = now.read("quarantine.sales").where(F.col("file_digest").isin(*files)).groupBy("file_digest").agg(F.count(F.lit(1)).alias("n"))
     rows = landed.join(kept, "file_digest", "left").join(refused, "file_digest", "left").toArrow().to_pylist()
-    arrived = delta.arrivals(path, "file_digest", before)
+    arrived = delta_log.arrivals(path, "file_digest", before)
     found = []
     for row in rows:
         commit = arrived[row["file_digest"]]

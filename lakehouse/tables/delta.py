@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -22,11 +19,7 @@ if TYPE_CHECKING:
     from lakehouse.tables.catalog import Column, Table
 
 
-# Where the file _last_checkpoint names a checkpoint, Sail reads no version before it that is not a checkpoint itself. So neither engine is to
-# write checkpoints as it goes; `checkpoint` writes them, without that file, which Delta's protocol leaves to whoever writes.
-NEVER = "1000000000"  # versions
-LOG = "_delta_log"
-HINT = "_last_checkpoint"
+NEVER = "1000000000"  # versions: checkpoints are written by delta_log.checkpoint alone
 
 
 @dataclass(frozen=True)
@@ -137,17 +130,6 @@ def statistics(path: str, counted: Iterable[str], bounded: Iterable[str]) -> lis
     return [{name: values[at] for name, values in columns.items()} for at in range(actions.num_rows)]
 
 
-def arrivals(path: str, column: str, after: int = -1, until: int | None = None) -> dict[str, Commit]:
-    """The commit that first brought each value of a partition column, of those after version `after` up to `until`. Read from the log alone."""
-    found: dict[str, Commit] = {}
-    for commit in reversed(history(path)):
-        if after < commit.version <= (commit.version if until is None else until):
-            with (Path(path) / LOG / f"{commit.version:020}.json").open(encoding="utf-8") as lines:
-                added = [action["add"]["partitionValues"][column] for action in map(json.loads, lines) if "add" in action]
-            found = dict.fromkeys(added, commit) | found
-    return found
-
-
 def history(path: str, limit: int | None = None) -> list[Commit]:
     """Commits, the newest first."""
     from deltalake.exceptions import DeltaError
@@ -206,12 +188,6 @@ def not_there(path: str, names: Iterable[str]) -> list[str]:
     return [name for name in names if not (Path(path) / name).is_file()]
 
 
-def missing_entries(path: str) -> list[int]:
-    """The versions whose entry the log lacks. None is ever taken out of it."""
-    there = {int(file.stem) for file in (Path(path) / LOG).glob("*.json") if file.stem.isdigit()}
-    return sorted(set(range(max(there, default=-1) + 1)) - there)
-
-
 def restore(path: str, version: int, table: Table) -> int:
     """Makes the table what it was at `version`, as a new version, which is returned; with the columns that it has got since, empty."""
     found = open_table(path)
@@ -255,70 +231,6 @@ def small_files(path: str, below: int) -> int:
     sizes = actions.column("size_bytes").to_pylist()
     places = zip(*partitions, strict=True) if partitions else ((),) * len(sizes)
     return max(Counter(place for place, size in zip(places, sizes, strict=True) if size < below).values(), default=0)
-
-
-def checkpoint(path: str, scratch: Path) -> None:
-    """Writes the state of the newest version into the log, so that whoever opens the table need not read all of it.
-
-    It is written in `scratch`, a folder on the same disk, from a copy of the log, and moved in whole: a reader never meets half of it, nor the
-    file that names it. Nor is anything taken out of the log, however old it is.
-    """
-    log, newest = Path(path) / LOG, _newest_checkpoint(path)
-    scratch.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="checkpoint-", dir=scratch) as draft:
-        copied = Path(draft) / LOG
-        copied.mkdir()
-        since = (file for file in log.glob("*.json") if file.stem.isdigit() and int(file.stem) >= newest)
-        for file in (*since, *log.glob(f"{newest:020}.checkpoint*.parquet")):
-            shutil.copy(file, copied)
-        open_table(draft).create_checkpoint()
-        for file in copied.glob("*.checkpoint*.parquet"):
-            if not (log / file.name).exists():
-                file.replace(log / file.name)
-
-
-def forget_hint(path: str) -> None:
-    """Takes away the file that says which checkpoint is the newest, if somebody wrote one: with it Sail reads no version before that."""
-    (Path(path) / LOG / HINT).unlink(missing_ok=True)
-
-
-def opened(path: str) -> DeltaTable:
-    """The newest version. Checkpoints without which a table can be opened and with which it can't are renamed: the entries of its log are all
-    there and say the same. Raises `StateError` where that is not what is wrong."""
-    aside: list[Path] = []
-    while True:
-        try:
-            return open_table(path)
-        except StateError:
-            newest = sorted((Path(path) / LOG).glob(f"{_newest_checkpoint(path):020}.checkpoint*.parquet"))
-            if not newest:
-                for file in aside:
-                    file.rename(file.with_suffix(""))
-                raise
-            aside += [file.rename(file.with_name(f"{file.name}.damaged")) for file in newest]
-
-
-def since_checkpoint(path: str) -> int:
-    """Versions since the newest checkpoint; since the beginning where there is none."""
-    return head(path) - _newest_checkpoint(path)
-
-
-def _newest_checkpoint(path: str) -> int:
-    """The version of the newest checkpoint; 0 where there is none."""
-    names = [file.name for file in (Path(path) / LOG).glob("*.checkpoint*.parquet")]
-    return max((int(name.partition(".")[0]) for name in names), default=0)
-
-
-def logged_files(path: str) -> set[str]:
-    """Every data file that a commit of the log has ever added, by its path within the table."""
-    found: set[str] = set()
-    for commit in (Path(path) / LOG).glob("*.json"):
-        try:
-            with commit.open(encoding="utf-8") as lines:
-                found |= {unquote(action["add"]["path"]) for action in map(json.loads, lines) if "add" in action}
-        except ValueError as error:
-            raise StateError(f"the entry {commit.name} of the log of the table at {path} can't be read: {error}") from None
-    return found
 
 
 def vacuum(path: str, keep: Iterable[int], dry_run: bool = False) -> list[str]:

@@ -17,7 +17,7 @@ from sqlalchemy import Engine
 from lakehouse.engine import Endpoint, connect, remote, start
 from lakehouse.errors import InputError, LeaseHeld, NothingPublished, StateError
 from lakehouse.settings import Settings
-from lakehouse.tables import catalog, delta, digests, file_lists, lease, moments, ops, pins, rebuilding, runs, snapshots, sql
+from lakehouse.tables import catalog, delta, delta_log, digests, file_lists, lease, moments, ops, pins, rebuilding, runs, snapshots, sql
 from lakehouse.tables.catalog import Table
 from lakehouse.tables.digests import Digest
 from lakehouse.tables.lease import Lease
@@ -249,7 +249,7 @@ class Lake:
             lost = rebuilding.loss(self, name, published)
             if lost is not None:
                 raise rebuilding.refuse(name, lost)
-            delta.forget_hint(self.path(name))
+            delta_log.forget_hint(self.path(name))
             is_known = published is not None and name in published.versions
             if not is_known and (not delta.exists(self.path(name)) or delta.head(self.path(name)) < delta.created_version(table)):
                 delta.create(self.path(name), table, self.settings.snapshots.retention_days)

@@ -15,7 +15,7 @@ from urllib.parse import unquote
 from sqlalchemy import Engine
 
 from lakehouse.errors import StateError
-from lakehouse.tables import delta, lease, pins, rebuilding, runs, snapshots
+from lakehouse.tables import delta, delta_log, lease, pins, rebuilding, runs, snapshots
 from lakehouse.tables.catalog import BRONZE
 from lakehouse.tables.lake import Lake
 from lakehouse.tables.listing import Listing
@@ -147,7 +147,7 @@ def _maintain(lake: Lake, one: TablePlan, kept: set[int], progress: Progress) ->
         delta.vacuum(path, kept)
     if one.checkpoint or one.compacts:
         lake.check_lease()
-        delta.checkpoint(path, lake.home / "staging")
+        delta_log.checkpoint(path, lake.home / "staging")
 
 
 def _planned(lake: Lake, name: str, kept: set[int], published: int | None, may_commit: bool) -> TablePlan:
@@ -158,12 +158,12 @@ def _planned(lake: Lake, name: str, kept: set[int], published: int | None, may_c
     # The log goes on naming what was deleted before.
     unneeded = map(unquote, delta.vacuum(path, kept, dry_run=True)) if may_commit else ()
     deletes = [file for file in unneeded if (Path(path) / file).is_file()]
-    named = delta.logged_files(path)
+    named = delta_log.logged_files(path)
     orphans = [file for file in deletes if file not in named]
     size = sum((Path(path) / file).stat().st_size for file in deletes)
     # Beyond the published version there is what nobody may see yet, and what a run has not read.
     compacts = may_commit and head == published and delta.small_files(path, SMALL) >= COMPACT_FROM
-    checkpoint = delta.since_checkpoint(path) >= CHECKPOINT_FROM
+    checkpoint = delta_log.since_checkpoint(path) >= CHECKPOINT_FROM
     return TablePlan(name, head + 1, len(kept), compacts, checkpoint, len(deletes), len(orphans), size)
 
 

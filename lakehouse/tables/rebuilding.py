@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Engine, delete
 
 from lakehouse.errors import StateError
-from lakehouse.tables import catalog, delta, file_lists, ops
+from lakehouse.tables import catalog, delta, delta_log, file_lists, ops
 from lakehouse.tables.catalog import BRONZE
 from lakehouse.tables.file_lists import FileList
 from lakehouse.tables.snapshots import Snapshot
@@ -29,7 +29,7 @@ def loss(lake: Lake, name: str, published: Snapshot | None) -> str | None:
     if not delta.exists(path):
         return f"{name} is not there any more" if version is not None or noted is not None else None
     try:
-        newest = delta.opened(path)
+        newest = delta_log.opened(path)
         if version is None:
             return None
         if newest.version() < version:

@@ -6,12 +6,13 @@ import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
 import pytest
 
-from lakehouse.engine import attach, connect, explain, start
+from lakehouse.engine import Endpoint, attach, connect, explain, start
 from lakehouse.engine import endpoint as endpoint_module
 from lakehouse.engine.commands import missing_for_spark
 from lakehouse.errors import EndpointDown, StateError
@@ -20,6 +21,7 @@ from lakehouse.tables import Lake
 from tests.conftest import skip_or_fail
 from tests.servers import free_port
 
+ENGINES = ("sail", "spark")
 STARTER = """
 import sys, time
 from pathlib import Path
@@ -29,6 +31,12 @@ endpoint = start(settings.load(home=sys.argv[1], profile="test"), Path(sys.argv[
 print(endpoint.process.pid, flush=True)
 time.sleep(60)
 """
+
+
+def started(settings: Settings, folder: Path, engine: str) -> Endpoint:
+    if engine == "spark" and (missing := missing_for_spark()):
+        skip_or_fail(missing)
+    return start(settings.model_copy(update={"engine": engine}), folder)
 
 
 def test_an_endpoint_answers_and_is_gone_after_stopping(settings: Settings, tmp_path: Path) -> None:
@@ -69,26 +77,30 @@ def test_what_is_no_spark_connect_url_is_refused() -> None:
         attach("http://127.0.0.1:80", "SPARK_REMOTE")
 
 
-def test_an_endpoint_killed_in_the_middle_is_named_within_seconds(settings: Settings, tmp_path: Path) -> None:
-    endpoint = start(settings, tmp_path)
+@pytest.mark.parametrize("engine", ENGINES)
+def test_an_endpoint_killed_in_the_middle_is_named_within_seconds(settings: Settings, tmp_path: Path, engine: str) -> None:
+    endpoint = started(settings, tmp_path, engine)
     assert endpoint.process is not None
     session = connect(endpoint.url)
-    endpoint.process.kill()
-    endpoint.process.wait()
-    begun = time.monotonic()
-    with pytest.raises(Exception, match=".") as caught:
-        session.sql("SELECT 1").collect()
-    assert isinstance(explain(caught.value), EndpointDown)
+    long = session.sql("SELECT sum((a.id * b.id) % 7) FROM range(2000000) a CROSS JOIN range(2000000) b")
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(long.collect)
+        time.sleep(3)
+        assert not asked.done()  # it is in the middle of the query
+        endpoint.process.kill()
+        endpoint.process.wait()
+        begun = time.monotonic()
+        error = asked.exception(timeout=60)
+    assert error is not None
+    assert isinstance(explain(error), EndpointDown), error
     session.stop()
     assert time.monotonic() - begun < 20
 
 
-@pytest.mark.parametrize("engine", ["sail", "spark"])
+@pytest.mark.parametrize("engine", ENGINES)
 def test_a_port_that_somebody_else_took_first_is_left_to_them(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: str
 ) -> None:
-    if engine == "spark" and (missing := missing_for_spark()):
-        skip_or_fail(missing)
     choose = endpoint_module._free_port
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
@@ -96,7 +108,7 @@ def test_a_port_that_somebody_else_took_first_is_left_to_them(
         taken = other.getsockname()[1]
         ports = iter([taken])
         monkeypatch.setattr(endpoint_module, "_free_port", lambda: next(ports, None) or choose())
-        endpoint = start(settings.model_copy(update={"engine": engine}), tmp_path)
+        endpoint = started(settings, tmp_path, engine)
         try:
             assert endpoint.url != f"sc://127.0.0.1:{taken}"
             session = connect(endpoint.url)
@@ -146,6 +158,22 @@ def test_an_endpoint_dies_with_the_process_that_started_it(tmp_path: Path) -> No
     starter.kill()
     starter.wait()
     child.wait(timeout=10)
+
+
+def test_spark_out_of_memory_in_a_query_says_which_setting_to_raise(settings: Settings, tmp_path: Path) -> None:
+    """Its heap is a gigabyte at least."""
+    endpoint = started(settings, tmp_path, "spark")
+    session = connect(endpoint.url)
+    try:
+        for query in ("SELECT size(collect_list(repeat(CAST(id AS STRING), 1000))) AS n FROM range(5000000)", "SELECT 1"):
+            with pytest.raises(Exception, match=".") as caught:
+                session.sql(query).collect()
+            assert "endpoint.memory_gb" in str(explain(caught.value)), caught.value
+        assert endpoint.process is not None
+        assert endpoint.process.wait(timeout=10) != 0
+        assert "OutOfMemoryError" in (tmp_path / "endpoint.log").read_text(errors="replace")
+    finally:
+        endpoint.stop()
 
 
 def test_running_out_of_memory_says_which_setting_to_raise() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from jobs.cli import main
-from jobs.parts import switched_off, unused
+from jobs.parts import parts
 from jobs.runner import RunReport
 from jobs.runner import run as run_stages
 from lakehouse.ingest import load
@@ -37,7 +37,7 @@ def reasons(report: RunReport) -> dict[str, str]:
 
 
 def told(lake: Lake) -> list[str]:
-    return [str(one) for one in (*switched_off(lake), *unused(lake))]
+    return [str(one) for found in parts(lake) for one in found]
 
 
 def check_sums(lake: Lake, shape: Shape) -> None:

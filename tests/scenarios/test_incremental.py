@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from lakehouse.tables import Lake
 from tests.featured import derived, opened, refined
-from tests.scenarios.test_any_order import sold
+from tests.scenarios.test_any_order import claimed, sold
 from tests.shop import Line
 from tests.soak import ALWAYS, ENGINES, times
 
@@ -22,7 +22,8 @@ NAMES = itertools.count()
 
 @dataclass(frozen=True)
 class Week:
-    """What lands before a run, and the day that the run is told. Lines of long ago are late, and some are of days that are to come."""
+    """What lands before a run, and the day that the run is told. Lines of long ago are late, some are of days that are to come, and some are copies
+    that say otherwise."""
 
     lines: tuple[Line, ...]
     as_of: str
@@ -33,7 +34,10 @@ def weeks(draw: st.DrawFn) -> list[Week]:
     """Two to four runs over up to half a year, which lines enter and leave windows in; now and then nothing has landed before one."""
     days = sorted(draw(st.sets(st.integers(0, 180), min_size=2, max_size=4)))
     return [
-        Week(tuple(draw(st.lists(sold, min_size=15 if number == 0 else 0, max_size=25))), f"{FIRST + timedelta(days=day):%Y-%m-%d}")
+        Week(
+            tuple(draw(st.lists(st.one_of(sold, claimed), min_size=15 if number == 0 else 0, max_size=25))),
+            f"{FIRST + timedelta(days=day):%Y-%m-%d}",
+        )
         for number, day in enumerate(days)
     ]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lakehouse.tables import Lake, catalog, delta
+from lakehouse.tables import Lake, catalog, delta, delta_log
 from tests.shop import STORES, stores
 
 pytestmark = pytest.mark.slow_on_jvm
@@ -37,8 +37,8 @@ def test_every_version_is_readable_before_and_after_a_checkpoint_and_beyond_it(l
     expected = {version: [held[version]] for version in some}
     assert {version: units(lake, version) for version in some} == expected
     for _ in range(2):
-        delta.checkpoint(path, tmp_path)
-        assert (delta.since_checkpoint(path), list(tmp_path.glob("checkpoint-*"))) == (0, [])
+        delta_log.checkpoint(path, tmp_path)
+        assert (delta_log.since_checkpoint(path), list(tmp_path.glob("checkpoint-*"))) == (0, [])
     assert {version: units(lake, version) for version in some} == expected
     with lake.lease("test"):
         after = lake.writer.merge(STORES, stores(lake, a=9))
@@ -48,7 +48,7 @@ def test_every_version_is_readable_before_and_after_a_checkpoint_and_beyond_it(l
 def test_a_hint_that_somebody_else_left_in_the_log_is_taken_away_before_anything_is_written(lake: Lake, held: dict[int, int]) -> None:
     path = lake.path(STORES)
     delta.open_table(path).create_checkpoint()
-    hint = Path(path) / delta.LOG / delta.HINT
+    hint = Path(path) / delta_log.FOLDER / delta_log.HINT
     assert hint.is_file()
     lake.create_tables()
     assert not hint.exists()

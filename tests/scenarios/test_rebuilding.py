@@ -11,7 +11,7 @@ from lakehouse.errors import NothingPublished, StateError
 from lakehouse.features import build
 from lakehouse.medallion import silver
 from lakehouse.registry.verifying import verify
-from lakehouse.tables import Lake, StageLake, delta, maintenance, opening, runs
+from lakehouse.tables import Lake, StageLake, delta, delta_log, maintenance, opening, runs
 from tests.featured import FeaturedShop, opened, prepared
 from tests.shop import Line, Shop
 
@@ -51,7 +51,7 @@ def anew(lake: Lake) -> None:
 
 
 def entry(lake: Lake, name: str, version: int) -> Path:
-    return Path(lake.path(name)) / delta.LOG / f"{version:020}.json"
+    return Path(lake.path(name)) / delta_log.FOLDER / f"{version:020}.json"
 
 
 def lose(lake: Lake, name: str, how: str) -> None:
@@ -151,7 +151,7 @@ def test_after_a_rebuild_that_was_broken_off_every_run_makes_all_anew(shop: Feat
 def test_a_table_that_is_damaged_before_anything_is_published_is_made_anew_too(lake: Lake) -> None:
     shop = FeaturedShop(lake)
     shop.land_now(Line("A", "2011-01-03T10:00:00"))
-    newest = max((Path(lake.path(SALES)) / delta.LOG).glob("*.json"))
+    newest = max((Path(lake.path(SALES)) / delta_log.FOLDER).glob("*.json"))
     newest.write_text(newest.read_text()[:40])
     with pytest.raises(StateError, match=rf"{SALES}.*{REPAIR}"):
         shop.clean()
@@ -180,8 +180,8 @@ def test_a_damaged_checkpoint_is_left_out_for_the_log_says_the_same(shop: Featur
     lake = shop.lake
     before = digests(lake)
     with lake.lease("test"):
-        delta.checkpoint(lake.path(SALES), lake.home / "staging")
-    (checkpoint,) = (Path(lake.path(SALES)) / delta.LOG).glob("*.checkpoint.parquet")
+        delta_log.checkpoint(lake.path(SALES), lake.home / "staging")
+    (checkpoint,) = (Path(lake.path(SALES)) / delta_log.FOLDER).glob("*.checkpoint.parquet")
     checkpoint.write_bytes(checkpoint.read_bytes()[:50])
     assert digests(lake) == before
     assert not broken(lake)
@@ -205,7 +205,7 @@ def test_an_entry_that_is_missing_below_a_checkpoint_is_named(shop: FeaturedShop
     lake = shop.lake
     first = lake.snapshots()[0].versions[SALES]
     with lake.lease("test"):
-        delta.checkpoint(lake.path(SALES), lake.home / "staging")
+        delta_log.checkpoint(lake.path(SALES), lake.home / "staging")
     entry(lake, SALES, first).unlink()
     assert lake.read(SALES).count() == 4
     assert "lacks the entries" in broken(lake)[SALES]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.parts import switched_off, unused
+from jobs.parts import parts
 from lakehouse.errors import OtherCurrency
 from lakehouse.ingest import load
 from lakehouse.ingest.told import told
@@ -24,8 +24,9 @@ def test_each_source_is_told_of_by_itself_and_a_second_currency_is_refused(lake:
     (one,) = told(lake)
     assert (one.source, one.lines, one.is_weekly, one.has_hours) == ("canonical", 2, False, True)
     assert one.fields == {"store", "invoice", "product_code", "promotion"} and one.single == frozenset()
-    assert [off.reason for off in switched_off(lake)] == ["no line names its customer", "no line names its product in words"]
-    assert [str(found) for found in unused(lake)] == ["Source canonical tells promotion: kept in silver, not used by forecasts yet"]
+    off, unused = parts(lake)
+    assert [one.reason for one in off] == ["no line names its customer", "no line names its product in words"]
+    assert [str(one) for one in unused] == ["Source canonical tells promotion: kept in silver, not used by forecasts yet"]
 
     with pytest.raises(OtherCurrency, match="source cdnow is in USD, and this lake holds 2 lines of source canonical in GBP"):
         load(lake, tmp_path / "cd.txt", "cdnow")

@@ -14,7 +14,7 @@ import pytest
 from lakehouse.errors import LeaseHeld
 from lakehouse.ingest import load
 from lakehouse.settings import Settings
-from lakehouse.tables import Lake, catalog, delta, maintenance
+from lakehouse.tables import Lake, catalog, delta, delta_log, maintenance
 from tests.canonical import written
 from tests.shop import STORES, Line, Shop, stores
 
@@ -70,7 +70,7 @@ def test_readers_of_what_was_published_are_undisturbed_by_runs_and_maintenance(l
         for name in ("three", "four"):
             shop.open_store(name)
             maintenance.maintain(lake)
-    assert delta.since_checkpoint(lake.path(STORES)) < lake.head(STORES)
+    assert delta_log.since_checkpoint(lake.path(STORES)) < lake.head(STORES)
     assert held(lake, lake.version(STORES)) == ["four", "one", "three", "two"]
 
 
@@ -82,8 +82,8 @@ def test_readers_of_an_old_version_never_meet_a_checkpoint_in_the_making(lake: L
         with undisturbed_readers(lake, published):
             for number in range(40):
                 delta.restore(path, (one, two)[number % 2], catalog.table(STORES))
-                delta.checkpoint(path, tmp_path)
-    assert delta.since_checkpoint(path) == 0
+                delta_log.checkpoint(path, tmp_path)
+    assert delta_log.since_checkpoint(path) == 0
 
 
 def test_of_two_loads_at_once_one_waits_and_each_line_is_there_once(lake: Lake, tmp_path: Path) -> None:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import signal
 import sqlite3
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -14,6 +18,7 @@ import pytest
 from sqlalchemy import Connection
 
 from jobs.cli import main
+from jobs.processes import ROOT
 from lakehouse import settings as settings_module
 from lakehouse.errors import VaultError
 from lakehouse.privacy import rotation, vault
@@ -110,6 +115,27 @@ def test_broken_off_it_is_ended_and_not_begun_again(home: Path, opened: Vault) -
     assert (done.generation, done.customers, done.resumed) == (2, len(NUMBERS) - 21, True)
     assert opened.rotate().generation == 3
     assert {opened.number(key) for key in keys.values()} == set(NUMBERS)
+
+
+def test_killed_it_is_ended_the_next_time(home: Path) -> None:
+    many = [str(number) for number in range(10_000, 40_000)]
+    with open_vault(chosen(home)) as vault:
+        keys = vault.exchange("shop", pa.array(many)).to_pylist()
+    rotating = subprocess.Popen(
+        [sys.executable, "-m", "jobs.cli", "--home", str(home), "vault", "rotate"], cwd=ROOT, stderr=subprocess.DEVNULL
+    )
+    while rotating.poll() is None and {generation for generation, _ in stored(home).values()} == {1}:
+        time.sleep(0.01)
+    rotating.kill()
+    assert rotating.wait() == -signal.SIGKILL
+    assert {generation for generation, _ in stored(home).values()} == {1, 2}
+
+    with open_vault(chosen(home)) as vault:
+        done = vault.rotate()
+        assert (done.generation, done.resumed) == (2, True)
+        assert vault.exchange("shop", pa.array(many)).to_pylist() == keys
+        assert [vault.number(key) for key in keys[::100]] == many[::100]
+    assert {generation for generation, _ in stored(home).values()} == {2}
 
 
 def test_rows_that_do_not_open_are_named_and_hold_nobody_else_up(home: Path, opened: Vault) -> None:

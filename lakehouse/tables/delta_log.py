@@ -1,0 +1,102 @@
+"""The folder of a table's Delta log itself: its entries, and the checkpoints that are written beside them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+from lakehouse.errors import StateError
+from lakehouse.tables.delta import Commit, head, history, open_table
+
+if TYPE_CHECKING:
+    from deltalake import DeltaTable
+
+# Where the file _last_checkpoint names a checkpoint, Sail reads no version before it that is not a checkpoint itself. So neither engine is to
+# write checkpoints as it goes; `checkpoint` writes them, without that file, which Delta's protocol leaves to whoever writes.
+FOLDER = "_delta_log"
+HINT = "_last_checkpoint"
+
+
+def arrivals(path: str, column: str, after: int = -1, until: int | None = None) -> dict[str, Commit]:
+    """The commit that first brought each value of a partition column, of those after version `after` up to `until`. Read from the log alone."""
+    found: dict[str, Commit] = {}
+    for commit in reversed(history(path)):
+        if after < commit.version <= (commit.version if until is None else until):
+            with (Path(path) / FOLDER / f"{commit.version:020}.json").open(encoding="utf-8") as lines:
+                added = [action["add"]["partitionValues"][column] for action in map(json.loads, lines) if "add" in action]
+            found = dict.fromkeys(added, commit) | found
+    return found
+
+
+def missing_entries(path: str) -> list[int]:
+    """The versions whose entry the log lacks. None is ever taken out of it."""
+    there = {int(file.stem) for file in (Path(path) / FOLDER).glob("*.json") if file.stem.isdigit()}
+    return sorted(set(range(max(there, default=-1) + 1)) - there)
+
+
+def checkpoint(path: str, scratch: Path) -> None:
+    """Writes the state of the newest version into the log, so that whoever opens the table need not read all of it.
+
+    It is written in `scratch`, a folder on the same disk, from a copy of the log, and moved in whole: a reader never meets half of it, nor the
+    file that names it. Nor is anything taken out of the log, however old it is.
+    """
+    log, newest = Path(path) / FOLDER, _newest_checkpoint(path)
+    scratch.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="checkpoint-", dir=scratch) as draft:
+        copied = Path(draft) / FOLDER
+        copied.mkdir()
+        since = (file for file in log.glob("*.json") if file.stem.isdigit() and int(file.stem) >= newest)
+        for file in (*since, *log.glob(f"{newest:020}.checkpoint*.parquet")):
+            shutil.copy(file, copied)
+        open_table(draft).create_checkpoint()
+        for file in copied.glob("*.checkpoint*.parquet"):
+            if not (log / file.name).exists():
+                file.replace(log / file.name)
+
+
+def forget_hint(path: str) -> None:
+    """Takes away the file that says which checkpoint is the newest, if somebody wrote one: with it Sail reads no version before that."""
+    (Path(path) / FOLDER / HINT).unlink(missing_ok=True)
+
+
+def opened(path: str) -> DeltaTable:
+    """The newest version. Checkpoints without which a table can be opened and with which it can't are renamed: the entries of its log are all
+    there and say the same. Raises `StateError` where that is not what is wrong."""
+    aside: list[Path] = []
+    while True:
+        try:
+            return open_table(path)
+        except StateError:
+            newest = sorted((Path(path) / FOLDER).glob(f"{_newest_checkpoint(path):020}.checkpoint*.parquet"))
+            if not newest:
+                for file in aside:
+                    file.rename(file.with_suffix(""))
+                raise
+            aside += [file.rename(file.with_name(f"{file.name}.damaged")) for file in newest]
+
+
+def since_checkpoint(path: str) -> int:
+    """Versions since the newest checkpoint; since the beginning where there is none."""
+    return head(path) - _newest_checkpoint(path)
+
+
+def _newest_checkpoint(path: str) -> int:
+    """The version of the newest checkpoint; 0 where there is none."""
+    names = [file.name for file in (Path(path) / FOLDER).glob("*.checkpoint*.parquet")]
+    return max((int(name.partition(".")[0]) for name in names), default=0)
+
+
+def logged_files(path: str) -> set[str]:
+    """Every data file that a commit of the log has ever added, by its path within the table."""
+    found: set[str] = set()
+    for commit in (Path(path) / FOLDER).glob("*.json"):
+        try:
+            with commit.open(encoding="utf-8") as lines:
+                found |= {unquote(action["add"]["path"]) for action in map(json.loads, lines) if "add" in action}
+        except ValueError as error:
+            raise StateError(f"the entry {commit.name} of the log of the table at {path} can't be read: {error}") from None
+    return found
