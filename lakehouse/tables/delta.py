@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,6 +21,10 @@ if TYPE_CHECKING:
     from lakehouse.tables.catalog import Column, Table
 
 
+LOG = "_delta_log"
+KEPT_OPEN = 64
+_OPENED: dict[tuple[str, int | None], tuple[frozenset[tuple[str, int, int]], DeltaTable]] = {}
+_OPENING = threading.Lock()
 NEVER = "1000000000"  # versions: checkpoints are written by delta_log.checkpoint alone
 
 
@@ -42,7 +48,33 @@ class Size:
 
 
 def open_table(path: str, version: int | None = None) -> DeltaTable:
-    """The table at `path`. Raises `StateError` where there is none, or where that version is not there."""
+    """The table at `path`. Raises `StateError` where there is none, or where that version is not there.
+
+    One that was opened before is given again as long as no file of its log was added, taken away or written to: a stage opens its tables dozens of
+    times, and each takes the longer the longer the log is.
+    """
+    log, key = _log_files(path), (path, version)
+    with _OPENING:
+        kept = _OPENED.pop(key, None)
+    if kept is None or not log or kept[0] != log:
+        kept = (log, _open(path, version))
+    with _OPENING:
+        _OPENED[key] = kept
+        while len(_OPENED) > KEPT_OPEN:
+            _OPENED.pop(next(iter(_OPENED)))
+    return kept[1]
+
+
+def _log_files(path: str) -> frozenset[tuple[str, int, int]]:
+    """Name, bytes and time of each file of a table's log; nothing where it can't be looked into."""
+    try:
+        with os.scandir(Path(path) / LOG) as found:
+            return frozenset((one.name, (about := one.stat()).st_size, about.st_mtime_ns) for one in found)
+    except OSError:
+        return frozenset()
+
+
+def _open(path: str, version: int | None) -> DeltaTable:
     from deltalake import DeltaTable
     from deltalake.exceptions import DeltaError, TableNotFoundError
 

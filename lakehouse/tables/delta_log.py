@@ -5,19 +5,19 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from lakehouse.errors import StateError
-from lakehouse.tables.delta import Commit, head, history, open_table
+from lakehouse.tables.delta import LOG, Commit, head, history, open_table
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
 
 # Where the file _last_checkpoint names a checkpoint, Sail reads no version before it that is not a checkpoint itself. So neither engine is to
 # write checkpoints as it goes; `checkpoint` writes them, without that file, which Delta's protocol leaves to whoever writes.
-FOLDER = "_delta_log"
 HINT = "_last_checkpoint"
 
 
@@ -26,7 +26,7 @@ def arrivals(path: str, column: str, after: int = -1, until: int | None = None) 
     found: dict[str, Commit] = {}
     for commit in reversed(history(path)):
         if after < commit.version <= (commit.version if until is None else until):
-            with (Path(path) / FOLDER / f"{commit.version:020}.json").open(encoding="utf-8") as lines:
+            with (Path(path) / LOG / f"{commit.version:020}.json").open(encoding="utf-8") as lines:
                 added = [action["add"]["partitionValues"][column] for action in map(json.loads, lines) if "add" in action]
             found = dict.fromkeys(added, commit) | found
     return found
@@ -34,7 +34,7 @@ def arrivals(path: str, column: str, after: int = -1, until: int | None = None) 
 
 def missing_entries(path: str) -> list[int]:
     """The versions whose entry the log lacks. None is ever taken out of it."""
-    there = {int(file.stem) for file in (Path(path) / FOLDER).glob("*.json") if file.stem.isdigit()}
+    there = {int(file.stem) for file in (Path(path) / LOG).glob("*.json") if file.stem.isdigit()}
     return sorted(set(range(max(there, default=-1) + 1)) - there)
 
 
@@ -44,10 +44,10 @@ def checkpoint(path: str, scratch: Path) -> None:
     It is written in `scratch`, a folder on the same disk, from a copy of the log, and moved in whole: a reader never meets half of it, nor the
     file that names it. Nor is anything taken out of the log, however old it is.
     """
-    log, newest = Path(path) / FOLDER, _newest_checkpoint(path)
+    log, newest = Path(path) / LOG, _newest_checkpoint(path)
     scratch.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="checkpoint-", dir=scratch) as draft:
-        copied = Path(draft) / FOLDER
+        copied = Path(draft) / LOG
         copied.mkdir()
         since = (file for file in log.glob("*.json") if file.stem.isdigit() and int(file.stem) >= newest)
         for file in (*since, *log.glob(f"{newest:020}.checkpoint*.parquet")):
@@ -60,7 +60,7 @@ def checkpoint(path: str, scratch: Path) -> None:
 
 def forget_hint(path: str) -> None:
     """Takes away the file that says which checkpoint is the newest, if somebody wrote one: with it Sail reads no version before that."""
-    (Path(path) / FOLDER / HINT).unlink(missing_ok=True)
+    (Path(path) / LOG / HINT).unlink(missing_ok=True)
 
 
 def opened(path: str) -> DeltaTable:
@@ -71,7 +71,7 @@ def opened(path: str) -> DeltaTable:
         try:
             return open_table(path)
         except StateError:
-            newest = sorted((Path(path) / FOLDER).glob(f"{_newest_checkpoint(path):020}.checkpoint*.parquet"))
+            newest = sorted((Path(path) / LOG).glob(f"{_newest_checkpoint(path):020}.checkpoint*.parquet"))
             if not newest:
                 for file in aside:
                     file.rename(file.with_suffix(""))
@@ -86,17 +86,30 @@ def since_checkpoint(path: str) -> int:
 
 def _newest_checkpoint(path: str) -> int:
     """The version of the newest checkpoint; 0 where there is none."""
-    names = [file.name for file in (Path(path) / FOLDER).glob("*.checkpoint*.parquet")]
+    names = [file.name for file in (Path(path) / LOG).glob("*.checkpoint*.parquet")]
     return max((int(name.partition(".")[0]) for name in names), default=0)
 
 
-def logged_files(path: str) -> set[str]:
-    """Every data file that a commit of the log has ever added, by its path within the table."""
-    found: set[str] = set()
-    for commit in (Path(path) / FOLDER).glob("*.json"):
+def files_by_version(path: str, versions: Collection[int]) -> tuple[dict[int, frozenset[str]], set[str]]:
+    """The live files of each of these versions, and every file that a commit has ever added, by their paths within the table.
+
+    The entries are read once, in order: to open each of a hundred versions takes a hundred times as long. Raises `StateError` for an entry that is not
+    there, or can't be read.
+    """
+    live: set[str] = set()
+    logged: set[str] = set()
+    found = {}
+    for version in range(head(path) + 1):
+        entry = Path(path) / LOG / f"{version:020}.json"
         try:
-            with commit.open(encoding="utf-8") as lines:
-                found |= {unquote(action["add"]["path"]) for action in map(json.loads, lines) if "add" in action}
-        except ValueError as error:
-            raise StateError(f"the entry {commit.name} of the log of the table at {path} can't be read: {error}") from None
-    return found
+            with entry.open(encoding="utf-8") as lines:
+                actions = list(map(json.loads, lines))
+        except (ValueError, FileNotFoundError) as error:
+            raise StateError(f"the entry {entry.name} of the log of the table at {path} can't be read: {error}") from None
+        live -= {unquote(action["remove"]["path"]) for action in actions if "remove" in action}
+        added = {unquote(action["add"]["path"]) for action in actions if "add" in action}
+        live |= added
+        logged |= added
+        if version in versions:
+            found[version] = frozenset(live)
+    return found, logged

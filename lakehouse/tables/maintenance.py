@@ -152,26 +152,23 @@ def _maintain(lake: Lake, one: TablePlan, kept: set[int], progress: Progress) ->
 
 def _planned(lake: Lake, name: str, kept: set[int], published: int | None, may_commit: bool) -> TablePlan:
     path, head = lake.path(name), lake.head(name)
-    damage = next(filter(None, (_damage(lake, name, version) for version in sorted(kept))), "")
+    try:
+        files, logged = delta_log.files_by_version(path, kept)
+        damage = next(filter(None, (rebuilding.damage(lake, name, version, files.get(version, ())) for version in sorted(kept))), "")
+    except StateError as error:
+        damage = str(error)
     if damage:
         return TablePlan(name, head + 1, len(kept), False, False, 0, 0, 0, damage)
+    needed = frozenset[str]().union(*files.values())
     # The log goes on naming what was deleted before.
-    unneeded = map(unquote, delta.vacuum(path, kept, dry_run=True)) if may_commit else ()
-    deletes = [file for file in unneeded if (Path(path) / file).is_file()]
-    named = delta_log.logged_files(path)
-    orphans = [file for file in deletes if file not in named]
+    unneeded = map(unquote, delta.vacuum(path, (), dry_run=True)) if may_commit else ()
+    deletes = [file for file in unneeded if file not in needed and (Path(path) / file).is_file()]
+    orphans = [file for file in deletes if file not in logged]
     size = sum((Path(path) / file).stat().st_size for file in deletes)
     # Beyond the published version there is what nobody may see yet, and what a run has not read.
     compacts = may_commit and head == published and delta.small_files(path, SMALL) >= COMPACT_FROM
     checkpoint = delta_log.since_checkpoint(path) >= CHECKPOINT_FROM
     return TablePlan(name, head + 1, len(kept), compacts, checkpoint, len(deletes), len(orphans), size)
-
-
-def _damage(lake: Lake, name: str, version: int) -> str | None:
-    try:
-        return rebuilding.damage(lake, name, version, delta.files(lake.path(name), version))
-    except StateError as error:
-        return str(error)
 
 
 def _publish(lake: Lake, newest: Snapshot, now: dict[str, int], token: str) -> int:

@@ -48,7 +48,7 @@ def test_every_version_is_readable_before_and_after_a_checkpoint_and_beyond_it(l
 def test_a_hint_that_somebody_else_left_in_the_log_is_taken_away_before_anything_is_written(lake: Lake, held: dict[int, int]) -> None:
     path = lake.path(STORES)
     delta.open_table(path).create_checkpoint()
-    hint = Path(path) / delta_log.FOLDER / delta_log.HINT
+    hint = Path(path) / delta.LOG / delta_log.HINT
     assert hint.is_file()
     lake.create_tables()
     assert not hint.exists()

@@ -51,7 +51,7 @@ def anew(lake: Lake) -> None:
 
 
 def entry(lake: Lake, name: str, version: int) -> Path:
-    return Path(lake.path(name)) / delta_log.FOLDER / f"{version:020}.json"
+    return Path(lake.path(name)) / delta.LOG / f"{version:020}.json"
 
 
 def lose(lake: Lake, name: str, how: str) -> None:
@@ -151,7 +151,7 @@ def test_after_a_rebuild_that_was_broken_off_every_run_makes_all_anew(shop: Feat
 def test_a_table_that_is_damaged_before_anything_is_published_is_made_anew_too(lake: Lake) -> None:
     shop = FeaturedShop(lake)
     shop.land_now(Line("A", "2011-01-03T10:00:00"))
-    newest = max((Path(lake.path(SALES)) / delta_log.FOLDER).glob("*.json"))
+    newest = max((Path(lake.path(SALES)) / delta.LOG).glob("*.json"))
     newest.write_text(newest.read_text()[:40])
     with pytest.raises(StateError, match=rf"{SALES}.*{REPAIR}"):
         shop.clean()
@@ -181,7 +181,7 @@ def test_a_damaged_checkpoint_is_left_out_for_the_log_says_the_same(shop: Featur
     before = digests(lake)
     with lake.lease("test"):
         delta_log.checkpoint(lake.path(SALES), lake.home / "staging")
-    (checkpoint,) = (Path(lake.path(SALES)) / delta_log.FOLDER).glob("*.checkpoint.parquet")
+    (checkpoint,) = (Path(lake.path(SALES)) / delta.LOG).glob("*.checkpoint.parquet")
     checkpoint.write_bytes(checkpoint.read_bytes()[:50])
     assert digests(lake) == before
     assert not broken(lake)
