@@ -99,17 +99,17 @@ class Lake:
         if self._now is not None:  # one session for all days, so that they can be compared in one query
             return self._now.spark
         session = connect(self.endpoint.url)
-        weakref.finalize(self, _end_session, session)
+        self._end_session = weakref.finalize(self, _end_session, session)
         return session
 
     def close(self) -> None:
         """Ends the session, and the endpoint if this lake started it."""
         self._staging.clear()
-        session = self.__dict__.pop("spark", None)
+        is_open = self.__dict__.pop("spark", None) is not None
         if self._now is not None:
             return
-        if session is not None:
-            _end_session(session)
+        if is_open:
+            self._end_session()
         if self._owns_endpoint and self._endpoint is not None:
             self._endpoint.stop()
             self._endpoint = None
