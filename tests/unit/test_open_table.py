@@ -1,0 +1,107 @@
+"""A table that was opened before is given again as long as its log is what it was, and never longer."""
+
+from __future__ import annotations
+
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from deltalake import write_deltalake
+
+from lakehouse.errors import StateError
+from lakehouse.tables import catalog, delta, delta_log
+
+STORES = catalog.table("gold.stores")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    place = str(tmp_path / "stores")
+    delta.create(place, STORES, 30)
+    return place
+
+
+def entry(path: str, version: int) -> Path:
+    return Path(path) / delta.LOG / f"{version:020}.json"
+
+
+def commit(path: str) -> int:
+    """One more version, of the same rows."""
+    delta.open_table(path).alter.set_table_properties({"delta.deletedFileRetentionDuration": f"interval {delta.head(path)} days"})
+    return delta.head(path)
+
+
+def test_it_is_opened_once_as_long_as_nothing_happens_to_its_log(path: str) -> None:
+    assert delta.open_table(path) is delta.open_table(path)
+    assert delta.open_table(path, 0) is delta.open_table(path, 0)
+    assert delta.open_table(path, 0).version() == 0
+
+
+def test_each_commit_is_seen_and_older_versions_stay_what_they_are(path: str) -> None:
+    first = delta.head(path)
+    older = delta.open_table(path, first)
+    assert [commit(path) for _ in range(3)] == [first + 1, first + 2, first + 3]
+    assert delta.open_table(path).version() == first + 3
+    assert (older.version(), delta.open_table(path, first).version()) == (first, first)
+
+
+def test_an_entry_that_was_damaged_in_its_place_is_not_covered_up(path: str) -> None:
+    newest = commit(path)
+    assert delta.head(path) == newest
+    entry(path, newest).write_text("{", encoding="utf-8")
+    with pytest.raises(StateError, match="can't be opened"):
+        delta.open_table(path)
+    with pytest.raises(StateError, match="can't be opened"):
+        delta.open_table(path, newest)
+
+
+def test_a_table_that_was_removed_or_made_anew_is_another(path: str) -> None:
+    newest = commit(path)
+    assert delta.head(path) == newest
+    shutil.rmtree(path)
+    with pytest.raises(StateError, match="there is no table"):
+        delta.open_table(path)
+    delta.create(path, STORES, 30)
+    assert delta.head(path) == delta.created_version(STORES)
+
+
+def test_threads_that_open_while_another_writes_see_versions_go_up(path: str) -> None:
+    first = delta.head(path)
+
+    def heads(_: int) -> list[int]:
+        return [delta.head(path) for _ in range(40)]
+
+    with ThreadPoolExecutor(5) as pool:
+        reading = [pool.submit(heads, number) for number in range(4)]
+        newest = [commit(path) for _ in range(10)][-1]
+        seen = [one.result() for one in reading]
+    assert all(one == sorted(one) and first <= one[0] and one[-1] <= newest for one in seen)
+    assert delta.head(path) == newest == first + 10
+
+
+def test_no_more_tables_are_kept_than_are_used(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delta, "KEPT_OPEN", 2)
+    for _ in range(3):
+        commit(path)
+    kept = [delta.open_table(path, version) for version in range(3)]
+    assert delta.open_table(path, 2) is kept[2]
+    assert delta.open_table(path, 0) is not kept[0]
+
+
+def test_the_files_of_every_version_are_told_by_the_entries_alone(tmp_path: Path) -> None:
+    path = str(tmp_path / "made")
+    for mode in ("append", "append", "overwrite", "append"):
+        rows = pa.table({"place": ["a b", "x%2Fy/ü", "x%2Fy/ü"], "units": [1, 2, 3]})
+        write_deltalake(path, rows, mode=mode, partition_by=["place"])
+    opened = {version: set(delta.files(path, version)) for version in range(delta.head(path) + 1)}
+
+    told, logged = delta_log.files_by_version(path, opened)
+
+    assert told == opened and len({frozenset(files) for files in told.values()}) == 4
+    assert logged == set().union(*opened.values())
+    delta_log.checkpoint(path, tmp_path)
+    entry(path, 0).unlink()
+    with pytest.raises(StateError, match=f"{0:020}.json"):
+        delta_log.files_by_version(path, [1])
