@@ -56,7 +56,7 @@ class InProcessEngine(Engine):  # type: ignore[misc]  # Papermill has no types
 
 @contextmanager
 def _written_at_the_end(manager: NotebookExecutionManager) -> Iterator[None]:
-    """Keeps Papermill from writing the whole notebook twice per cell: here it is whoever is killed that would have read it, this process itself."""
+    """Keeps Papermill from writing the whole notebook twice per cell. Where this process is killed, the executed copy lacks what its cells did."""
     place, manager.output_path = manager.output_path, None
     try:
         yield

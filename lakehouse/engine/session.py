@@ -56,6 +56,6 @@ def explain(error: BaseException) -> ZeromarginError | None:
     if any(mark in text for mark in _GONE):
         return EndpointDown(
             "the engine's endpoint went away in the middle of a query. Run again; nothing was published. Where it goes away each time, it is short of"
-            " memory (endpoint/endpoint.log in the home tells): raise endpoint.memory_gb, or load smaller files"
+            " memory (its log tells; endpoint/endpoint.log in the home, where it was started for it): raise endpoint.memory_gb, or load smaller files"
         )
     return None

@@ -49,7 +49,7 @@ def build(lake: StageLake) -> SilverReport:
     existing = None if is_first else _among(lake, months)
     settled = lines.settle(candidates.frame, existing, _taken_from_beside(lake), once=lambda frame: lake.staged(frame).frame)
     kept, conflicts = lake.staged(settled.kept), lake.staged(settled.conflicts)
-    quarantined = lake.staged(refused.unionByName(lines.as_quarantined(_with_repeats(lake, conflicts, files))))
+    quarantined = lake.staged(refused.unionByName(lines.as_quarantined(_with_repeats(lake, kept, conflicts, files))))
     lake.writer.merge(SALES, kept, within=None if months is None else Within("month", months))
     lake.writer.merge(QUARANTINE, quarantined)
     # A copy that took the place of another may have taken a sale or a return from the group that the other was in.
@@ -89,8 +89,11 @@ def _among(lake: StageLake, months: list[str] | None) -> DataFrame:
     return existing if months is None else existing.where(F.col("month").isin(*months))
 
 
-def _with_repeats(lake: StageLake, conflicts: Staged, files: Collection[str]) -> DataFrame:
-    """The conflicts, and with a line of silver that lost its place also those that were left out as its repeats: they differ from what took it, too."""
+def _with_repeats(lake: StageLake, kept: Staged, conflicts: Staged, files: Collection[str]) -> DataFrame:
+    """The conflicts, and with a line of silver that lost its place also those that were left out as its repeats: they differ from what took it, too.
+
+    What was judged by rules that have changed since stays as it was judged: no line is taken out of silver or quarantine here.
+    """
     assert lake.run is not None
     displaced = conflicts.frame.where(~F.col("_file").isin(*sorted(files))).select("line_id").distinct()
     if not conflicts.rows or displaced.isEmpty():
@@ -98,7 +101,10 @@ def _with_repeats(lake: StageLake, conflicts: Staged, files: Collection[str]) ->
     copies = lake.read(BRONZE, version=lake.run.bronze).join(displaced, "line_id", "left_semi")
     good, _ = split_rows(copies, config.load(lake.settings.profile).row_rules)
     anew = lines.settle(lake.staged(lines.typed(good)).frame, None, _taken_from_beside(lake), once=lambda frame: lake.staged(frame).frame)
-    return conflicts.frame.join(displaced, "line_id", "left_anti").unionByName(anew.conflicts)
+    there = ["_file", "_line"]
+    held = lake.read(QUARANTINE).select(F.col("file_digest").alias("_file"), F.col("line_number").alias("_line"))
+    known = held.unionByName(kept.frame.select(*there)).unionByName(conflicts.frame.select(*there))
+    return conflicts.frame.unionByName(anew.conflicts.join(known, there, "left_anti"))
 
 
 def _taken_from_beside(lake: StageLake) -> dict[str, frozenset[str]]:

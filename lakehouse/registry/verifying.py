@@ -36,8 +36,8 @@ def verify(lake: Lake, everything: bool = False) -> Listing[Verified]:
 
     Raises `EndpointDown` where the engine is what fails, `RegistryAway` where the registry does not answer.
     """
-    kept = maintenance.kept_versions(lake)
-    return Listing([*_logs(lake), *_tables(lake, kept, everything), *_files(lake, kept), *_models(lake)], "nothing is relied on yet")
+    logs, kept = _logs(lake), maintenance.kept_versions(lake)  # what can be mended of a log is, when it is looked at
+    return Listing([*logs, *_tables(lake, kept, everything), *_files(lake, kept), *_models(lake)], "nothing is relied on yet")
 
 
 def expired_pins(lake: Lake, now: datetime) -> list[Pin]:
@@ -93,7 +93,7 @@ def _files(lake: Lake, kept: Kept) -> list[Verified]:
                 wrong = rebuilding.damage(lake, name, version, delta.files(lake.path(name), version))
             except StateError as error:
                 wrong = str(error)
-            if wrong is not None:
+            if wrong is not None and version in maintenance.kept_versions(lake).get(name, ()):  # maintenance may have come between
                 broken[version] = wrong
         shown = ", ".join(map(str, broken or versions))
         said = next(iter(broken.values())) if broken else f"all files of {len(versions)} kept versions are there"

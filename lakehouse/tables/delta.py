@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 LOG = "_delta_log"
 KEPT_OPEN = 64
-_OPENED: dict[tuple[str, int | None], tuple[frozenset[tuple[str, int, int]], DeltaTable]] = {}
+Log = frozenset[tuple[str, int, int, int, int]]
+_OPENED: dict[tuple[str, int | None], tuple[Log, DeltaTable]] = {}
 _OPENING = threading.Lock()
 NEVER = "1000000000"  # versions: checkpoints are written by delta_log.checkpoint alone
 
@@ -51,7 +52,7 @@ def open_table(path: str, version: int | None = None) -> DeltaTable:
     """The table at `path`. Raises `StateError` where there is none, or where that version is not there.
 
     One that was opened before is given again as long as no file of its log was added, taken away or written to: a stage opens its tables dozens of
-    times, and each takes the longer the longer the log is.
+    times, and each takes the longer the longer the log is. So what is given is to be read alone; what changes a table opens its own.
     """
     log, key = _log_files(path), (path, version)
     with _OPENING:
@@ -65,13 +66,18 @@ def open_table(path: str, version: int | None = None) -> DeltaTable:
     return kept[1]
 
 
-def _log_files(path: str) -> frozenset[tuple[str, int, int]]:
-    """Name, bytes and time of each file of a table's log; nothing where it can't be looked into."""
+def _log_files(path: str) -> Log:
+    """Each file of a table's log: name, bytes, times of its content and of itself, and which it is; nothing where it can't be looked into."""
     try:
         with os.scandir(Path(path) / LOG) as found:
-            return frozenset((one.name, (about := one.stat()).st_size, about.st_mtime_ns) for one in found)
+            return frozenset((one.name, (about := one.stat()).st_size, about.st_mtime_ns, about.st_ctime_ns, about.st_ino) for one in found)
     except OSError:
         return frozenset()
+
+
+def open_to_change(path: str) -> DeltaTable:
+    """The table at `path`, for whoever commits through it: it becomes the version that is made. Raises as `open_table`."""
+    return _open(path, None)
 
 
 def _open(path: str, version: int | None) -> DeltaTable:
@@ -222,9 +228,8 @@ def not_there(path: str, names: Iterable[str]) -> list[str]:
 
 def restore(path: str, version: int, table: Table) -> int:
     """Makes the table what it was at `version`, as a new version, which is returned; with the columns that it has got since, empty."""
-    found = open_table(path)
-    if found.version() != version:
-        found.restore(version)
+    if head(path) != version:
+        open_to_change(path).restore(version)
     return evolve(path, table)
 
 
@@ -245,13 +250,13 @@ def evolve(path: str, table: Table) -> int:
     new = [_field(column) for column in table.columns if column.name not in there]
     if not new:
         return int(found.version())
-    found.alter.add_columns(new)
+    open_to_change(path).alter.add_columns(new)
     return head(path)
 
 
 def compact(path: str) -> int:
     """Small files into larger ones, as a new version if there was something to do. Rows stay what they are."""
-    open_table(path).optimize.compact()
+    open_to_change(path).optimize.compact()
     return head(path)
 
 
@@ -268,7 +273,7 @@ def small_files(path: str, below: int) -> int:
 def vacuum(path: str, keep: Iterable[int], dry_run: bool = False) -> list[str]:
     """Deletes the files that neither the head nor a version in `keep` needs, orphans included; their names are returned."""
     return list(
-        open_table(path).vacuum(
+        open_to_change(path).vacuum(
             retention_hours=0,
             enforce_retention_duration=False,
             dry_run=dry_run,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from lakehouse.errors import StateError
-from lakehouse.tables.delta import LOG, Commit, head, history, open_table
+from lakehouse.tables.delta import LOG, Commit, head, history, open_table, open_to_change
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
@@ -52,7 +52,7 @@ def checkpoint(path: str, scratch: Path) -> None:
         since = (file for file in log.glob("*.json") if file.stem.isdigit() and int(file.stem) >= newest)
         for file in (*since, *log.glob(f"{newest:020}.checkpoint*.parquet")):
             shutil.copy(file, copied)
-        open_table(draft).create_checkpoint()
+        open_to_change(draft).create_checkpoint()
         for file in copied.glob("*.checkpoint*.parquet"):
             if not (log / file.name).exists():
                 file.replace(log / file.name)
@@ -104,10 +104,11 @@ def files_by_version(path: str, versions: Collection[int]) -> tuple[dict[int, fr
         try:
             with entry.open(encoding="utf-8") as lines:
                 actions = list(map(json.loads, lines))
-        except (ValueError, FileNotFoundError) as error:
-            raise StateError(f"the entry {entry.name} of the log of the table at {path} can't be read: {error}") from None
-        live -= {unquote(action["remove"]["path"]) for action in actions if "remove" in action}
-        added = {unquote(action["add"]["path"]) for action in actions if "add" in action}
+            removed = {unquote(action["remove"]["path"]) for action in actions if "remove" in action}
+            added = {unquote(action["add"]["path"]) for action in actions if "add" in action}
+        except (ValueError, TypeError, KeyError, FileNotFoundError) as error:
+            raise StateError(f"the entry {entry.name} of the log of the table at {path} can't be read: {error!r}") from None
+        live -= removed
         live |= added
         logged |= added
         if version in versions:

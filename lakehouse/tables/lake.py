@@ -99,7 +99,7 @@ class Lake:
         if self._now is not None:  # one session for all days, so that they can be compared in one query
             return self._now.spark
         session = connect(self.endpoint.url)
-        self._end_session = weakref.finalize(self, _end_session, session)
+        self._session_end = weakref.finalize(self, _end_session, session)
         return session
 
     def close(self) -> None:
@@ -109,7 +109,7 @@ class Lake:
         if self._now is not None:
             return
         if is_open:
-            self._end_session()
+            self._session_end()
         if self._owns_endpoint and self._endpoint is not None:
             self._endpoint.stop()
             self._endpoint = None

@@ -7,10 +7,9 @@ open run would go on from.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote
 
 from sqlalchemy import Engine
 
@@ -154,14 +153,14 @@ def _planned(lake: Lake, name: str, kept: set[int], published: int | None, may_c
     path, head = lake.path(name), lake.head(name)
     try:
         files, logged = delta_log.files_by_version(path, kept)
-        damage = next(filter(None, (rebuilding.damage(lake, name, version, files.get(version, ())) for version in sorted(kept))), "")
+        damage = next(filter(None, (_damage(lake, name, version, files.get(version)) for version in sorted(kept))), "")
     except StateError as error:
         damage = str(error)
     if damage:
         return TablePlan(name, head + 1, len(kept), False, False, 0, 0, 0, damage)
     needed = frozenset[str]().union(*files.values())
     # The log goes on naming what was deleted before.
-    unneeded = map(unquote, delta.vacuum(path, (), dry_run=True)) if may_commit else ()
+    unneeded = delta.vacuum(path, (), dry_run=True) if may_commit else ()
     deletes = [file for file in unneeded if file not in needed and (Path(path) / file).is_file()]
     orphans = [file for file in deletes if file not in logged]
     size = sum((Path(path) / file).stat().st_size for file in deletes)
@@ -169,6 +168,10 @@ def _planned(lake: Lake, name: str, kept: set[int], published: int | None, may_c
     compacts = may_commit and head == published and delta.small_files(path, SMALL) >= COMPACT_FROM
     checkpoint = delta_log.since_checkpoint(path) >= CHECKPOINT_FROM
     return TablePlan(name, head + 1, len(kept), compacts, checkpoint, len(deletes), len(orphans), size)
+
+
+def _damage(lake: Lake, name: str, version: int, files: Collection[str] | None) -> str | None:
+    return f"version {version} is not there" if files is None else rebuilding.damage(lake, name, version, files)
 
 
 def _publish(lake: Lake, newest: Snapshot, now: dict[str, int], token: str) -> int:

@@ -20,6 +20,7 @@ from lakehouse.settings import Settings
 from lakehouse.tables import Lake
 from tests.conftest import skip_or_fail
 from tests.servers import free_port
+from tests.waiting import wait_for
 
 ENGINES = ("sail", "spark")
 STARTER = """
@@ -82,10 +83,12 @@ def test_an_endpoint_killed_in_the_middle_is_named_within_seconds(settings: Sett
     endpoint = started(settings, tmp_path, engine)
     assert endpoint.process is not None
     session = connect(endpoint.url)
+    server = psutil.Process(endpoint.process.pid)
+    idle = sum(server.cpu_times()[:2])
     long = session.sql("SELECT sum((a.id * b.id) % 7) FROM range(2000000) a CROSS JOIN range(2000000) b")
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(long.collect)
-        time.sleep(3)
+        wait_for(lambda: sum(server.cpu_times()[:2]) > idle + 2)
         assert not asked.done()  # it is in the middle of the query
         endpoint.process.kill()
         endpoint.process.wait()

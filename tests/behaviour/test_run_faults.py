@@ -7,8 +7,6 @@ import re
 import signal
 import subprocess
 import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -26,9 +24,9 @@ from tests import shell
 from tests.conftest import SECRET
 from tests.kernels import kernels
 from tests.shop import Line, Shop
+from tests.waiting import wait_for
 
 UNTIL = ["features"]
-PATIENCE_S = 60
 Digests = dict[str, str]
 
 
@@ -55,13 +53,6 @@ def in_kernel(settings: Settings) -> Settings:
 def digests(lake: Lake) -> Digests:
     """Of every derived table as it is published."""
     return {name: lake.digest(name).digest for name, table in lake.catalog.items() if table.kind == "derived"}
-
-
-def wait_for(what: Callable[[], bool]) -> None:
-    deadline, pause = time.monotonic() + PATIENCE_S, threading.Event()
-    while not what():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        pause.wait(0.05)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -29,7 +30,7 @@ def entry(path: str, version: int) -> Path:
 
 def commit(path: str) -> int:
     """One more version, of the same rows."""
-    delta.open_table(path).alter.set_table_properties({"delta.deletedFileRetentionDuration": f"interval {delta.head(path)} days"})
+    delta.open_to_change(path).alter.set_table_properties({"delta.deletedFileRetentionDuration": f"interval {delta.head(path)} days"})
     return delta.head(path)
 
 
@@ -57,12 +58,36 @@ def test_an_entry_that_was_damaged_in_its_place_is_not_covered_up(path: str) -> 
         delta.open_table(path, newest)
 
 
-def test_a_table_that_was_removed_or_made_anew_is_another(path: str) -> None:
+def test_damage_that_keeps_bytes_and_time_is_not_covered_up_either(path: str) -> None:
     newest = commit(path)
     assert delta.head(path) == newest
+    about, text = entry(path, newest).stat(), entry(path, newest).read_text(encoding="utf-8")
+    entry(path, newest).write_text("x" * len(text), encoding="utf-8")
+    os.utime(entry(path, newest), ns=(about.st_atime_ns, about.st_mtime_ns))
+    with pytest.raises(StateError, match="can't be opened"):
+        delta.open_table(path)
+
+
+def test_what_is_held_open_stays_the_version_that_it_is(path: str) -> None:
+    first, second = delta.head(path), commit(path)
+    held = delta.open_table(path)
+    delta.restore(path, first, STORES)
+    delta.compact(path)
+    delta.vacuum(path, ())
+    assert held.version() == second < delta.head(path)
+
+
+def test_a_table_that_was_removed_is_not_there(path: str) -> None:
+    assert delta.head(path) == delta.created_version(STORES)
     shutil.rmtree(path)
     with pytest.raises(StateError, match="there is no table"):
         delta.open_table(path)
+
+
+def test_a_table_that_was_made_anew_is_another(path: str) -> None:
+    newest = commit(path)
+    assert delta.head(path) == newest
+    shutil.rmtree(path)
     delta.create(path, STORES, 30)
     assert delta.head(path) == delta.created_version(STORES)
 

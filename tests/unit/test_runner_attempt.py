@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import nbformat
@@ -23,6 +23,7 @@ from lakehouse import settings
 from lakehouse.errors import InputError, UnknownName
 from lakehouse.settings import Settings
 from tests.pages import FINISH, page
+from tests.waiting import wait_for
 
 REMOTE = "sc://127.0.0.1:1"
 GIVEN = {"run": "r1", "as_of": "2011-12-10"}
@@ -30,13 +31,6 @@ GIVEN = {"run": "r1", "as_of": "2011-12-10"}
 
 def in_kernel(home: Path, deadline_s: float = 120) -> Settings:
     return settings.load(home, "test", {"runner": {"in_process": False, "deadline_s": deadline_s}}, environ={})
-
-
-def wait_for(what: Callable[[], bool]) -> None:
-    until, pause = time.monotonic() + 30, threading.Event()
-    while not what():
-        assert time.monotonic() < until, "it did not happen in time"
-        pause.wait(0.05)
 
 
 def tried(notebook: Path, place: Place, settings: Settings, given: Mapping[str, object] = GIVEN) -> dict[str, object] | Failure:
