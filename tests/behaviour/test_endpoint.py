@@ -176,6 +176,7 @@ def test_spark_out_of_memory_in_a_query_says_which_setting_to_raise(settings: Se
         assert endpoint.process.wait(timeout=10) != 0
         assert "OutOfMemoryError" in (tmp_path / "endpoint.log").read_text(errors="replace")
     finally:
+        session.stop()  # or pyspark asks it, dead as it is, what types are
         endpoint.stop()
 
 
