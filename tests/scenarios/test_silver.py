@@ -16,6 +16,8 @@ from lakehouse.tables import Lake
 from tests.featured import FeaturedShop, opened, prepared
 from tests.shop import Line, Shop
 
+pytestmark = pytest.mark.slow_on_jvm
+
 MONDAY = "2011-01-03T10:00:00"
 TUESDAY = "2011-01-04T10:00:00"
 WEDNESDAY = "2011-01-05T10:00:00"
