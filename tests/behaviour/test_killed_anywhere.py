@@ -62,14 +62,20 @@ def struck(home: Path, which: str, after: float, *words: str) -> tuple[int, int]
 
 
 def killed(home: Path, chance: random.Random, which: str, *words: str) -> str:
-    """Kills one of the command's processes at a random moment, and says what happened. Where the command was faster, it is started again and killed
-    sooner: a test that killed nobody would show nothing."""
-    after = chance.uniform(0.2, LONGEST_S[words[0]])
-    for _ in range(TRIES):
-        hit, code = struck(home, which, after, *words)
-        if hit:
-            return f"{words[0]}, {which} killed after {after:.2f} s ({hit} processes), exit code {code}"
-        after /= 2
+    """Kills one of the command's processes at a random moment, and says what happened. Where the command was faster, it is started again on the home
+    as it was, and killed sooner: a test that killed nobody would show nothing, and what has landed or is maintained gives no work a second time."""
+    after, before = chance.uniform(0.2, LONGEST_S[words[0]]), home.with_name("before")
+    shutil.copytree(home, before)
+    try:
+        for _ in range(TRIES):
+            hit, code = struck(home, which, after, *words)
+            if hit:
+                return f"{words[0]}, {which} killed after {after:.2f} s ({hit} processes), exit code {code}"
+            after /= 2
+            shutil.rmtree(home)
+            shutil.copytree(before, home)
+    finally:
+        shutil.rmtree(before)
     pytest.fail(f"{words[0]}, {which}: in {TRIES} tries nobody was killed")
 
 
