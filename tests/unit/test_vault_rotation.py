@@ -7,7 +7,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -24,6 +23,7 @@ from lakehouse.errors import VaultError
 from lakehouse.privacy import rotation, vault
 from lakehouse.privacy.vault import Vault, open_vault
 from lakehouse.settings import Settings
+from tests.waiting import wait_for
 
 NUMBERS = [f"9{number:013d}" for number in range(50)]
 
@@ -124,8 +124,7 @@ def test_killed_it_is_ended_the_next_time(home: Path) -> None:
     rotating = subprocess.Popen(
         [sys.executable, "-m", "jobs.cli", "--home", str(home), "vault", "rotate"], cwd=ROOT, stderr=subprocess.DEVNULL
     )
-    while rotating.poll() is None and {generation for generation, _ in stored(home).values()} == {1}:
-        time.sleep(0.01)
+    wait_for(lambda: rotating.poll() is not None or {generation for generation, _ in stored(home).values()} != {1})
     rotating.kill()
     assert rotating.wait() == -signal.SIGKILL
     assert {generation for generation, _ in stored(home).values()} == {1, 2}
