@@ -49,30 +49,48 @@ class Size:
 
 
 def open_table(path: str, version: int | None = None) -> DeltaTable:
-    """The table at `path`. Raises `StateError` where there is none, or where that version is not there.
+    """The table at `path`, to be looked at now. Raises `StateError` where there is none, or where that version is not there.
 
-    One that was opened before is given again as long as no file of its log was added, taken away or written to: a stage opens its tables dozens of
-    times, and each takes the longer the longer the log is. So what is given is to be read alone; what changes a table opens its own.
+    One that was opened before is given again as long as no file of its log was taken away or written to: a stage opens its tables dozens of times,
+    and each takes the longer the longer the log is. Without a `version` what is given moves on with the log. What changes a table opens its own.
     """
     log, key = _log_files(path), (path, version)
     with _OPENING:
-        kept = _OPENED.pop(key, None)
-    if kept is None or not log or kept[0] != log:
-        kept = (log, _open(path, version))
+        before, table = _OPENED.pop(key, (frozenset(), None))
+    if table is not None and not (before and before <= log):
+        table = None
+    elif table is not None and version is None and before != log:
+        table = _moved_on(table, (name for name, *_ in log - before))
+    table = table or _open(path, version)
     with _OPENING:
-        _OPENED[key] = kept
+        _OPENED[key] = log, table
         while len(_OPENED) > KEPT_OPEN:
             _OPENED.pop(next(iter(_OPENED)))
-    return kept[1]
+    return table
 
 
 def _log_files(path: str) -> Log:
-    """Each file of a table's log: name, bytes, times of its content and of itself, and which it is; nothing where it can't be looked into."""
+    """Each file of a table's log but the engines' checksums, which delta-rs does not read: name, bytes, times of its content and of itself, and which
+    it is; nothing where it can't be looked into."""
     try:
         with os.scandir(Path(path) / LOG) as found:
-            return frozenset((one.name, (about := one.stat()).st_size, about.st_mtime_ns, about.st_ctime_ns, about.st_ino) for one in found)
+            there = [one for one in found if not one.name.endswith(".crc")]
+            return frozenset((one.name, (about := one.stat()).st_size, about.st_mtime_ns, about.st_ctime_ns, about.st_ino) for one in there)
     except OSError:
         return frozenset()
+
+
+def _moved_on(table: DeltaTable, new: Iterable[str]) -> DeltaTable | None:
+    """The table at its newest version, where the files that are new in its log are newer entries and checkpoints. Else nothing."""
+    from deltalake.exceptions import DeltaError
+
+    if any(name.endswith(".json") and name <= f"{table.version():020}.json" for name in new):
+        return None
+    try:
+        table.update_incremental()
+    except DeltaError:
+        return None
+    return table
 
 
 def open_to_change(path: str) -> DeltaTable:

@@ -42,7 +42,8 @@ def checkpoint(path: str, scratch: Path) -> None:
     """Writes the state of the newest version into the log, so that whoever opens the table need not read all of it.
 
     It is written in `scratch`, a folder on the same disk, from a copy of the log, and moved in whole: a reader never meets half of it, nor the
-    file that names it. Nor is anything taken out of the log, however old it is.
+    file that names it. No entry is taken out of the log, however old it is. The engines' checksums of older versions are: none is needed to read one,
+    and whoever opens the table goes by every file that is there.
     """
     log, newest = Path(path) / LOG, _newest_checkpoint(path)
     scratch.mkdir(parents=True, exist_ok=True)
@@ -56,6 +57,10 @@ def checkpoint(path: str, scratch: Path) -> None:
         for file in copied.glob("*.checkpoint*.parquet"):
             if not (log / file.name).exists():
                 file.replace(log / file.name)
+    older = f"{_newest_checkpoint(path):020}"
+    for checksum in log.glob("*.crc"):
+        if checksum.stem.isdigit() and checksum.stem < older:  # not Hadoop's, which are of files
+            checksum.unlink(missing_ok=True)
 
 
 def forget_hint(path: str) -> None:

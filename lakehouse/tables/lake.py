@@ -26,6 +26,7 @@ from lakehouse.tables.runs import Run
 from lakehouse.tables.snapshots import Snapshot
 from lakehouse.tables.staging import Staged, Staging
 from lakehouse.tables.states import TableState, Version, versions_read
+from lakehouse.tables.views import Views
 from lakehouse.tables.writer import Writer
 
 if TYPE_CHECKING:
@@ -102,9 +103,21 @@ class Lake:
         self._session_end = weakref.finalize(self, _end_session, session)
         return session
 
+    @cached_property
+    def _views(self) -> Views:
+        return Views(self._opened, self.path)
+
+    def _opened(self, name: str, version: int) -> DataFrame:
+        """A version as its log says now, which each query reads anew."""
+        return self.spark.read.format("delta").option("versionAsOf", version).load(self.path(name))
+
+    def _view(self, name: str, version: int) -> str:
+        return self._views.of(name, version) if self._now is None else self._now._view(name, version)
+
     def close(self) -> None:
         """Ends the session, and the endpoint if this lake started it."""
         self._staging.clear()
+        self.__dict__.pop("_views", None)
         is_open = self.__dict__.pop("spark", None) is not None
         if self._now is not None:
             return
@@ -177,16 +190,16 @@ class Lake:
         number = self.version(name) if version is None else version
         if version is not None or self.run is None:  # what a run reads was looked at when it began
             self._checked(name, number)
-        return self.spark.read.format("delta").option("versionAsOf", number).load(self.path(name))
+        return self.spark.table(self._view(name, number))
 
     def sql(self, text: str) -> DataFrame:
         """One SELECT over the catalog's tables; bare names read their default version, `VERSION AS OF` and `TIMESTAMP AS OF` (UTC) that one."""
-        places = sql.Places(self.path, self.version, self._checked, self.version_at)
+        places = sql.Places(self._view, self.version, self._checked, self.version_at)
         return self.spark.sql(sql.with_versions(text, places))
 
     def digest(self, name: str, version: int | None = None, full: bool = False) -> Digest:
-        number = self.version(name) if version is None else version
-        return digests.digest(self.read(name, version=number), catalog.table(name), number, full)
+        number = self._checked(name, self.version(name) if version is None else version)
+        return digests.digest(self._opened(name, number), catalog.table(name), number, full)
 
     def history(self, name: str) -> Listing[Version]:
         """Every version of a table, the newest first."""

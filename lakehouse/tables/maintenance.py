@@ -24,7 +24,7 @@ from lakehouse.tables.snapshots import Snapshot
 
 SMALL = 32 << 20  # bytes: a file below is small …
 COMPACT_FROM = 4  # … and so many of them in one partition are worth rewriting
-CHECKPOINT_FROM = 10  # versions
+CHECKPOINT_FROM = 2  # versions
 Progress = Callable[[str], None]
 
 

@@ -68,13 +68,40 @@ def test_damage_that_keeps_bytes_and_time_is_not_covered_up_either(path: str) ->
         delta.open_table(path)
 
 
-def test_what_is_held_open_stays_the_version_that_it_is(path: str) -> None:
+def test_a_version_that_is_held_open_stays_open_while_the_log_goes_on(path: str) -> None:
     first, second = delta.head(path), commit(path)
-    held = delta.open_table(path)
+    held = delta.open_table(path, second)
     delta.restore(path, first, STORES)
     delta.compact(path)
     delta.vacuum(path, ())
     assert held.version() == second < delta.head(path)
+    assert delta.open_table(path, second) is held
+
+
+def test_the_newest_version_that_was_opened_moves_on_with_the_log(path: str, tmp_path: Path) -> None:
+    opened = delta.open_table(path)
+    newest = [commit(path) for _ in range(3)][-1]
+    delta_log.checkpoint(path, tmp_path)
+    assert delta.open_table(path) is opened and opened.version() == newest
+    assert opened.metadata().configuration == delta.open_to_change(path).metadata().configuration
+    assert delta.files(path) == delta.files_of(delta.open_to_change(path))
+
+
+def test_a_newer_entry_that_is_damaged_is_not_passed_over(path: str) -> None:
+    newest = delta.head(path) + 1
+    entry(path, newest).write_text("{", encoding="utf-8")
+    with pytest.raises(StateError, match="can't be opened"):
+        delta.open_table(path)
+
+
+def test_an_entry_that_is_put_back_opens_the_table_anew(path: str) -> None:
+    newest = commit(path)
+    text = entry(path, newest).read_text(encoding="utf-8")
+    entry(path, newest).unlink()
+    opened = delta.open_table(path)
+    assert opened.version() == newest - 1
+    entry(path, newest).write_text(text, encoding="utf-8")
+    assert delta.head(path) == newest
 
 
 def test_a_table_that_was_removed_is_not_there(path: str) -> None:
