@@ -17,6 +17,7 @@ import statistics
 import sys
 import tempfile
 import time
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -59,7 +60,7 @@ class Week:
 def main() -> int:
     options = wanted()
     few, many = options.weeks
-    with tempfile.TemporaryDirectory() as folder:
+    with nullcontext(options.keep) if options.keep else tempfile.TemporaryDirectory() as folder:
         raw = Path(folder) / "raw"
         truth = write_sample(raw, seed=7, weeks=many + options.times + 2, products=options.products, customers=options.customers)
         files = [(raw / file.name, file.lines) for file in truth.files]
@@ -121,6 +122,7 @@ def wanted() -> argparse.Namespace:
     made.add_argument("--products", type=int, default=400, help="of the sample")
     made.add_argument("--customers", type=int, default=6000, help="of the sample")
     made.add_argument("--together", type=int, default=0, metavar="WEEKS", help="so many after the few are loaded and run as one")
+    made.add_argument("--keep", metavar="FOLDER", help="leaves the two lakes there, to look at or to profile")
     drawing(made)
     options = arguments(made)
     few, many = options.weeks

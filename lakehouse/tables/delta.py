@@ -26,6 +26,8 @@ KEPT_OPEN = 64
 Log = frozenset[tuple[str, int, int, int, int]]
 _OPENED: dict[tuple[str, int | None], tuple[Log, DeltaTable]] = {}
 _OPENING = threading.Lock()
+SMALL = 32 << 20  # bytes: a file below is small
+ROW_GROUP = 2**15  # rows
 NEVER = "1000000000"  # versions: checkpoints are written by delta_log.checkpoint alone
 
 
@@ -273,19 +275,27 @@ def evolve(path: str, table: Table) -> int:
 
 
 def compact(path: str) -> int:
-    """Small files into larger ones, as a new version if there was something to do. Rows stay what they are."""
-    open_to_change(path).optimize.compact()
+    """Small files into larger ones, as a new version if there was something to do. Rows stay what they are.
+
+    They keep the order in which they were written, newest first, so a group of them has few days, and what is older is skipped by it.
+    """
+    from deltalake import WriterProperties
+
+    # The compression is delta-rs's own.
+    open_to_change(path).optimize.compact(
+        target_size=SMALL, writer_properties=WriterProperties(max_row_group_size=ROW_GROUP, compression="ZSTD", compression_level=4)
+    )
     return head(path)
 
 
-def small_files(path: str, below: int) -> int:
-    """The most live files of fewer than `below` bytes that one partition has."""
+def small_files(path: str) -> int:
+    """The most small live files that one partition has."""
     found = open_table(path)
     actions = found.get_add_actions(flatten=True)
     partitions = [actions.column(name).to_pylist() for name in actions.column_names if name.startswith("partition.")]
     sizes = actions.column("size_bytes").to_pylist()
     places = zip(*partitions, strict=True) if partitions else ((),) * len(sizes)
-    return max(Counter(place for place, size in zip(places, sizes, strict=True) if size < below).values(), default=0)
+    return max(Counter(place for place, size in zip(places, sizes, strict=True) if size < SMALL).values(), default=0)
 
 
 def vacuum(path: str, keep: Iterable[int], dry_run: bool = False) -> list[str]:

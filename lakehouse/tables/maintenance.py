@@ -23,7 +23,10 @@ from lakehouse.tables.runs import Run
 from lakehouse.tables.snapshots import Snapshot
 
 SMALL = 32 << 20  # bytes: a file below is small …
-COMPACT_FROM = 4  # … and so many of them in one partition are worth rewriting
+COMPACT_FROM = 4  # … and so many of them in one partition are worth rewriting …
+COMPACT_WHOLE_FROM = (
+    24  # … or, of a table without partitions, so many: all that is rewritten with one of them is what merges rewrite from then on
+)
 CHECKPOINT_FROM = 2  # versions
 Progress = Callable[[str], None]
 
@@ -165,7 +168,8 @@ def _planned(lake: Lake, name: str, kept: set[int], published: int | None, may_c
     orphans = [file for file in deletes if file not in logged]
     size = sum((Path(path) / file).stat().st_size for file in deletes)
     # Beyond the published version there is what nobody may see yet, and what a run has not read.
-    compacts = may_commit and head == published and delta.small_files(path, SMALL) >= COMPACT_FROM
+    enough = COMPACT_FROM if lake.catalog[name].partition_by else COMPACT_WHOLE_FROM
+    compacts = may_commit and head == published and delta.small_files(path) >= enough
     checkpoint = delta_log.since_checkpoint(path) >= CHECKPOINT_FROM
     return TablePlan(name, head + 1, len(kept), compacts, checkpoint, len(deletes), len(orphans), size)
 
