@@ -42,7 +42,7 @@ class Contents:
 
 @dataclass(frozen=True)
 class Published:
-    """`home` has four snapshots; the files in `late` have not landed in it. `undisturbed`: what it holds once they have, and were run."""
+    """`home` has five snapshots; the files in `late` have not landed in it. `undisturbed`: what it holds once they have, and were run."""
 
     home: Path
     late: tuple[Path, ...]
@@ -59,7 +59,8 @@ def make(folder: Path) -> Published:
     write_sample(folder / "raw", seed=11, weeks=12, products=30, customers=60)
     files = sorted((folder / "raw").glob("*.csv"))
     home, late = folder / "home", tuple(files[-2:])
-    _week(home, 6, *files[:7])
+    _week(home, 5, *files[:6])
+    _week(home, 6, files[6])
     _week(home, 8, files[8])
     _week(home, 8, files[7])  # late
     _week(home, 9, files[9])

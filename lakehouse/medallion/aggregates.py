@@ -56,6 +56,7 @@ def customer_days(lines: DataFrame) -> DataFrame:
         .select(
             "customer_key",
             "day",
+            _month_of("day"),
             F.coalesce("baskets", F.lit(0)).alias("baskets"),
             "lines",
             "products",
@@ -69,7 +70,7 @@ def customer_days(lines: DataFrame) -> DataFrame:
 def baskets(lines: DataFrame) -> DataFrame:
     """One row per store, receipt and day with a sale. Lines without a receipt number are in none."""
     bought = lines.where("kind = 'sale' AND invoice IS NOT NULL")
-    return bought.groupBy("store", "invoice", "day").agg(
+    return bought.groupBy("store", "invoice", "day", "month").agg(
         F.max("customer_key").alias("customer_key"),
         F.array_sort(F.array_distinct(F.collect_list("product_code"))).alias("products"),
         _total("quantity", UNITS).alias("units"),
@@ -138,6 +139,10 @@ def stores(days: DataFrame) -> DataFrame:
         _total("units", UNITS).alias("units"),
         _total("revenue", MONEY).alias("revenue"),
     )
+
+
+def _month_of(day: str) -> Column:
+    return F.date_format(day, "yyyy-MM").alias("month")
 
 
 def _total(name: str, kind: str) -> Column:

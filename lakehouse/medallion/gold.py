@@ -47,10 +47,10 @@ def build(lake: StageLake) -> GoldReport:
     if lake.run is None:
         raise StateError("gold is built within a run. Use: lake = lakehouse.stage('gold')")
     lines, touched = lake.read(SALES), _touched(lake)
-    days = touched.frame.select("day", "month").distinct().toArrow().to_pydict()
-    if not days["day"]:
+    months = set(touched.frame.select("month").distinct().toArrow().column("month").to_pylist())
+    if not months:
         return GoldReport(dict.fromkeys(TABLES, 0), _rows(lake))
-    months, customers = set(days["month"]), touched.frame.where("customer_key IS NOT NULL")
+    customers = touched.frame.where("customer_key IS NOT NULL")
     parts = _parts(lake, months)
 
     def by_day(of: DataFrame) -> list[Part]:
@@ -60,11 +60,11 @@ def build(lake: StageLake) -> GoldReport:
     def again(name: str, make: Make, parts: list[Part], within: Within | None = None) -> int:
         return _again(lake, name, touched, make, parts, within)
 
-    on_days = Within("day", days["day"])
+    in_months = Within("month", months)
     counts = {
-        DAYS: again(DAYS, aggregates.daily_sales, by_day(touched.frame), Within("month", months)),
-        CUSTOMER_DAYS: again(CUSTOMER_DAYS, aggregates.customer_days, by_day(customers), on_days),
-        BASKETS: again(BASKETS, aggregates.baskets, by_day(touched.frame.where("invoice IS NOT NULL")), on_days),
+        DAYS: again(DAYS, aggregates.daily_sales, by_day(touched.frame), in_months),
+        CUSTOMER_DAYS: again(CUSTOMER_DAYS, aggregates.customer_days, by_day(customers), in_months),
+        BASKETS: again(BASKETS, aggregates.baskets, by_day(touched.frame.where("invoice IS NOT NULL")), in_months),
     }
     counts[PRODUCTS] = again(PRODUCTS, aggregates.products, [(touched.frame, (lake.read(DAYS), lines))])
     counts[CUSTOMERS] = again(CUSTOMERS, aggregates.customers, [(customers, (lake.read(CUSTOMER_DAYS), lines))])

@@ -83,10 +83,10 @@ def _log_files(path: str) -> Log:
 
 
 def _moved_on(table: DeltaTable, new: Iterable[str]) -> DeltaTable | None:
-    """The table at its newest version, where the files that are new in its log are newer entries and checkpoints. Else nothing."""
+    """The table at its newest version, where the files that are new in its log are newer entries. Else nothing: a checkpoint is looked into."""
     from deltalake.exceptions import DeltaError
 
-    if any(name.endswith(".json") and name <= f"{table.version():020}.json" for name in new):
+    if not all(name.endswith(".json") and name > f"{table.version():020}.json" for name in new):
         return None
     try:
         table.update_incremental()

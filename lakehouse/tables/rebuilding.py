@@ -30,6 +30,9 @@ def loss(lake: Lake, name: str, published: Snapshot | None) -> str | None:
         return f"{name} is not there any more" if version is not None or noted is not None else None
     try:
         newest = delta_log.opened(path)
+        laid_out, wanted = newest.metadata().partition_columns, list(catalog.table(name).partition_by)
+        if laid_out != wanted:
+            return f"{name} is partitioned by {laid_out}, and this version of zeromargin expects {wanted}: another one made it"
         if version is None:
             return None
         if newest.version() < version:

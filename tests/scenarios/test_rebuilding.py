@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
@@ -11,7 +13,7 @@ from lakehouse.errors import NothingPublished, StateError
 from lakehouse.features import build
 from lakehouse.medallion import silver
 from lakehouse.registry.verifying import verify
-from lakehouse.tables import Lake, StageLake, delta, delta_log, maintenance, opening, runs
+from lakehouse.tables import Lake, StageLake, catalog, delta, delta_log, maintenance, opening, runs
 from tests.featured import FeaturedShop, opened, prepared
 from tests.shop import Line, Shop
 
@@ -173,6 +175,21 @@ def test_an_open_run_whose_work_was_removed_is_not_gone_on_with(lake: Lake) -> N
         opening.begin_or_resume(lake, None, held.token)
     anew(lake)
     assert lake.read(SALES).count() == 1
+
+
+@pytest.mark.soak_on_jvm
+def test_a_table_that_another_version_of_the_library_partitioned_otherwise_is_made_anew(
+    shop: FeaturedShop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake, before = shop.lake, digests(shop.lake)
+    other = dict(catalog.load()) | {PRODUCTS: replace(catalog.table(PRODUCTS), partition_by=("store",))}
+    monkeypatch.setattr(catalog, "load", lambda: MappingProxyType(other))
+    for use in (lambda: lake.read(PRODUCTS), lambda: maintenance.plan(lake), lambda: shop.publish("2011-01-26")):
+        with pytest.raises(StateError, match=rf"{PRODUCTS} is partitioned by \[\], .* expects \['store'\].*{REPAIR}"):
+            use()
+    anew(lake)
+    assert digests(lake) == before
+    assert delta.partition_values(lake.path(PRODUCTS), "store") == {"all"}
 
 
 @pytest.mark.soak_on_jvm

@@ -81,10 +81,11 @@ def test_a_version_that_is_held_open_stays_open_while_the_log_goes_on(path: str)
 def test_the_newest_version_that_was_opened_moves_on_with_the_log(path: str, tmp_path: Path) -> None:
     opened = delta.open_table(path)
     newest = [commit(path) for _ in range(3)][-1]
-    delta_log.checkpoint(path, tmp_path)
     assert delta.open_table(path) is opened and opened.version() == newest
     assert opened.metadata().configuration == delta.open_to_change(path).metadata().configuration
     assert delta.files(path) == delta.files_of(delta.open_to_change(path))
+    delta_log.checkpoint(path, tmp_path)
+    assert delta.open_table(path) is not opened  # so that a checkpoint that is damaged is found
 
 
 def test_a_newer_entry_that_is_damaged_is_not_passed_over(path: str) -> None:
