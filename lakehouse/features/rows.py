@@ -44,11 +44,12 @@ def as_published(rows: DataFrame, table: Table) -> DataFrame:
 
 
 def latest(rows: DataFrame, entity: tuple[str, ...], of: DataFrame, staged: Staged = as_it_is) -> DataFrame:
-    """The last row of each entity that is in `of`. The moments of those rows are looked up first, so that rows of all others are skipped unread."""
+    """The last row of each entity that is in `of`. Where it is computed which those are, only rows of their moments are read."""
     wanted = rows.select(*entity, "moment").join(of.select(*entity).distinct(), on=list(entity), how="left_semi")
     last = staged(wanted.groupBy(*entity).agg(F.max("moment").alias("moment")))
-    moments = sorted(last.select("moment").distinct().toArrow().column("moment").to_pylist())
-    return rows.where(_at(moments)).join(last, on=[*entity, "moment"], how="left_semi")
+    if staged is not as_it_is:
+        rows = rows.where(_at(sorted(last.select("moment").distinct().toArrow().column("moment").to_pylist())))
+    return rows.join(last, on=[*entity, "moment"], how="left_semi")
 
 
 def _at(moments: Sequence[datetime]) -> Column:
