@@ -32,17 +32,9 @@ class Scope:
 
     def of_table(self, name: str) -> str:
         """SQL that is true for the rows of the table that are judged; tables without days are judged as a whole."""
-        columns = catalog.table(name).column_names
         if self.months is None or not has_days(name):
             return "true"
-        if not self.months:
-            return "false"
-        months = ", ".join(f"'{month}'" for month in sorted(self.months))
-        if "month" in columns:
-            return f"month IN ({months})"
-        # The bounds let whole files be skipped, which a function of the day does not.
-        first, last = min(self.months), max(self.months)
-        return f"day >= DATE'{first}-01' AND day <= last_day(DATE'{last}-01') AND date_format(day, 'yyyy-MM') IN ({months})"
+        return f"month IN ({', '.join(repr(month) for month in sorted(self.months))})" if self.months else "false"
 
     def of_files(self, column: str) -> str:
         """SQL that is true for lines of the newly landed files."""
@@ -52,8 +44,8 @@ class Scope:
 
 
 def has_days(name: str) -> bool:
-    """Whether the rows of a table belong to a day, so that a part of them can be judged."""
-    return "day" in catalog.table(name).column_names
+    """Whether the rows of a table belong to a day, so that those of a month can be judged."""
+    return "month" in catalog.table(name).column_names
 
 
 def of_lake(lake: Lake, everything: bool = False) -> Scope:

@@ -26,7 +26,7 @@ KEPT_OPEN = 64
 Log = frozenset[tuple[str, int, int, int, int]]
 _OPENED: dict[tuple[str, int | None], tuple[Log, DeltaTable]] = {}
 _OPENING = threading.Lock()
-SMALL = 32 << 20  # bytes: a file below is small
+SMALL, LARGE = 32 << 20, 128 << 20  # bytes: a file below is small; what it is made part of is no larger
 ROW_GROUP = 2**15  # rows
 NEVER = "1000000000"  # versions: checkpoints are written by delta_log.checkpoint alone
 
@@ -277,13 +277,13 @@ def evolve(path: str, table: Table) -> int:
 def compact(path: str) -> int:
     """Small files into larger ones, as a new version if there was something to do. Rows stay what they are.
 
-    They keep the order in which they were written, newest first, so a group of them has few days, and what is older is skipped by it.
+    They keep roughly the order in which they were written, so a group of them has few days, and is skipped where others are asked for.
     """
     from deltalake import WriterProperties
 
     # The compression is delta-rs's own.
     open_to_change(path).optimize.compact(
-        target_size=SMALL, writer_properties=WriterProperties(max_row_group_size=ROW_GROUP, compression="ZSTD", compression_level=4)
+        target_size=LARGE, writer_properties=WriterProperties(max_row_group_size=ROW_GROUP, compression="ZSTD", compression_level=4)
     )
     return head(path)
 

@@ -111,9 +111,6 @@ class Lake:
         """A version as its log says now, which each query reads anew."""
         return self.spark.read.format("delta").option("versionAsOf", version).load(self.path(name))
 
-    def _view(self, name: str, version: int) -> str:
-        return self._views.of(name, version) if self._now is None else self._now._view(name, version)
-
     def close(self) -> None:
         """Ends the session, and the endpoint if this lake started it."""
         self._staging.clear()
@@ -190,11 +187,12 @@ class Lake:
         number = self.version(name) if version is None else version
         if version is not None or self.run is None:  # what a run reads was looked at when it began
             self._checked(name, number)
-        return self.spark.table(self._view(name, number))
+        view = None if self.run is None else self._views.of(name, number)
+        return self._opened(name, number) if view is None else self.spark.table(view)
 
     def sql(self, text: str) -> DataFrame:
         """One SELECT over the catalog's tables; bare names read their default version, `VERSION AS OF` and `TIMESTAMP AS OF` (UTC) that one."""
-        places = sql.Places(self._view, self.version, self._checked, self.version_at)
+        places = sql.Places(self.path, self.version, self._checked, self.version_at)
         return self.spark.sql(sql.with_versions(text, places))
 
     def digest(self, name: str, version: int | None = None, full: bool = False) -> Digest:

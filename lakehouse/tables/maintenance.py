@@ -22,11 +22,9 @@ from lakehouse.tables.pins import Pin
 from lakehouse.tables.runs import Run
 from lakehouse.tables.snapshots import Snapshot
 
-SMALL = 32 << 20  # bytes: a file below is small …
-COMPACT_FROM = 4  # … and so many of them in one partition are worth rewriting …
-COMPACT_WHOLE_FROM = (
-    24  # … or, of a table without partitions, so many: all that is rewritten with one of them is what merges rewrite from then on
-)
+COMPACT_FROM = 4  # small files in one partition are worth rewriting
+# Of a table without partitions: what is rewritten into one file is what each merge into it rewrites from then on.
+COMPACT_WHOLE_FROM = 24
 CHECKPOINT_FROM = 2  # versions
 Progress = Callable[[str], None]
 
@@ -170,7 +168,7 @@ def _planned(lake: Lake, name: str, kept: set[int], published: int | None, may_c
     # Beyond the published version there is what nobody may see yet, and what a run has not read.
     enough = COMPACT_FROM if lake.catalog[name].partition_by else COMPACT_WHOLE_FROM
     compacts = may_commit and head == published and delta.small_files(path) >= enough
-    checkpoint = delta_log.since_checkpoint(path) >= CHECKPOINT_FROM
+    checkpoint = delta_log.since_checkpoint(path) >= CHECKPOINT_FROM or bool(deletes)  # deleting is a commit too
     return TablePlan(name, head + 1, len(kept), compacts, checkpoint, len(deletes), len(orphans), size)
 
 

@@ -33,6 +33,7 @@ def begin_or_resume(lake: Lake, as_of: str | None, token: str, stages: Collectio
     if from_bronze:
         rebuilding.make_room(lake)
     lake.create_tables()
+    _check_layouts(lake)
     _check_grid(lake)
     terms = _terms(lake, as_of)
     is_due = rebuilding.is_due(lake)
@@ -48,6 +49,13 @@ def begin_or_resume(lake: Lake, as_of: str | None, token: str, stages: Collectio
     if not run.back_test:
         runs.set_restored(lake.ops, run.id, _restore(lake, from_bronze))
     return runs.get(lake.ops, run.id)
+
+
+def _check_layouts(lake: Lake) -> None:
+    for name in lake.catalog:
+        other = rebuilding.other_layout(lake, name)
+        if other is not None:
+            raise rebuilding.refuse(name, other)
 
 
 def _may_go_on(lake: Lake, run: str, from_bronze: bool) -> bool:

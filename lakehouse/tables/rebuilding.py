@@ -30,16 +30,25 @@ def loss(lake: Lake, name: str, published: Snapshot | None) -> str | None:
         return f"{name} is not there any more" if version is not None or noted is not None else None
     try:
         newest = delta_log.opened(path)
-        laid_out, wanted = newest.metadata().partition_columns, list(catalog.table(name).partition_by)
-        if laid_out != wanted:
-            return f"{name} is partitioned by {laid_out}, and this version of zeromargin expects {wanted}: another one made it"
         if version is None:
             return None
         if newest.version() < version:
             return f"{name} has only {newest.version() + 1} versions, and version {version} is relied on"
-        return damage(lake, name, version, delta.files_of(newest if newest.version() == version else delta.open_table(path, version)))
+        return damage(lake, name, version, delta.files(path, version))
     except StateError as error:
         return f"the log of {name} can't be read ({str(error).splitlines()[0]})"
+
+
+def other_layout(lake: Lake, name: str) -> str | None:
+    """What is wrong with a table that is there and can be read, and not be written to: it is partitioned otherwise than the catalog says."""
+    try:
+        found = delta.open_table(lake.path(name)).metadata().partition_columns
+    except StateError:
+        return None
+    wanted = list(catalog.table(name).partition_by)
+    if found == wanted:
+        return None
+    return f"{name} is partitioned by {found}, and this version of zeromargin writes it by {wanted}: another one made it. It can be read"
 
 
 def relied_on(name: str, published: Snapshot | None, noted: tuple[int, FileList] | None) -> int | None:
@@ -67,14 +76,14 @@ def refuse(name: str, what: str) -> StateError:
 
 
 def make_room(lake: Lake) -> list[str]:
-    """Puts what is left of lost tables aside, as `NAME.damaged`, so that they can be made anew. Returns their names.
+    """Puts what is left of lost tables, and those of another layout, aside, as `NAME.damaged-1` and on, so that they can be made anew. Returns their names.
 
     Snapshots, pins and digests that name a lost version are forgotten: another table will have versions of these numbers. Broken off, it is
     done again. Raises `StateError` where what was lost is bronze, or a log.
     """
     lake.check_lease()
     published = lake.snapshot()
-    lost = {name: what for name in catalog.load() if (what := loss(lake, name, published)) is not None}
+    lost = {name: what for name in catalog.load() if (what := loss(lake, name, published) or other_layout(lake, name)) is not None}
     for name in sorted(lost, key=lambda one: one != BRONZE):
         if catalog.table(name).stage is None:
             raise refuse(name, lost[name])

@@ -19,17 +19,17 @@ _TOKEN = re.compile(r"<Token .*>", re.DOTALL)
 
 @dataclass(frozen=True)
 class Places:
-    """Where tables are found: the view of a table's version, the version that it is read at by default, a version that must be there, and the
-    version that was the newest at a time."""
+    """Where tables are found: a table's folder, the version that it is read at by default, a version that must be there, and the version
+    that was the newest at a time."""
 
-    view: Callable[[str, int], str]
+    path: Callable[[str], str]
     default: Callable[[str], int]
     checked: Callable[[str, int], int]
     at_time: Callable[[str, str], int]
 
 
 def with_versions(text: str, places: Places) -> str:
-    """`text` with every table of the catalog replaced by the view of one of its versions.
+    """`text` with every table of the catalog replaced by its folder and a version number.
 
     `… FROM silver.sales VERSION AS OF 3` keeps its number, `TIMESTAMP AS OF '2026-11-25 08:00'` (UTC) gets that of the version that was the
     newest then, and a bare name the default one. Names of CTEs are left alone. Raises `InputError` for what is not one SELECT, `UnknownName`
@@ -51,10 +51,21 @@ def with_versions(text: str, places: Places) -> str:
         if found.db.lower() == "delta" or not found.name:
             continue
         name = catalog.table((f"{found.db}.{found.name}" if found.db else found.name).lower()).name
-        version = _number(name, found.args.get("version"), places)
+        number = _number(name, found.args.get("version"), places)
+        there = exp.Table(
+            this=exp.to_identifier(places.path(name), quoted=True),
+            db=exp.to_identifier("delta"),
+            version=exp.Version(this="VERSION", kind="AS OF", expression=exp.Literal.number(number)),
+        )
         alias = found.args.get("alias") or exp.TableAlias(this=exp.to_identifier(found.name))
         more = {part: found.args[part] for part in ("joins", "laterals", "sample", "pivots") if found.args.get(part)}
-        found.replace(exp.Table(this=exp.to_identifier(places.view(name, version)), alias=alias, **more))
+        if "sample" in more or "pivots" in more:  # these and a version are not taken together
+            found.replace(exp.Subquery(this=exp.select("*").from_(there), alias=alias, **more))
+        else:
+            there.set("alias", alias)
+            for part, value in more.items():
+                there.set(part, value)
+            found.replace(there)
     return query.sql(dialect="databricks")
 
 

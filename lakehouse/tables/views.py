@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
+import uuid
 from collections.abc import Callable
-from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,34 +13,35 @@ from lakehouse.tables.delta import LOG
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-Entry = tuple[int, int, int]
+Entry = tuple[int, int, int, int]
+LASTS_S = 300  # an endpoint that others started may end an idle session, whose views are gone then
 
 
 class Views:
-    """The versions that one session has opened. A version is what its log says, and that never changes: so what was opened stays right, unless the
-    table was made anew; then the entry of its log is another file, and the version is opened again, by another name."""
+    """The versions that a stage has opened. A version is what its log says, and that never changes: so what was opened stays right, unless the
+    table was made anew; then the entry of its log is another file, and the version is opened again, by another name. Views stay as long as their
+    session does."""
 
     def __init__(self, opened: Callable[[str, int], DataFrame], path: Callable[[str], str]) -> None:
         self._open, self._path = opened, path
-        self._opened: dict[tuple[str, int], tuple[Entry | None, str]] = {}
-        self._numbers = count(1)
+        self._opened: dict[tuple[str, int, Entry], tuple[str, float]] = {}
 
-    def of(self, table: str, version: int) -> str:
-        """The name of the view. Raises the engine's error where the version can't be opened."""
+    def of(self, table: str, version: int) -> str | None:
+        """The name of the view; none where the version's entry is not there. Raises the engine's error where the version can't be opened."""
         entry = _entry(self._path(table), version)
-        known = self._opened.get((table, version))
-        if known is not None and entry is not None and known[0] == entry:
-            return known[1]
-        view = f"{table.replace('.', '_')}_v{version}_{next(self._numbers)}"
-        self._open(table, version).createOrReplaceTempView(view)
-        self._opened[table, version] = entry, view
+        if entry is None:
+            return None
+        view, made = self._opened.get((table, version, entry), (f"{table.replace('.', '_')}_v{version}_{uuid.uuid4().hex}", 0.0))
+        if not made or time.monotonic() - made > LASTS_S:
+            self._open(table, version).createOrReplaceTempView(view)
+            self._opened[table, version, entry] = view, time.monotonic()
         return view
 
 
 def _entry(path: str, version: int) -> Entry | None:
-    """Which file a version's entry is, its bytes and when it was written; nothing where it is not there."""
+    """Which file a version's entry is, its bytes and its times; nothing where it is not there."""
     try:
         about = (Path(path) / LOG / f"{version:020}.json").stat()
     except OSError:
         return None
-    return about.st_ino, about.st_size, about.st_mtime_ns
+    return about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns

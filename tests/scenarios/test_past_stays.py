@@ -112,7 +112,6 @@ def steps(engines: int) -> st.SearchStrategy[list[Step]]:
 def full_digests(lake: Lake, versions: list[tuple[str, int]]) -> dict[tuple[str, int], tuple[object, ...]]:
     """What makes up `Lake.digest(..., full=True)`, of many versions in one query."""
     parts = []
-    lake.close()  # what a session has opened it does not look up in the log again
     for name, version in versions:
         rows = lake.read(name, version=version)
         hashed = rows.select(digests.row_hash(rows.columns).alias("hash"))

@@ -1,4 +1,4 @@
-"""A version that was opened is not opened again in its session, and is never another one's."""
+"""A version that a stage has opened is not opened again, and is never another one's."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import shutil
 from pathlib import Path
 
 import pytest
+from pyspark.sql import DataFrame
 
-from lakehouse.tables import Lake, catalog, delta
-from tests.shop import STORES, stores
+from lakehouse.tables import Lake, StageLake, catalog, delta, views
+from lakehouse.tables.views import Views
+from tests.shop import STORES, Line, Shop, stores
 
 
 def written(lake: Lake, units: int) -> int:
@@ -16,48 +18,65 @@ def written(lake: Lake, units: int) -> int:
         return lake.writer.merge(STORES, stores(lake, a=units))
 
 
-def units(lake: Lake, version: int) -> list[int]:
-    return [int(row["units"]) for row in lake.read(STORES, version=version).toArrow().to_pylist()]
+class Counted:
+    """The views of a lake, and which versions they opened."""
+
+    def __init__(self, lake: Lake) -> None:
+        self.lake, self.opened = lake, list[int]()
+        self.views = Views(self._open, lake.path)
+
+    def _open(self, name: str, version: int) -> DataFrame:
+        self.opened.append(version)
+        return self.lake._opened(name, version)
+
+    def units(self, version: int) -> list[int]:
+        view = self.views.of(STORES, version)
+        assert view is not None
+        return [int(row["units"]) for row in self.lake.spark.table(view).toArrow().to_pylist()]
 
 
-def test_a_version_is_opened_once_and_each_of_them_by_its_own_name(lake: Lake) -> None:
-    first, second = written(lake, 1), written(lake, 2)
-    views = [lake._view(STORES, version) for version in (first, second, first)]
-    assert views[0] == views[2] != views[1]
-    assert (units(lake, first), units(lake, second)) == ([1], [2])
-
-
-def test_a_frame_keeps_its_version_when_a_newer_one_is_opened(lake: Lake) -> None:
-    frame = lake.read(STORES, version=written(lake, 1))
-    units(lake, written(lake, 2))
-    assert [int(row["units"]) for row in frame.toArrow().to_pylist()] == [1]
+def test_a_version_is_opened_once(lake: Lake) -> None:
+    first, second, seen = written(lake, 1), written(lake, 2), Counted(lake)
+    assert [seen.units(version) for version in (first, second, first)] == [[1], [2], [1]]
+    assert seen.opened == [first, second]
 
 
 def test_a_table_that_was_made_anew_is_opened_anew(lake: Lake) -> None:
-    version = written(lake, 1)
-    assert units(lake, version) == [1]
+    version, seen = written(lake, 1), Counted(lake)
+    assert seen.units(version) == [1]
     shutil.rmtree(lake.path(STORES))
     delta.create(lake.path(STORES), catalog.table(STORES), lake.settings.snapshots.retention_days)
     assert written(lake, 5) == version
-    assert units(lake, version) == [5]
+    assert seen.units(version) == [5]
 
 
-def test_a_version_whose_entry_is_gone_is_not_read_from_what_was_opened(lake: Lake) -> None:
-    version = written(lake, 1)
-    assert units(lake, version) == [1]
-    next(Path(lake.path(STORES)).glob(f"_delta_log/*{version}.json")).unlink()
-    with pytest.raises(Exception, match="version"):
-        lake._view(STORES, version)
+def test_a_version_whose_entry_is_gone_has_no_view(lake: Lake) -> None:
+    version, seen = written(lake, 1), Counted(lake)
+    assert seen.units(version) == [1]
+    (Path(lake.path(STORES)) / delta.LOG / f"{version:020}.json").unlink()
+    assert seen.views.of(STORES, version) is None
 
 
-def test_days_of_the_past_are_opened_in_the_session_that_compares_them(lake: Lake) -> None:
-    version = written(lake, 1)
-    past = Lake(lake.settings, now=lake)
-    assert past._view(STORES, version) == lake._view(STORES, version)
+def test_after_a_while_a_view_is_made_again_by_the_same_name_since_the_session_may_have_lost_it(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version, seen = written(lake, 1), Counted(lake)
+    view = seen.views.of(STORES, version)
+    assert view is not None
+    frame = lake.spark.table(view)
+    lake.spark.catalog.dropTempView(view)
+    monkeypatch.setattr(views, "LASTS_S", -1)
+    assert seen.views.of(STORES, version) == view
+    assert frame.count() == 1
 
 
-def test_a_session_that_was_closed_takes_its_views_with_it(lake: Lake) -> None:
-    version = written(lake, 1)
-    assert units(lake, version) == [1]
-    lake.close()
-    assert units(lake, version) == [1]
+def test_a_stage_reads_through_its_views_what_it_wrote_itself_too(lake: Lake) -> None:
+    shop = Shop(lake)
+    shop.land(Line("A", "2011-01-03T10:00:00"))
+    with shop.run() as run, StageLake(shop.lake.settings, "gold", run.id) as stage:
+        for number in (1, 2):
+            stage.writer.merge(STORES, stores(stage, a=number))
+            for _ in range(2):
+                assert [int(row["units"]) for row in stage.read(STORES).toArrow().to_pylist()] == [number]
+        assert len(stage._views._opened) == 2
+        stage.finish()

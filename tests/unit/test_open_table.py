@@ -134,6 +134,22 @@ def test_threads_that_open_while_another_writes_see_versions_go_up(path: str) ->
     assert delta.head(path) == newest == first + 10
 
 
+def test_a_table_whose_log_another_thread_writes_to_is_never_called_damaged(tmp_path: Path) -> None:
+    path = str(tmp_path / "made")
+    write_deltalake(path, pa.table({"units": [0]}))
+    said = {0: delta.files(path, 0)}
+
+    def looked_at(_: int) -> list[bool]:
+        return [delta.files(path, version) == files for _ in range(60) for version, files in list(said.items())[-1:]]
+
+    with ThreadPoolExecutor(5) as pool:
+        reading = [pool.submit(looked_at, number) for number in range(4)]
+        for number in range(1, 20):
+            write_deltalake(path, pa.table({"units": [number]}), mode="append")
+            said[number] = delta.files(path, number)
+        assert all(all(one.result()) for one in reading)
+
+
 def test_no_more_tables_are_kept_than_are_used(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(delta, "KEPT_OPEN", 2)
     for _ in range(3):

@@ -9,23 +9,20 @@ from lakehouse.tables.sql import Places, with_versions
 
 
 def rewritten(text: str) -> str:
-    def view(name: str, version: int) -> str:
-        return f"{name.replace('.', '_')}_v{version}"
-
-    return with_versions(text, Places(view, lambda _: 7, lambda _, asked: asked, lambda _, time: int(time[:4])))
+    return with_versions(text, Places(lambda name: f"/lake/{name}", lambda _: 7, lambda _, asked: asked, lambda _, time: int(time[:4])))
 
 
 def test_a_bare_name_reads_the_default_version_and_keeps_its_name_as_alias() -> None:
-    assert rewritten("SELECT sales.day FROM silver.sales") == "SELECT sales.day FROM silver_sales_v7 AS sales"
+    assert rewritten("SELECT sales.day FROM silver.sales") == "SELECT sales.day FROM delta.`/lake/silver.sales` VERSION AS OF 7 AS sales"
 
 
 def test_a_version_that_is_asked_for_is_kept() -> None:
-    assert rewritten("SELECT 1 FROM silver.sales VERSION AS OF 3 s") == "SELECT 1 FROM silver_sales_v3 AS s"
+    assert rewritten("SELECT 1 FROM silver.sales VERSION AS OF 3 s") == "SELECT 1 FROM delta.`/lake/silver.sales` VERSION AS OF 3 AS s"
 
 
 def test_a_time_that_is_asked_for_becomes_the_version_that_was_the_newest_then() -> None:
     text = rewritten("SELECT 1 FROM silver.sales TIMESTAMP AS OF '2026-01-01 08:00:00' s")
-    assert text == "SELECT 1 FROM silver_sales_v2026 AS s"
+    assert text == "SELECT 1 FROM delta.`/lake/silver.sales` VERSION AS OF 2026 AS s"
 
 
 def test_a_version_that_is_no_number_is_refused() -> None:
@@ -42,13 +39,13 @@ def test_what_stands_behind_a_table_stays_there(part: str) -> None:
 
 def test_joins_subqueries_and_ctes_are_rewritten_too() -> None:
     text = rewritten("WITH x AS (SELECT * FROM gold.stores) SELECT * FROM x JOIN gold.baskets b ON x.store = b.store")
-    assert text.count("_v7 AS") == 2
+    assert text.count("VERSION AS OF 7") == 2
     assert "FROM x JOIN" in text
 
 
 def test_names_are_found_in_any_case_as_anywhere_in_sql() -> None:
     text = rewritten("WITH X AS (SELECT * FROM GOLD.Stores) SELECT * FROM x")
-    assert text == "WITH X AS (SELECT * FROM gold_stores_v7 AS Stores) SELECT * FROM x"
+    assert text == "WITH X AS (SELECT * FROM delta.`/lake/gold.stores` VERSION AS OF 7 AS Stores) SELECT * FROM x"
 
 
 def test_a_misspelt_table_gets_a_hint() -> None:
