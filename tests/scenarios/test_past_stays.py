@@ -271,6 +271,7 @@ def test_what_pins_and_kept_snapshots_name_holds_what_it_held_after_whatever_is_
 ) -> None:
     both = [lake, request.getfixturevalue("other")] if lake.settings.engine == "spark" else [lake]
     happened: Counter[str] = Counter()
+    monkeypatch.setattr(maintenance, "COMPACT_WHOLE_FROM", maintenance.COMPACT_FROM)  # else it would take too many runs
 
     @settings(ALWAYS, max_examples=times(1, lake.settings.engine))
     @given(drawn=steps(len(both)))
