@@ -56,7 +56,7 @@ def customer_days(lines: DataFrame) -> DataFrame:
         .select(
             "customer_key",
             "day",
-            _month_of("day"),
+            F.date_format("day", "yyyy-MM").alias("month"),
             F.coalesce("baskets", F.lit(0)).alias("baskets"),
             "lines",
             "products",
@@ -139,10 +139,6 @@ def stores(days: DataFrame) -> DataFrame:
         _total("units", UNITS).alias("units"),
         _total("revenue", MONEY).alias("revenue"),
     )
-
-
-def _month_of(day: str) -> Column:
-    return F.date_format(day, "yyyy-MM").alias("month")
 
 
 def _total(name: str, kind: str) -> Column:

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 LOG = "_delta_log"
 KEPT_OPEN = 64
-Log = frozenset[tuple[str, int, int, int, int]]
+Identity = tuple[int, int, int, int]
+Log = frozenset[tuple[str, int, int, int, int]]  # name and identity
 _OPENED: dict[tuple[str, int | None], tuple[Log, DeltaTable]] = {}
 _OPENING = threading.Lock()
 SMALL, LARGE = 32 << 20, 128 << 20  # bytes: a file below is small; what it is made part of is no larger
@@ -59,7 +60,7 @@ def open_table(path: str, version: int | None = None) -> DeltaTable:
     log, key = _log_files(path), (path, version)
     with _OPENING:
         before, table = _OPENED.pop(key, (frozenset(), None))
-    if table is not None and not (before and before <= log):
+    if not before or not before <= log:
         table = None
     elif table is not None and version is None and before != log:
         table = _moved_on(table, (name for name, *_ in log - before))
@@ -71,13 +72,16 @@ def open_table(path: str, version: int | None = None) -> DeltaTable:
     return table
 
 
+def identity(about: os.stat_result) -> Identity:
+    """Which file it is, its bytes, and the times of its content and of itself: the same as long as nobody wrote to it or put another in its place."""
+    return about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns
+
+
 def _log_files(path: str) -> Log:
-    """Each file of a table's log but the engines' checksums, which delta-rs does not read: name, bytes, times of its content and of itself, and which
-    it is; nothing where it can't be looked into."""
+    """Each file of a table's log but the engines' checksums, which delta-rs does not read, by name and identity; nothing where it can't be looked into."""
     try:
         with os.scandir(Path(path) / LOG) as found:
-            there = [one for one in found if not one.name.endswith(".crc")]
-            return frozenset((one.name, (about := one.stat()).st_size, about.st_mtime_ns, about.st_ctime_ns, about.st_ino) for one in there)
+            return frozenset((one.name, *identity(one.stat())) for one in found if not one.name.endswith(".crc"))
     except OSError:
         return frozenset()
 

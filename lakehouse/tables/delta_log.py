@@ -53,13 +53,13 @@ def checkpoint(path: str, scratch: Path) -> None:
         since = (file for file in log.glob("*.json") if file.stem.isdigit() and int(file.stem) >= newest)
         for file in (*since, *log.glob(f"{newest:020}.checkpoint*.parquet")):
             shutil.copy(file, copied)
-        open_to_change(draft).create_checkpoint()
+        drafted = open_to_change(draft)
+        drafted.create_checkpoint()
         for file in copied.glob("*.checkpoint*.parquet"):
             if not (log / file.name).exists():
                 file.replace(log / file.name)
-    older = f"{_newest_checkpoint(path):020}"
     for checksum in log.glob("*.crc"):
-        if checksum.stem.isdigit() and checksum.stem < older:  # not Hadoop's, which are of files
+        if checksum.stem.isdigit() and int(checksum.stem) < drafted.version():  # not Hadoop's, which are of files
             checksum.unlink(missing_ok=True)
 
 

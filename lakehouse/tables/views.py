@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lakehouse.tables.delta import LOG
+from lakehouse.tables.delta import LOG, Identity, identity
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-Entry = tuple[int, int, int, int]
 LASTS_S = 300  # an endpoint that others started may end an idle session, whose views are gone then
 
 
@@ -24,24 +24,24 @@ class Views:
 
     def __init__(self, opened: Callable[[str, int], DataFrame], path: Callable[[str], str]) -> None:
         self._open, self._path = opened, path
-        self._opened: dict[tuple[str, int, Entry], tuple[str, float]] = {}
+        self._opened: dict[tuple[str, int, Identity], tuple[str, float]] = {}
 
     def of(self, table: str, version: int) -> str | None:
         """The name of the view; none where the version's entry is not there. Raises the engine's error where the version can't be opened."""
         entry = _entry(self._path(table), version)
         if entry is None:
             return None
-        view, made = self._opened.get((table, version, entry), (f"{table.replace('.', '_')}_v{version}_{uuid.uuid4().hex}", 0.0))
-        if not made or time.monotonic() - made > LASTS_S:
+        unopened = f"{table.replace('.', '_')}_v{version}_{uuid.uuid4().hex}", -math.inf
+        view, made = self._opened.get((table, version, entry), unopened)
+        if time.monotonic() - made > LASTS_S:
             self._open(table, version).createOrReplaceTempView(view)
             self._opened[table, version, entry] = view, time.monotonic()
         return view
 
 
-def _entry(path: str, version: int) -> Entry | None:
-    """Which file a version's entry is, its bytes and its times; nothing where it is not there."""
+def _entry(path: str, version: int) -> Identity | None:
+    """Which file a version's entry is; nothing where it is not there."""
     try:
-        about = (Path(path) / LOG / f"{version:020}.json").stat()
+        return identity((Path(path) / LOG / f"{version:020}.json").stat())
     except OSError:
         return None
-    return about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns
