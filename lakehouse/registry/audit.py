@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 
 from lakehouse.errors import NothingPublished, TamperedModel
 from lakehouse.models.interface import Json
-from lakehouse.registry import loading
+from lakehouse.registry import loading, verifying
 from lakehouse.registry.loading import Registered, open_registered
 from lakehouse.registry.recipes import NAMES, recipe
+from lakehouse.registry.verifying import Verified
 from lakehouse.tables import Lake, audit, pins, revision
 from lakehouse.tables.audit import Change, Checked, Held, LandedFile, Restated
 from lakehouse.tables.listing import Listing
@@ -132,6 +133,19 @@ class Audit:
         if self.snapshot is not None:
             wanted += [key for key in self.snapshot.versions.items() if key not in wanted]
         return audit.whole(self.lake, wanted, keep=False)
+
+    @cached_property
+    def around(self) -> Listing[Verified]:
+        """Whether each table's log, the files of every version that is kept and every registered model are still whole."""
+        return verifying.surroundings(self.lake)
+
+    @property
+    def verdict(self) -> str:
+        """What is not whole, in a line."""
+        broken = [f"{one.table} version {one.version}" for one in self.whole if not one.whole]
+        broken += [f"{one.kind} of {one.name} {one.version}".strip() for one in self.around if not one.whole]
+        count = f"{len(self.whole)} versions and {len(self.around)} logs, lists of files and models checked"
+        return f"{count}; not whole: {', '.join(broken) or 'none'}"
 
     def __str__(self) -> str:
         snapshot = self.snapshot

@@ -83,8 +83,13 @@ def test_a_version_that_lost_a_file_is_named(later: Settings, tmp_path: Path) ->
         version = lake.version("gold.stores")
         for uri in delta.open_table(lake.path("gold.stores"), version).file_uris():
             Path(uri.removeprefix("file://")).unlink()
-        broken = [(one.table, one.version) for one in Audit(lake).whole if not one.whole]
+        asked = Audit(lake)
+        broken = [(one.table, one.version) for one in asked.whole if not one.whole]
+        around = {(one.kind, one.name) for one in asked.around if not one.whole}
+        verdict = asked.verdict
     assert ("gold.stores", version) in broken
+    assert around == {("log", "gold.stores"), ("files", "gold.stores")}
+    assert f"gold.stores version {version}, " in verdict and "files of gold.stores" in verdict
 
 
 def test_before_the_first_publication_there_is_nothing_and_it_says_so(later: Settings) -> None:
