@@ -1,0 +1,87 @@
+"""Quality rules that somebody changes between two runs: what was judged stays as it was judged, until all is made anew from bronze."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from lakehouse import settings
+from lakehouse.quality import config, corrections
+from lakehouse.tables import Lake
+from tests.featured import derived, refined
+from tests.shop import Line, Shop
+
+pytestmark = pytest.mark.slow_on_jvm
+
+CUPS = Line("CUP", "2011-01-03T10:00", quantity="40", invoice="1")
+POTS = Line("POT", "2011-01-04T10:00", quantity="40", invoice="2")
+PLAUSIBLE = "abs(quantity) <= 1000000"
+
+
+@pytest.fixture
+def rule(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """Writes another rule about quantities into the project's settings, as whoever changes it does."""
+    place = tmp_path / "conf"
+    shutil.copytree(settings.CONF, place)
+    monkeypatch.setattr(settings, "CONF", place)
+    file = place / "base" / "quality.yml"
+    text = file.read_text(encoding="utf-8")
+    assert PLAUSIBLE in text
+
+    def write(new: str) -> None:
+        file.write_text(text.replace(PLAUSIBLE, new), encoding="utf-8")
+        settings._text.cache_clear()
+        config.load.cache_clear()
+
+    yield write
+    monkeypatch.undo()
+    settings._text.cache_clear()
+    config.load.cache_clear()
+
+
+def held(lake: Lake) -> tuple[list[str], list[str]]:
+    """The products of silver's lines, and the reasons of those in quarantine."""
+    accepted = [row["product_code"] for row in lake.read("silver.sales").toArrow().to_pylist()]
+    refused = [reason for row in lake.read("quarantine.sales").toArrow().to_pylist() for reason in row["reasons"]]
+    return sorted(accepted), sorted(refused)
+
+
+def test_a_stricter_rule_judges_what_lands_from_then_on_and_everything_when_it_is_made_anew(
+    lake: Lake, rule: Callable[[str], None]
+) -> None:
+    lake.create_tables()
+    shop = Shop(lake)
+    shop.land(CUPS)
+    shop.refine("2011-01-10")
+    rule("abs(quantity) <= 30")
+    shop.land(POTS, moment="2011-01-10T00:00")
+    shop.land(CUPS, moment="2011-01-10T00:00")  # once more: it would be refused by now, and was accepted then
+
+    shop.refine("2011-01-17")
+
+    assert held(lake) == (["CUP"], ["quantity_plausible", "quantity_plausible"])
+    refined(lake, "2011-01-24", from_bronze=True)
+    assert held(lake) == ([], ["quantity_plausible"] * 3)
+
+
+def test_a_looser_rule_lets_in_what_was_refused_when_somebody_says_so_or_all_is_made_anew(lake: Lake, rule: Callable[[str], None]) -> None:
+    lake.create_tables()
+    shop = Shop(lake)
+    rule("abs(quantity) <= 30")
+    shop.land(CUPS, Line("POT", "2011-01-04T10:00", quantity="3", invoice="2"))
+    shop.refine("2011-01-10")
+    rule(PLAUSIBLE)
+    shop.land(CUPS, moment="2011-01-10T00:00")  # lands again, and is judged by the rule of now
+    shop.land(Line("JUG", "2011-01-05T10:00", quantity="4", invoice="3"), moment="2011-01-10T00:00")
+
+    shop.refine("2011-01-17")
+
+    assert held(lake) == (["CUP", "JUG", "POT"], ["quantity_plausible"])
+    assert corrections.counts(lake) == {"quantity_plausible": 1}
+    grown = {name: digest for name, digest in derived(lake).items() if name.startswith("gold.")}
+    refined(lake, "2011-01-24", from_bronze=True)
+    assert held(lake) == (["CUP", "JUG", "POT"], [])
+    assert {name: digest for name, digest in derived(lake).items() if name.startswith("gold.")} == grown
