@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from lakehouse.tables import Lake, delta
+from lakehouse.tables import Lake, handles
 
 
 def places(home: Path, number: str) -> list[str]:
@@ -33,7 +33,7 @@ def places_in_tables(lake: Lake, number: str) -> list[str]:
     found = []
     for name in lake.catalog:
         for version in range(lake.head(name) + 1):
-            table = delta.open_table(lake.path(name), version).to_pyarrow_table()
+            table = handles.open_table(lake.path(name), version).to_pyarrow_table()
             if any(number in str(value) for column in table.columns for value in column.to_pylist()):
                 found.append(f"{name} version {version}")
     return found

@@ -23,7 +23,7 @@ from lakehouse.privacy.secrets import signing_key, verify_key
 from lakehouse.privacy.vault import open_vault
 from lakehouse.registry.loading import Registered, Registry
 from lakehouse.settings import Settings
-from lakehouse.tables import delta
+from lakehouse.tables import handles
 from serving.app import create_app
 from tests.conftest import SECRET
 from tests.servers import free_port
@@ -103,7 +103,7 @@ def process(home: Path, log: Path, **chosen: float) -> Iterator[Running]:
 def published(settings: Settings, name: str) -> list[dict[str, object]]:
     """The rows of predictions.`name`. The trained home has run once, so the table's head is what is published."""
     place = settings.home / "tables" / "predictions" / name
-    return list(delta.open_table(str(place)).to_pyarrow_table().to_pylist())
+    return list(handles.open_table(str(place)).to_pyarrow_table().to_pylist())
 
 
 def key_of(settings: Settings, number: str) -> str:

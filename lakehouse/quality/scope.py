@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from lakehouse.errors import NothingPublished
-from lakehouse.tables import catalog, delta
+from lakehouse.tables import catalog, delta, handles
 from lakehouse.tables.catalog import BRONZE
 
 if TYPE_CHECKING:
@@ -81,4 +81,4 @@ def _written(path: str, before: int, after: int, column: str) -> set[str]:
 
 
 def _files(path: str, version: int) -> set[str]:
-    return set(delta.open_table(path, version).file_uris())
+    return set(handles.open_table(path, version).file_uris())

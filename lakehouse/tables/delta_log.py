@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from lakehouse.errors import StateError
-from lakehouse.tables.delta import LOG, Commit, head, history, open_table, open_to_change
+from lakehouse.tables.delta import Commit, head, history
+from lakehouse.tables.handles import LOG, open_table, open_to_change
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Engine, delete
 
 from lakehouse.errors import StateError
-from lakehouse.tables import catalog, delta, delta_log, file_lists, ops
+from lakehouse.tables import catalog, delta, delta_log, file_lists, handles, ops
 from lakehouse.tables.catalog import BRONZE
 from lakehouse.tables.file_lists import FileList
 from lakehouse.tables.snapshots import Snapshot
@@ -42,7 +42,7 @@ def loss(lake: Lake, name: str, published: Snapshot | None) -> str | None:
 def other_layout(lake: Lake, name: str) -> str | None:
     """What is wrong with a table that is there and can be read, and not be written to: it is partitioned otherwise than the catalog says."""
     try:
-        found = delta.open_table(lake.path(name)).metadata().partition_columns
+        found = handles.open_table(lake.path(name)).metadata().partition_columns
     except StateError:
         return None
     wanted = list(catalog.table(name).partition_by)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lakehouse.tables.delta import LOG, Identity, identity
+from lakehouse.tables.handles import LOG, Identity, identity
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame

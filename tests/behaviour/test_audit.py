@@ -16,7 +16,7 @@ from jobs.execute import execute
 from jobs.pipeline import NOTEBOOKS
 from lakehouse.registry.audit import Audit
 from lakehouse.settings import Settings
-from lakehouse.tables import Lake, delta, pins
+from lakehouse.tables import Lake, handles, pins
 from tests.conftest import SECRET
 from tests.trained import Trained
 
@@ -81,7 +81,7 @@ def test_a_version_that_lost_a_file_is_named(later: Settings, tmp_path: Path) ->
     settings = later.model_copy(update={"home": tmp_path / "home"})
     with Lake(settings) as lake:
         version = lake.version("gold.stores")
-        for uri in delta.open_table(lake.path("gold.stores"), version).file_uris():
+        for uri in handles.open_table(lake.path("gold.stores"), version).file_uris():
             Path(uri.removeprefix("file://")).unlink()
         asked = Audit(lake)
         broken = [(one.table, one.version) for one in asked.whole if not one.whole]

@@ -23,7 +23,7 @@ from lakehouse.features.online import OnlineFeatures
 from lakehouse.registry.loading import Registry
 from lakehouse.registry.verifying import PINS_LAST, expired_pins
 from lakehouse.settings import Settings
-from lakehouse.tables import Lake, delta, pins, runs
+from lakehouse.tables import Lake, delta, handles, pins, runs
 from lakehouse.tables.ops import digests
 from lakehouse.tables.ops import pins as pins_table
 from lakehouse.tables.ops import runs as runs_table
@@ -63,7 +63,7 @@ def broken(capsys: Output) -> list[tuple[str, str, str]]:
 
 def a_file_of(settings: Settings, name: str, version: int) -> Path:
     with Lake(settings) as lake:
-        return Path(delta.open_table(lake.path(name), version).file_uris()[0].removeprefix("file://"))
+        return Path(handles.open_table(lake.path(name), version).file_uris()[0].removeprefix("file://"))
 
 
 def test_a_whole_lake_is_said_to_be_whole(home: Path, capsys: Output) -> None:

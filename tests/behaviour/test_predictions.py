@@ -15,7 +15,7 @@ from lakehouse.registry import aliases, batch, tracking, training
 from lakehouse.registry.batch import BatchReport
 from lakehouse.registry.loading import DIGEST, Registry
 from lakehouse.settings import Settings
-from lakehouse.tables import Lake, catalog, delta
+from lakehouse.tables import Lake, catalog, handles
 from tests.retrained import MODELS, stage
 from tests.served import serving
 from tests.trained import Trained
@@ -27,7 +27,7 @@ ACTIVE = timedelta(weeks=26)
 
 def rows(settings: Settings, name: str) -> list[Row]:
     """All rows at the head of a table, without an engine."""
-    found: list[Row] = delta.open_table(str(settings.home / "tables" / Path(*name.split(".")))).to_pyarrow_table().to_pylist()
+    found: list[Row] = handles.open_table(str(settings.home / "tables" / Path(*name.split(".")))).to_pyarrow_table().to_pylist()
     return found
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lakehouse.tables import Lake, catalog, delta, delta_log
+from lakehouse.tables import Lake, catalog, delta, delta_log, handles
 from tests.shop import STORES, stores
 
 pytestmark = pytest.mark.slow_on_jvm
@@ -18,7 +18,7 @@ def units(lake: Lake, version: int) -> list[int]:
 
 def checksums(path: str) -> list[int]:
     """The versions of which an engine has written a checksum."""
-    return [int(one.stem) for one in (Path(path) / delta.LOG).glob("*.crc") if one.stem.isdigit()]
+    return [int(one.stem) for one in (Path(path) / handles.LOG).glob("*.crc") if one.stem.isdigit()]
 
 
 @pytest.fixture
@@ -54,8 +54,8 @@ def test_every_version_is_readable_before_and_after_a_checkpoint_and_beyond_it(l
 
 def test_a_hint_that_somebody_else_left_in_the_log_is_taken_away_before_anything_is_written(lake: Lake, held: dict[int, int]) -> None:
     path = lake.path(STORES)
-    delta.open_table(path).create_checkpoint()
-    hint = Path(path) / delta.LOG / delta_log.HINT
+    handles.open_table(path).create_checkpoint()
+    hint = Path(path) / handles.LOG / delta_log.HINT
     assert hint.is_file()
     lake.create_tables()
     assert not hint.exists()

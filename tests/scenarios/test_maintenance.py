@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lakehouse.errors import LeaseHeld, StateError
-from lakehouse.tables import Lake, StageLake, delta, maintenance, opening, pins, runs, snapshots
+from lakehouse.tables import Lake, StageLake, delta, handles, maintenance, opening, pins, runs, snapshots
 from lakehouse.tables.maintenance import TablePlan
 from tests.shop import STORES, Line, Shop, stores
 
@@ -152,7 +152,7 @@ def test_what_a_run_has_not_published_is_not_published_by_maintenance_and_the_ru
     assert lake.head(STORES) == wrote
     # What has landed gets its checkpoint, which is no commit.
     assert lake.head("bronze.sales") == landed
-    assert list((Path(lake.path("bronze.sales")) / delta.LOG).glob("*.checkpoint*.parquet"))
+    assert list((Path(lake.path("bronze.sales")) / handles.LOG).glob("*.checkpoint*.parquet"))
     with shop.run("2011-01-12") as again:
         assert again.id == run.id
         with StageLake(lake.settings, "features", again.id) as stage:

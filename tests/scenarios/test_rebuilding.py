@@ -13,7 +13,7 @@ from lakehouse.errors import NothingPublished, StateError
 from lakehouse.features import build
 from lakehouse.medallion import silver
 from lakehouse.registry.verifying import verify
-from lakehouse.tables import Lake, StageLake, catalog, delta, delta_log, maintenance, opening, runs
+from lakehouse.tables import Lake, StageLake, catalog, delta, delta_log, handles, maintenance, opening, runs
 from tests.featured import FeaturedShop, opened, prepared
 from tests.shop import Line, Shop
 
@@ -53,7 +53,7 @@ def anew(lake: Lake) -> None:
 
 
 def entry(lake: Lake, name: str, version: int) -> Path:
-    return Path(lake.path(name)) / delta.LOG / f"{version:020}.json"
+    return Path(lake.path(name)) / handles.LOG / f"{version:020}.json"
 
 
 def lose(lake: Lake, name: str, how: str) -> None:
@@ -153,7 +153,7 @@ def test_after_a_rebuild_that_was_broken_off_every_run_makes_all_anew(shop: Feat
 def test_a_table_that_is_damaged_before_anything_is_published_is_made_anew_too(lake: Lake) -> None:
     shop = FeaturedShop(lake)
     shop.land_now(Line("A", "2011-01-03T10:00:00"))
-    newest = max((Path(lake.path(SALES)) / delta.LOG).glob("*.json"))
+    newest = max((Path(lake.path(SALES)) / handles.LOG).glob("*.json"))
     newest.write_text(newest.read_text()[:40])
     with pytest.raises(StateError, match=rf"{SALES}.*{REPAIR}"):
         shop.clean()
@@ -198,7 +198,7 @@ def test_a_damaged_checkpoint_is_left_out_for_the_log_says_the_same(shop: Featur
     before = digests(lake)
     with lake.lease("test"):
         delta_log.checkpoint(lake.path(SALES), lake.home / "staging")
-    (checkpoint,) = (Path(lake.path(SALES)) / delta.LOG).glob("*.checkpoint.parquet")
+    (checkpoint,) = (Path(lake.path(SALES)) / handles.LOG).glob("*.checkpoint.parquet")
     checkpoint.write_bytes(checkpoint.read_bytes()[:50])
     assert digests(lake) == before
     assert not broken(lake)

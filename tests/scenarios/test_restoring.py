@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lakehouse.errors import NothingPublished, StateError
-from lakehouse.tables import Lake, delta, opening, restoring, runs, snapshots
+from lakehouse.tables import Lake, handles, opening, restoring, runs, snapshots
 from lakehouse.tables.restoring import BRONZE
 from tests.featured import FeaturedShop, prepared
 from tests.shop import STORES, Line, Shop
@@ -89,7 +89,7 @@ def test_an_open_run_is_given_up(shop: Shop) -> None:
 def test_a_snapshot_that_lacks_a_file_is_refused_before_anything_is_changed(shop: FeaturedShop) -> None:
     first = shop.lake.snapshots()[0].versions
     heads = {name: shop.lake.head(name) for name in shop.lake.catalog}
-    for uri in delta.open_table(shop.lake.path(STORES), first[STORES]).file_uris():
+    for uri in handles.open_table(shop.lake.path(STORES), first[STORES]).file_uris():
         Path(uri.removeprefix("file://")).unlink()
     with pytest.raises(StateError, match=r"gold.stores version \d+ can't be gone back to: 1 of its data files"):
         restoring.restore(shop.lake, 1)

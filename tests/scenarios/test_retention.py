@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from deltalake import DeltaTable
 
-from lakehouse.tables import Lake, delta, maintenance
+from lakehouse.tables import Lake, delta, handles, maintenance
 from tests.shop import STORES, stores
 
 pytestmark = pytest.mark.slow_on_jvm
@@ -21,7 +21,7 @@ LONG_AGO = time.time() - YEARS * 365 * 86_400  # wall clock, seconds
 
 def aged(path: str) -> None:
     """Every file of a table as if it had been written nine years ago, and every time that its log tells, too."""
-    for commit in (Path(path) / delta.LOG).glob("*.json"):
+    for commit in (Path(path) / handles.LOG).glob("*.json"):
         actions = [json.loads(line) for line in commit.read_text().splitlines()]
         for action in actions:
             if "commitInfo" in action:
@@ -33,7 +33,7 @@ def aged(path: str) -> None:
         commit.write_text("".join(json.dumps(action) + "\n" for action in actions))
     for file in Path(path).rglob("*"):
         os.utime(file, (LONG_AGO, LONG_AGO))
-    for crc in (Path(path) / delta.LOG).glob(".*.crc"):
+    for crc in (Path(path) / handles.LOG).glob(".*.crc"):
         crc.unlink()  # Hadoop's sums of what the files were
 
 
@@ -59,7 +59,7 @@ def test_old_versions_that_are_pinned_stay_while_the_table_is_written_compacted_
 ) -> None:
     monkeypatch.setattr(maintenance, "CHECKPOINT_FROM", 0)
     path = lake.path(STORES)
-    commits = sorted(file.name for file in (Path(path) / delta.LOG).glob("*.json"))
+    commits = sorted(file.name for file in (Path(path) / handles.LOG).glob("*.json"))
     assert digests(lake, kept) == kept
     for number in (4, 6):
         with lake.lease("test"):
@@ -70,7 +70,7 @@ def test_old_versions_that_are_pinned_stay_while_the_table_is_written_compacted_
         assert digests(lake, kept) == kept
         # What nobody keeps does go, so that the files which stayed were kept by the pins.
         assert delta.missing_files(path, unpinned)
-    there = {file.name for file in (Path(path) / delta.LOG).glob("*.json")}
+    there = {file.name for file in (Path(path) / handles.LOG).glob("*.json")}
     assert there.issuperset(commits)
 
 
@@ -93,4 +93,4 @@ def test_old_versions_stay_where_another_tool_cleans_up_the_log(lake: Lake, kept
         table = DeltaTable(path)
         table.create_checkpoint()
         table.cleanup_metadata()
-    assert not (Path(path) / delta.LOG / f"{0:020}.json").exists()
+    assert not (Path(path) / handles.LOG / f"{0:020}.json").exists()

@@ -9,7 +9,7 @@ import pytest
 from pyspark.sql import DataFrame
 
 from lakehouse.errors import CommitLost, InputError, StateError
-from lakehouse.tables import Lake, delta, pins
+from lakehouse.tables import Lake, delta, handles, pins
 from tests.shop import STORES, stores
 
 
@@ -79,7 +79,7 @@ def test_a_version_that_is_not_there_can_not_be_pinned(lake: Lake, versions: lis
 
 def test_a_commit_of_somebody_else_in_the_middle_of_ours_is_found_out(lake: Lake, versions: list[int]) -> None:
     def write_after_another() -> None:
-        delta.open_table(lake.path(STORES)).alter.set_table_properties({"delta.checkpointInterval": "21"})
+        handles.open_table(lake.path(STORES)).alter.set_table_properties({"delta.checkpointInterval": "21"})
         lake.read(STORES, version=versions[0]).write.format("delta").mode("append").save(lake.path(STORES))
 
     with lake.lease("test"), pytest.raises(StateError, match="somebody else writes without the lease"):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pyspark.sql import DataFrame
 
-from lakehouse.tables import Lake, StageLake, catalog, delta, views
+from lakehouse.tables import Lake, StageLake, catalog, delta, handles, views
 from lakehouse.tables.views import Views
 from tests.shop import STORES, Line, Shop, stores
 
@@ -53,7 +53,7 @@ def test_a_table_that_was_made_anew_is_opened_anew(lake: Lake) -> None:
 def test_a_version_whose_entry_is_gone_has_no_view(lake: Lake) -> None:
     version, seen = written(lake, 1), Counted(lake)
     assert seen.units(version) == [1]
-    (Path(lake.path(STORES)) / delta.LOG / f"{version:020}.json").unlink()
+    (Path(lake.path(STORES)) / handles.LOG / f"{version:020}.json").unlink()
     assert seen.views.of(STORES, version) is None
 
 

@@ -9,7 +9,7 @@ import pytest
 from pyspark.sql import DataFrame
 
 from lakehouse.errors import InputError, LeaseHeld, UnknownName
-from lakehouse.tables import Lake, catalog, delta
+from lakehouse.tables import Lake, catalog, delta, handles
 from lakehouse.tables.writer import Within
 from tests.shop import STORES, stores
 
@@ -98,7 +98,7 @@ def test_a_batch_landed_twice_is_there_once(lake: Lake) -> None:
 
 def test_both_retention_properties_are_on_every_table(lake: Lake) -> None:
     for name in lake.catalog:
-        properties = delta.open_table(lake.path(name)).metadata().configuration
+        properties = handles.open_table(lake.path(name)).metadata().configuration
         assert properties["delta.deletedFileRetentionDuration"] == "interval 3650 days", name
         assert properties["delta.logRetentionDuration"] == "interval 3650 days", name
         assert properties["delta.enableDeletionVectors"] == "false", name

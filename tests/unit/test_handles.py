@@ -12,7 +12,7 @@ import pytest
 from deltalake import write_deltalake
 
 from lakehouse.errors import StateError
-from lakehouse.tables import catalog, delta, delta_log
+from lakehouse.tables import catalog, delta, delta_log, handles
 
 STORES = catalog.table("gold.stores")
 
@@ -25,27 +25,27 @@ def path(tmp_path: Path) -> str:
 
 
 def entry(path: str, version: int) -> Path:
-    return Path(path) / delta.LOG / f"{version:020}.json"
+    return Path(path) / handles.LOG / f"{version:020}.json"
 
 
 def commit(path: str) -> int:
     """One more version, of the same rows."""
-    delta.open_to_change(path).alter.set_table_properties({"delta.deletedFileRetentionDuration": f"interval {delta.head(path)} days"})
+    handles.open_to_change(path).alter.set_table_properties({"delta.deletedFileRetentionDuration": f"interval {delta.head(path)} days"})
     return delta.head(path)
 
 
 def test_it_is_opened_once_as_long_as_nothing_happens_to_its_log(path: str) -> None:
-    assert delta.open_table(path) is delta.open_table(path)
-    assert delta.open_table(path, 0) is delta.open_table(path, 0)
-    assert delta.open_table(path, 0).version() == 0
+    assert handles.open_table(path) is handles.open_table(path)
+    assert handles.open_table(path, 0) is handles.open_table(path, 0)
+    assert handles.open_table(path, 0).version() == 0
 
 
 def test_each_commit_is_seen_and_older_versions_stay_what_they_are(path: str) -> None:
     first = delta.head(path)
-    older = delta.open_table(path, first)
+    older = handles.open_table(path, first)
     assert [commit(path) for _ in range(3)] == [first + 1, first + 2, first + 3]
-    assert delta.open_table(path).version() == first + 3
-    assert (older.version(), delta.open_table(path, first).version()) == (first, first)
+    assert handles.open_table(path).version() == first + 3
+    assert (older.version(), handles.open_table(path, first).version()) == (first, first)
 
 
 def test_an_entry_that_was_damaged_in_its_place_is_not_covered_up(path: str) -> None:
@@ -53,9 +53,9 @@ def test_an_entry_that_was_damaged_in_its_place_is_not_covered_up(path: str) -> 
     assert delta.head(path) == newest
     entry(path, newest).write_text("{", encoding="utf-8")
     with pytest.raises(StateError, match="can't be opened"):
-        delta.open_table(path)
+        handles.open_table(path)
     with pytest.raises(StateError, match="can't be opened"):
-        delta.open_table(path, newest)
+        handles.open_table(path, newest)
 
 
 def test_damage_that_keeps_bytes_and_time_is_not_covered_up_either(path: str) -> None:
@@ -65,41 +65,41 @@ def test_damage_that_keeps_bytes_and_time_is_not_covered_up_either(path: str) ->
     entry(path, newest).write_text("x" * len(text), encoding="utf-8")
     os.utime(entry(path, newest), ns=(about.st_atime_ns, about.st_mtime_ns))
     with pytest.raises(StateError, match="can't be opened"):
-        delta.open_table(path)
+        handles.open_table(path)
 
 
 def test_a_version_that_is_held_open_stays_open_while_the_log_goes_on(path: str) -> None:
     first, second = delta.head(path), commit(path)
-    held = delta.open_table(path, second)
+    held = handles.open_table(path, second)
     delta.restore(path, first, STORES)
     delta.compact(path)
     delta.vacuum(path, ())
     assert held.version() == second < delta.head(path)
-    assert delta.open_table(path, second) is held
+    assert handles.open_table(path, second) is held
 
 
 def test_the_newest_version_that_was_opened_moves_on_with_the_log(path: str, tmp_path: Path) -> None:
-    opened = delta.open_table(path)
+    opened = handles.open_table(path)
     newest = [commit(path) for _ in range(3)][-1]
-    assert delta.open_table(path) is opened and opened.version() == newest
-    assert opened.metadata().configuration == delta.open_to_change(path).metadata().configuration
-    assert delta.files(path) == delta.files_of(delta.open_to_change(path))
+    assert handles.open_table(path) is opened and opened.version() == newest
+    assert opened.metadata().configuration == handles.open_to_change(path).metadata().configuration
+    assert delta.files(path) == delta.files_of(handles.open_to_change(path))
     delta_log.checkpoint(path, tmp_path)
-    assert delta.open_table(path) is not opened  # so that a checkpoint that is damaged is found
+    assert handles.open_table(path) is not opened  # so that a checkpoint that is damaged is found
 
 
 def test_a_newer_entry_that_is_damaged_is_not_passed_over(path: str) -> None:
     newest = delta.head(path) + 1
     entry(path, newest).write_text("{", encoding="utf-8")
     with pytest.raises(StateError, match="can't be opened"):
-        delta.open_table(path)
+        handles.open_table(path)
 
 
 def test_an_entry_that_is_put_back_opens_the_table_anew(path: str) -> None:
     newest = commit(path)
     text = entry(path, newest).read_text(encoding="utf-8")
     entry(path, newest).unlink()
-    opened = delta.open_table(path)
+    opened = handles.open_table(path)
     assert opened.version() == newest - 1
     entry(path, newest).write_text(text, encoding="utf-8")
     assert delta.head(path) == newest
@@ -109,7 +109,7 @@ def test_a_table_that_was_removed_is_not_there(path: str) -> None:
     assert delta.head(path) == delta.created_version(STORES)
     shutil.rmtree(path)
     with pytest.raises(StateError, match="there is no table"):
-        delta.open_table(path)
+        handles.open_table(path)
 
 
 def test_a_table_that_was_made_anew_is_another(path: str) -> None:
@@ -151,12 +151,12 @@ def test_a_table_whose_log_another_thread_writes_to_is_never_called_damaged(tmp_
 
 
 def test_no_more_tables_are_kept_than_are_used(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(delta, "KEPT_OPEN", 2)
+    monkeypatch.setattr(handles, "KEPT_OPEN", 2)
     for _ in range(3):
         commit(path)
-    kept = [delta.open_table(path, version) for version in range(3)]
-    assert delta.open_table(path, 2) is kept[2]
-    assert delta.open_table(path, 0) is not kept[0]
+    kept = [handles.open_table(path, version) for version in range(3)]
+    assert handles.open_table(path, 2) is kept[2]
+    assert handles.open_table(path, 0) is not kept[0]
 
 
 def test_the_files_of_every_version_are_told_by_the_entries_alone(tmp_path: Path) -> None:
