@@ -11,7 +11,7 @@ from jobs.cli_session import AsJson, answer, day, say, session, table, text
 
 app = typer.Typer(help="Lines that were refused: see them, correct them, let the corrected ones in.", no_args_is_help=False)
 File = Annotated[str, typer.Argument(metavar="FILE", help="Digest of the file, or how it begins.")]
-Line = Annotated[int, typer.Argument(metavar="LINE", min=1, help="Number of the line in it.")]
+Line = Annotated[int, typer.Argument(metavar="LINE", min=1, help="Number of the line in it, the first line of data being 1.")]
 HIDDEN = {"customer_key", "_run", "_known_at", "file_digest", "line_number", "reasons", "stage"}
 
 
@@ -48,8 +48,8 @@ def listed(
         )
         for one in found
     ]
-    names = ("file", "line", "by", "reasons", "product", "quantity", "price", "amount", "sold at", "state")
-    table("\nLines", names, rows, right=("line", "quantity", "price", "amount"))
+    names = ("file", "data line", "by", "reasons", "product", "quantity", "price", "amount", "sold at", "state")
+    table("\nLines", names, rows, right=("data line", "quantity", "price", "amount"))
 
 
 @app.command()
@@ -65,7 +65,8 @@ def show(context: typer.Context, file: File, number: Line, as_json: AsJson = Fal
     if as_json:
         answer({"line": asdict(found), "values": known, "corrections": [asdict(one) for one in history]})
         return
-    print(f"line {found.line} of {found.file}, refused by {'the door' if found.stage == 'door' else found.stage}, {found.state}")
+    by = "the door" if found.stage == "door" else found.stage
+    print(f"line {found.line} of {found.file}, any header left out, refused by {by}, {found.state}")
     for reason in found.reasons:
         print(f"  {reason}" + (f": {about[reason]}" if reason in about else ""))
     for name, value in known.items():
