@@ -32,6 +32,7 @@ CASES = (
     ("load", "endpoint"),
 )
 TRIES = 6
+SOCKETS = shutil.ignore_patterns("kernel-ipc-*")  # of a kernel that was killed; no socket can be copied
 LONGEST_S = {"load": 4.0, "run": 14.0, "maintain": 5.0}
 
 
@@ -65,7 +66,7 @@ def killed(home: Path, chance: random.Random, which: str, *words: str) -> str:
     """Kills one of the command's processes at a random moment, and says what happened. Where the command was faster, it is started again on the home
     as it was, and killed sooner: a test that killed nobody would show nothing, and what has landed or is maintained gives no work a second time."""
     after, before = chance.uniform(0.2, LONGEST_S[words[0]]), home.with_name("before")
-    shutil.copytree(home, before)
+    shutil.copytree(home, before, ignore=SOCKETS)
     try:
         for _ in range(TRIES):
             hit, code = struck(home, which, after, *words)
