@@ -27,6 +27,7 @@ from lakehouse.tables.ops import leases, now
 NAME = "lake"
 MAINTENANCE = "maintenance"  # the purpose of whoever deletes what nothing needs
 _LOOK_S = 0.2
+_LEFT: set[str] = set()  # leases of this process that it holds no more and could not give back
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +66,10 @@ def check(connection: Connection, token: str) -> None:
 
 @contextlib.contextmanager
 def hold(engine: Engine, purpose: str, lease_s: float, wait_s: float, name: str = NAME) -> Iterator[Lease]:
-    """Holds a lease (left out: that on writing) for the length of the block, renewing it. Raises `LeaseHeld` after `wait_s`, saying who has it."""
+    """Holds a lease (left out: that on writing) for the length of the block, renewing it. Raises `LeaseHeld` after `wait_s`, saying who has it.
+
+    Where it can't be given back, since the disk is full or the database away, this process takes it back when it writes next, others once it has ended.
+    """
     lease = _acquire(engine, purpose, lease_s, wait_s, name)
     over = threading.Event()
     renewal = threading.Thread(target=_renew, args=(engine, lease.token, lease_s, over), daemon=True)
@@ -75,8 +79,18 @@ def hold(engine: Engine, purpose: str, lease_s: float, wait_s: float, name: str 
     finally:
         over.set()
         renewal.join()
+        _give_back(engine, lease)
+
+
+def _give_back(engine: Engine, lease: Lease) -> None:
+    try:
         with engine.begin() as connection:
             connection.execute(delete(leases).where(leases.c.token == lease.token))
+    except Exception as error:  # what the block raised is what has to be told
+        _LEFT.add(lease.token)
+        log.warning(
+            'the lease for "%s" could not be given back (%s): it ends with this process, or when it writes again', lease.purpose, error
+        )
 
 
 def holder(engine: Engine, name: str = NAME) -> str | None:
@@ -136,7 +150,8 @@ class _Watch:
 def _granted(connection: Connection, former: Row[tuple[object, ...]] | None, purpose: str, lease_s: float, name: str) -> str:
     """Takes a lease that is free or over, after ending what its former holder started. Returns its token."""
     if former is not None:
-        _end_groups(former)
+        if former.token not in _LEFT:
+            _end_groups(former)
         connection.execute(delete(leases).where(leases.c.name == name))
     token, pid = uuid.uuid4().hex, os.getpid()
     connection.execute(
@@ -162,7 +177,9 @@ def _renew(engine: Engine, token: str, lease_s: float, over: threading.Event) ->
 
 
 def _is_over(row: Row[tuple[object, ...]]) -> bool:
-    """Whether the holder, on this host, is gone."""
+    """Whether the holder, on this host, is gone, or is this process and holds it no more."""
+    if row.token in _LEFT:
+        return True
     if not process.is_here(row.host):
         return False  # or by a version that didn't say since which start of its host
     return row.host != process.here() or not process.is_alive(row.pid, row.born)

@@ -73,6 +73,21 @@ def test_the_lease_is_free_after_its_block_even_when_that_failed(engine: Engine)
         held.check()
 
 
+def test_a_lease_that_could_not_be_given_back_hides_no_error_and_is_taken_back_by_its_process(tmp_path: Path) -> None:
+    engine = ops.connect(f"sqlite:///{tmp_path / 'ops.db'}")
+    with engine.begin() as connection:  # as on a full disk: what was written can't be taken away
+        connection.exec_driver_sql("CREATE TRIGGER full BEFORE DELETE ON leases BEGIN SELECT RAISE(ABORT, 'no space'); END")
+    with pytest.raises(RuntimeError, match="of the work itself"), lease.hold(engine, "first", 30, 0):
+        raise RuntimeError("of the work itself")
+    with engine.begin() as connection:
+        connection.exec_driver_sql("DROP TRIGGER full")
+    assert lease.holder(engine) is None
+    with lease.hold(engine, "second", 30, 0) as held:
+        held.check()
+        with pytest.raises(LeaseHeld, match="this very process"), lease.hold(engine, "third", 30, 0):
+            pass
+
+
 def test_a_lease_that_was_taken_over_is_its_old_holders_no_more(engine: Engine) -> None:
     with lease.hold(engine, "gone", lease_s=60, wait_s=0) as old:
         forget_the_holder(engine)
