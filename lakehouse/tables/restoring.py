@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from lakehouse.errors import StateError
-from lakehouse.tables import delta, snapshots
+from lakehouse.tables import delta, rebuilding, snapshots
 from lakehouse.tables.catalog import BRONZE
 from lakehouse.tables.lake import Lake
 from lakehouse.tables.listing import Listing
@@ -78,11 +78,10 @@ def _version(target: Snapshot, name: str, lake: Lake) -> int:
 
 def _check_files(lake: Lake, wanted: Mapping[str, int]) -> None:
     for name, version in wanted.items():
-        missing = delta.missing_files(lake.path(name), version)
-        if missing:
+        wrong = rebuilding.damage(lake, name, version, delta.files(lake.path(name), version))
+        if wrong is not None:
             raise StateError(
-                f"{name} version {version} can't be gone back to: {len(missing)} of its data files are not there any more. Nothing was changed."
-                " Which snapshots are whole: zeromargin verify"
+                f"{name} version {version} can't be gone back to: {wrong}. Nothing was changed. Which snapshots are whole: zeromargin verify"
             )
 
 

@@ -86,12 +86,18 @@ def test_an_open_run_is_given_up(shop: Shop) -> None:
     assert runs.newest(shop.lake.ops)[0].state == "abandoned"
 
 
-def test_a_snapshot_that_lacks_a_file_is_refused_before_anything_is_changed(shop: FeaturedShop) -> None:
-    first = shop.lake.snapshots()[0].versions
+@pytest.mark.parametrize("how", ["a file is missing", "an entry was emptied"])
+def test_a_snapshot_that_is_damaged_is_refused_before_anything_is_changed(shop: FeaturedShop, how: str) -> None:
+    path, version = shop.lake.path(STORES), shop.lake.snapshots()[0].versions[STORES]
     heads = {name: shop.lake.head(name) for name in shop.lake.catalog}
-    for uri in handles.open_table(shop.lake.path(STORES), first[STORES]).file_uris():
-        Path(uri.removeprefix("file://")).unlink()
-    with pytest.raises(StateError, match=r"gold.stores version \d+ can't be gone back to: 1 of its data files"):
+    if how == "a file is missing":
+        for uri in handles.open_table(path, version).file_uris():
+            Path(uri.removeprefix("file://")).unlink()
+        wrong = f"1 of the 1 files of {STORES} version {version} are not there"
+    else:
+        (Path(path) / handles.LOG / f"{version:020}.json").write_text("", encoding="utf-8")
+        wrong = f"the log of {STORES} was damaged: version {version} consisted of 1 files, and now it names 0"
+    with pytest.raises(StateError, match=f"{STORES} version {version} can't be gone back to: {wrong}.*Nothing was changed"):
         restoring.restore(shop.lake, 1)
     assert {name: shop.lake.head(name) for name in shop.lake.catalog} == heads
     shop.land(Line("D", TUESDAY))
