@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -9,11 +10,13 @@ from datetime import datetime, timedelta
 from lakehouse.errors import StateError, TamperedModel
 from lakehouse.registry import loading
 from lakehouse.registry.gate import APPROVED
+from lakehouse.registry.recipes import NAMES
 from lakehouse.tables import Lake, audit, catalog, delta, delta_log, maintenance, pins, rebuilding, runs
 from lakehouse.tables.listing import Listing
 from lakehouse.tables.pins import Pin
 
 PINS_LAST = timedelta(days=90)
+_OF_TRAINING = re.compile(rf"model ({'|'.join(NAMES)}) [0-9a-f]{{12}}")  # other owners are people's words, whatever they begin with
 Kept = Mapping[str, Collection[int]]
 RECENT, QUIET = timedelta(days=1), timedelta(days=7)
 
@@ -57,7 +60,7 @@ def expired_pins(lake: Lake, now: datetime) -> list[Pin]:
         return []
     now = min(now, last + QUIET)
     approved = {f"model {one.name} {one.digest[:12]}" for one in loading.versions(lake.settings) if one.decision == APPROVED}
-    old = [pin for pin in pins.every(lake.ops) if pin.owner.startswith("model ") and now - pin.pinned_at > PINS_LAST]
+    old = [pin for pin in pins.every(lake.ops) if _OF_TRAINING.fullmatch(pin.owner) and now - pin.pinned_at > PINS_LAST]
     return [pin for pin in old if pin.owner not in approved]
 
 
