@@ -138,6 +138,9 @@ def _take(lake: Lake, file: Path, source: Source, timetable: Timetable) -> Picke
             (landed,) = load(lake, taken, source.name)
         except BaseException as error:
             return _not_taken(error, taken, name, shown, changed=stamp(taken.stat()) != before)
+        if stamp(taken.stat()) != before:  # its sender had only paused: what has come since it was read is nowhere else
+            _put_back(taken, name)
+            return Picked(shown, landed.lines, waits="it was written to while it landed, and is looked at again with what has come since")
         if timetable.keep_landed:
             _moved(taken, name, LANDED)
         else:
@@ -156,12 +159,17 @@ def _not_taken(error: BaseException, taken: Path, name: str, shown: str, changed
         reason = _said(error, taken, place)
         place.with_name(f"{place.name}{_REASON}").write_text(f"{reason}\n", encoding="utf-8")
         return Picked(shown, rejected=reason)
-    back = taken.with_name(name)
-    if not back.exists():  # else it is taken under its other name at the next look
-        taken.rename(back)
+    back = _put_back(taken, name)
     if changed or isinstance(error, _NOT_ITS_FAULT) or not can_be_read:
         return Picked(shown, waits="it is still written to" if changed else _said(error, taken, back))
     raise error
+
+
+def _put_back(taken: Path, name: str) -> Path:
+    back = taken.with_name(name)
+    if not back.exists():  # else it is taken under its other name at the next look
+        taken.rename(back)
+    return back
 
 
 def _said(error: BaseException, taken: Path, place: Path) -> str:

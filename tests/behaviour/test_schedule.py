@@ -139,6 +139,28 @@ def test_what_comes_under_the_same_name_while_a_file_lands_is_another_file(
     assert names(inbox / "canonical") == []
 
 
+def test_what_is_written_to_a_file_while_its_lines_are_committed_lands_at_the_next_look(
+    lake: Lake, inbox: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, sender = inboxes.load, put(inbox, "sales.csv").open("a", encoding="utf-8")
+
+    def load(*words: object) -> object:
+        landed = real(*words)  # type: ignore[arg-type]
+        sender.write("2,B,1,2011-01-04T10:00:00,1.00\n")
+        sender.close()
+        return landed
+
+    with lake:
+        with monkeypatch.context() as patch:
+            patch.setattr(inboxes, "load", load)
+            (one,) = pick_up(lake, inbox, table())
+        assert (one.lines, "written to while it landed" in one.waits) == (1, True)
+        assert names(inbox / "canonical") == ["sales.csv"]
+        assert [one.lines for one in pick_up(lake, inbox, table())] == [2]  # the first of them is a copy, which silver takes once
+        assert {row["product_code"] for row in lake.read("bronze.sales").toArrow().to_pylist()} == {"A", "B"}
+    assert names(inbox / "canonical") == []
+
+
 def test_what_a_killed_keeper_had_begun_to_take_is_taken_first(lake: Lake, inbox: Path) -> None:
     put(inbox, "sales.csv").rename(inbox / "canonical" / ".taking-sales.csv")
     put(inbox, "sales.csv", "2,B,1,2011-01-04T10:00:00,1.00")
