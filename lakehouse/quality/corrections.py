@@ -247,7 +247,11 @@ def _landings(lake: Lake) -> dict[int, set[str]]:
 
 
 def _waiting(lake: Lake, file: str | None, number: int | None) -> list[Correction]:
-    return [one for one in corrections(lake) if one.state == PROPOSED and number in (None, one.line) and one.file.startswith(file or "")]
+    """Raises `InputError` where the beginning of a digest is that of several files."""
+    found = [one for one in corrections(lake) if one.state == PROPOSED and number in (None, one.line) and one.file.startswith(file or "")]
+    if file and len({one.file for one in found}) > 1:
+        raise InputError(f"several files begin with {file}. Give more of the digest")
+    return found
 
 
 def _row(lake: Lake, file: str, number: int) -> dict[str, Any]:

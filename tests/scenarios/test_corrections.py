@@ -6,7 +6,7 @@ import json
 from decimal import Decimal
 
 import pytest
-from sqlalchemy import delete, update
+from sqlalchemy import delete, insert, update
 
 from jobs.cli import main
 from lakehouse.errors import InputError, StateError, UnknownName
@@ -226,6 +226,18 @@ def test_what_is_there_already_or_twice_among_those_that_wait_is_refused_and_one
         corrections.withdraw(lake, file, 2)
     assert corrections.release(lake).lines == 1
     assert states(lake) == {2: OPEN, 3: RELEASED}
+
+
+def test_where_a_digest_is_cut_so_short_that_it_means_two_files_nothing_is_taken_back_or_released(shop: FeaturedShop) -> None:
+    lake, file = shop.lake, str(shop.made)
+    corrections.correct(lake, file, 2, {"unit_price": "3.10"}, BY, WHY)
+    facts = {"line": 2, "values": {"unit_price": "1"}, "by": "Bob", "why": "asked", "proposed_at": ops.now(), "withdrawn": False}
+    with lake.ops.begin() as connection:
+        connection.execute(insert(ops.corrections).values(file_digest=file[0] + "f" * 63, **facts))
+    for act in (corrections.withdraw, corrections.release):
+        with pytest.raises(InputError, match=f"several files begin with {file[0]}. Give more"):
+            act(lake, file[0], 2)
+    assert corrections.withdraw(lake, file[:8], 2).by == BY
 
 
 def test_a_line_that_is_not_in_quarantine_is_said(shop: FeaturedShop) -> None:
