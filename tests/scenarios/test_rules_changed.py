@@ -14,7 +14,7 @@ from lakehouse.tables import Lake
 from tests.featured import derived, refined
 from tests.shop import Line, Shop
 
-pytestmark = pytest.mark.slow_on_jvm
+pytestmark = pytest.mark.soak_on_jvm
 
 CUPS = Line("CUP", "2011-01-03T10:00", quantity="40", invoice="1")
 POTS = Line("POT", "2011-01-04T10:00", quantity="40", invoice="2")
