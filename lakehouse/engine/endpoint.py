@@ -59,13 +59,14 @@ def attach(url: str, named_by: str, timeout_s: float = 5.0) -> Endpoint:
     """The endpoint at `url` (sc://host:port), which the setting `named_by` gave. Raises `EndpointDown` within `timeout_s` when nothing listens
     there."""
     parts = urlsplit(url)
+    shown = url.partition("/;")[0]  # what comes after it may be a token
     if parts.scheme != "sc" or not parts.hostname:
-        raise EndpointDown(f'the endpoint "{url}" of {named_by} is not a Spark Connect URL. Expected sc://host:port')
+        raise EndpointDown(f'the endpoint "{shown}" of {named_by} is not a Spark Connect URL. Expected sc://host:port')
     try:
         socket.create_connection((parts.hostname, parts.port or 15002), timeout_s).close()
     except OSError as error:
         raise EndpointDown(
-            f"nothing answers at {url} ({error.strerror or error}). Start the endpoint, or leave {named_by} out to have one started"
+            f"nothing answers at {shown} ({error.strerror or error}). Start the endpoint, or leave {named_by} out to have one started"
         ) from None
     return Endpoint(url)
 

@@ -59,6 +59,13 @@ def test_nothing_at_a_url_is_said_within_seconds_with_what_to_do() -> None:
     assert time.monotonic() - begun < 10
 
 
+@pytest.mark.parametrize("url", ["sc://127.0.0.1:1/;token=S3CRET", "http://127.0.0.1:1/;token=S3CRET"])
+def test_a_token_in_a_url_is_not_repeated(url: str) -> None:
+    with pytest.raises(EndpointDown, match=r"//127\.0\.0\.1:1") as caught:
+        attach(url, "SPARK_REMOTE")
+    assert "S3CRET" not in str(caught.value)
+
+
 @pytest.mark.parametrize("url", ["sc://127.0.0.1:1", "http://127.0.0.1:1"])
 def test_a_dead_endpoint_is_blamed_on_the_setting_that_named_it(settings: Settings, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     remote = settings.model_copy(update={"endpoint": settings.endpoint.model_copy(update={"remote": url})})
