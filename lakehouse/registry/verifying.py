@@ -39,14 +39,14 @@ def verify(lake: Lake, everything: bool = False) -> Listing[Verified]:
 
     Raises `EndpointDown` where the engine is what fails, `RegistryAway` where the registry does not answer.
     """
-    around = surroundings(lake)
-    return Listing([*around, *_tables(lake, maintenance.kept_versions(lake), everything)], "nothing is relied on yet")
+    logs, kept = _logs(lake), maintenance.kept_versions(lake)  # what can be mended of a log is, when it is looked at
+    return Listing([*logs, *_tables(lake, kept, everything), *_files(lake, kept), *_models(lake)], "nothing is relied on yet")
 
 
 def surroundings(lake: Lake) -> Listing[Verified]:
     """What `verify` looks at without reading a table, so without an engine: logs, the files of every kept version, and models. Keeps no digest."""
-    logs = _logs(lake)  # what can be mended of a log is, when it is looked at
-    return Listing([*logs, *_files(lake, maintenance.kept_versions(lake)), *_models(lake)], "nothing is relied on yet")
+    logs, kept = _logs(lake), maintenance.kept_versions(lake)
+    return Listing([*logs, *_files(lake, kept), *_models(lake)], "nothing is relied on yet")
 
 
 def expired_pins(lake: Lake, now: datetime) -> list[Pin]:
