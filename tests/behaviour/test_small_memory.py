@@ -9,7 +9,7 @@ import pytest
 from lakehouse.settings import Settings
 from tests.large import made, ran, sold
 
-TOO_LITTLE_GB, ENOUGH_GB = 0.01, 1.0
+TOO_LITTLE_GB, ENOUGH_GB = 0.004, 1.0
 
 
 @pytest.mark.slow
