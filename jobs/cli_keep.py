@@ -166,8 +166,11 @@ def _show_difference(found: Difference) -> None:
 
 
 def _show_restored(found: Restored) -> None:
-    undone = f"; snapshots {', '.join(map(str, found.undone))} are undone" if found.undone else ""
-    print(f"The lake is what snapshot {found.snapshot} published, as of {day(found.as_of)}, now as snapshot {found.published}{undone}.")
+    undone = f"; undone: {', '.join(map(str, found.undone))}" if found.undone else ""
+    again = f"; counted again: {', '.join(map(str, found.again))}" if found.again else ""
+    print(
+        f"The lake is what snapshot {found.snapshot} published, as of {day(found.as_of)}, now as snapshot {found.published}{undone}{again}."
+    )
     if found.taken_out:
         rows = [(one.file, one.source, one.lines) for one in found.taken_out]
         table("Taken out of bronze; these files may land again", ("file (SHA-256)", "source", "lines"), rows, right=("lines",))

@@ -81,10 +81,13 @@ def _newest(lake: Lake, name: str) -> set[int]:
 
 
 def kept_snapshots(engine: Engine, newest: int) -> list[Snapshot]:
-    """The last of each as_of that was not undone, and the newest ones, undone or not, so that a restore can be gone back on."""
-    last = {snapshot.as_of: snapshot for snapshot in snapshots.every(engine)}
-    recent = snapshots.every(engine, undone_too=True)[-newest:] if newest else []
-    return sorted({snapshot.id: snapshot for snapshot in (*last.values(), *recent)}.values(), key=lambda snapshot: snapshot.id)
+    """The newest ones, undone or not, and the last of each as_of that counts, or that would count again after going back to one of the newest."""
+    there = {snapshot.id: snapshot for snapshot in snapshots.every(engine, undone_too=True)}
+    recent = list(there)[-newest:] if newest else []
+    kept = set(recent)
+    for line in snapshots.lines(engine, {*recent, *list(there)[-1:]}):
+        kept.update({there[number].as_of: number for number in line}.values())
+    return [there[number] for number in sorted(kept)]
 
 
 def plan(lake: Lake, expired: Iterable[Pin] = ()) -> Listing[TablePlan]:

@@ -26,7 +26,8 @@ class TakenOut:
 @dataclass(frozen=True)
 class Restored:
     """What going back did. `snapshot` is what was gone back to, `published` the number under which it is published now, `versions` the tables
-    that were others, with the versions that they have now, `undone` the snapshots after it, which count no more."""
+    that were others, with the versions that they have now, `undone` the snapshots that count no more, `again` those that had been undone and count
+    again, as they did when it was the newest."""
 
     snapshot: int
     published: int
@@ -34,6 +35,7 @@ class Restored:
     moment: datetime
     versions: Mapping[str, int]
     undone: tuple[int, ...]
+    again: tuple[int, ...]
     taken_out: Listing[TakenOut]
 
 
@@ -54,8 +56,10 @@ def restore(lake: Lake, number: int, finish: Callable[[], object] = lambda: None
         finish()
         snapshots.end_restore(lake.ops, held.token)
     changed = {name: version for name, version in made.versions.items() if name in wanted and version != wanted[name]}
-    undone = tuple(one.id for one in snapshots.every(lake.ops, undone_too=True) if number < one.id < made.id)
-    return Restored(number, made.id, target.as_of, target.moment, changed, undone, taken_out)
+    before = max(one.id for one in snapshots.every(lake.ops, undone_too=True) if one.id < made.id)
+    counted, counts = (set(line) for line in snapshots.lines(lake.ops, (before, made.id)))
+    undone, again = tuple(sorted(counted - counts)), tuple(sorted(counts - counted - {made.id}))
+    return Restored(number, made.id, target.as_of, target.moment, changed, undone, again, taken_out)
 
 
 def _published(lake: Lake, target: Snapshot, wanted: Mapping[str, int], begun: Restore, token: str) -> Snapshot:

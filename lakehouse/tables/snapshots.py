@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -117,15 +118,23 @@ def check_no_restore(engine: Engine) -> None:
         raise StateError(f"a restore of snapshot {number} was broken off. Finish it first: zeromargin restore {number}")
 
 
+def lines(engine: Engine, newest: Iterable[int]) -> list[tuple[int, ...]]:
+    """For each of these snapshots those that counted when it was the newest, from the oldest to itself."""
+    with engine.connect() as connection:
+        upon = _published_upon(connection)
+    return [_line(upon, number) for number in newest]
+
+
 def publish(engine: Engine, snapshot: Snapshot, token: str, restored: int | None = None) -> Snapshot:
     """Writes a snapshot in one transaction, in which the lease is checked. Returns it with the number that it got.
 
-    `restored`: the snapshot that the lake went back to; those after it are undone and open runs are given up.
+    `restored`: the snapshot that the lake went back to; those that counted when it was the newest count again, the others are undone, and open
+    runs are given up.
     """
     with engine.begin() as connection:
         check(connection, token)
         if restored is not None:
-            connection.execute(update(snapshots).where(snapshots.c.id > restored).values(undone=True))
+            _count_alone(connection, restored)
             connection.execute(update(runs).where(runs.c.state == "open").values(state="abandoned", ended_at=now()))
         facts = {"run": snapshot.run, "as_of": snapshot.as_of, "moment": snapshot.moment, "every": snapshot.every}
         result = connection.execute(insert(snapshots).values(**facts, published_at=now()))
@@ -134,6 +143,32 @@ def publish(engine: Engine, snapshot: Snapshot, token: str, restored: int | None
         tables = [{"snapshot": number, "name": name, "version": version} for name, version in snapshot.versions.items()]
         connection.execute(insert(snapshot_tables), tables)
     return replace(snapshot, id=number)
+
+
+def _published_upon(connection: Connection) -> dict[int, int | None]:
+    """What each snapshot came after: the one before it, or the one that the lake went back to."""
+    begun = connection.execute(select(restores.c.number, restores.c.snapshot, restores.c.bronze))
+    went_back = {one.run: one.snapshot for one in (Restore(*row) for row in begun)}
+    found: dict[int, int | None] = {}
+    for number, run in connection.execute(select(snapshots.c.id, snapshots.c.run).order_by(snapshots.c.id)):
+        found[number] = went_back.get(run, next(reversed(found), None))
+    return found
+
+
+def _line(upon: dict[int, int | None], number: int) -> tuple[int, ...]:
+    found, one = [], upon.get(number)
+    while one is not None:
+        found.append(one)
+        one = upon.get(one)
+    return (*reversed(found), number)
+
+
+def _count_alone(connection: Connection, number: int) -> None:
+    """Those that counted when this snapshot was the newest count, and no others."""
+    counted = set(_line(_published_upon(connection), number))
+    for one in connection.execute(select(snapshots.c.id, snapshots.c.undone)).all():
+        if one.undone is (one.id in counted):
+            connection.execute(update(snapshots).where(snapshots.c.id == one.id).values(undone=not one.undone))
 
 
 def _with_versions(connection: Connection, number: int) -> Snapshot:

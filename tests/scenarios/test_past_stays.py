@@ -128,6 +128,8 @@ class Past:
     lakes: list[Lake]
     monkeypatch: pytest.MonkeyPatch
     seen: dict[tuple[str, int], tuple[object, ...]] = field(default_factory=dict)
+    days: dict[datetime, int] = field(default_factory=dict)  # the snapshot that holds for each day
+    days_then: dict[int, dict[datetime, int]] = field(default_factory=dict)  # the same, when that snapshot was the newest
     told: list[str] = field(default_factory=list)
     happened: Counter[str] = field(default_factory=Counter)
 
@@ -136,23 +138,33 @@ class Past:
         return self.lakes[0]
 
     def kept(self) -> list[Snapshot]:
-        """The last of each day that was not undone, and the newest ones."""
-        ops = self.lake.ops
-        last = {one.as_of: one for one in snapshots.every(ops)}
-        return list({one.id: one for one in (*last.values(), *snapshots.every(ops, undone_too=True)[-KEEP_NEWEST:])}.values())
+        """The newest ones, and that of each day, as it is and as it would be after going back to one of them."""
+        newest = list(self.days_then)[-KEEP_NEWEST:]
+        numbers = {*newest, *(number for one in newest for number in self.days_then[one].values())}
+        return [one for one in snapshots.every(self.lake.ops, undone_too=True) if one.id in numbers]
 
     def relied_on(self) -> list[tuple[str, int]]:
         published = {pair for snapshot in self.kept() for pair in snapshot.versions.items()}
         return sorted(published | {(one.table, one.version) for one in pins.every(self.lake.ops)})
 
+    def note(self) -> None:
+        """What was published since."""
+        for one in snapshots.every(self.lake.ops, undone_too=True):
+            if one.id not in self.days_then:
+                self.days = {**self.days, one.as_of: one.id}
+                self.days_then[one.id] = self.days
+
     def look(self) -> None:
-        """Every version that is relied on holds what it held."""
+        """Each day is found as it was published, and every version that is relied on holds what it held."""
+        found = {day: self.lake.at(day).snapshot() for day in self.days}
+        assert {day: one and one.id for day, one in found.items()} == self.days, self.told
         for (name, version), found in full_digests(self.lake, self.relied_on()).items():
             assert self.seen.setdefault((name, version), found) == found, f"{name} version {version}, after {self.told}"
 
     def take(self, step: Step) -> None:
         self.told.append(repr(step))
         self.do(step)
+        self.note()
         self.look()
 
     @singledispatchmethod
@@ -195,7 +207,9 @@ class Past:
     @do.register
     def _(self, step: Restore) -> None:
         if found := self.kept():
-            restoring.restore(self.lake, found[step.which % len(found)].id)
+            target = found[step.which % len(found)].id
+            restoring.restore(self.lake, target)
+            self.days = self.days_then[target]
             self.happened["restored"] += 1
 
     @do.register
@@ -250,7 +264,8 @@ EACH = [
     Maintain(years=True),
     Run(7, "broken"),
     Maintain(years=False),
-    Restore(1),
+    Restore(0),
+    Restore(-1),
     Unpin(0),
     Run(14, "all"),
     Maintain(years=True),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lakehouse.errors import NothingPublished, StateError
-from lakehouse.tables import Lake, handles, opening, restoring, runs, snapshots
+from lakehouse.tables import Lake, handles, maintenance, opening, restoring, runs, snapshots
 from lakehouse.tables.restoring import BRONZE
 from tests.featured import FeaturedShop, prepared
 from tests.shop import STORES, Line, Shop
@@ -63,6 +63,29 @@ def test_a_restore_can_be_gone_back_on(shop: Shop) -> None:
     found = restoring.restore(shop.lake, 2)
     assert (opened(shop.lake), landed(shop.lake)) == (["one", "two"], ["A", "B", "C"])
     assert (found.as_of, list(found.taken_out)) == (datetime(2011, 1, 12), [])
+
+
+def test_going_back_on_a_restore_brings_back_the_days_between(shop: FeaturedShop) -> None:
+    shop.open_store("three", as_of="2011-01-19")
+    days = {one.as_of: one.id for one in shop.lake.snapshots()}
+    first, second, third = days.values()
+    restoring.restore(shop.lake, first)
+    found = restoring.restore(shop.lake, third)
+    assert (found.undone, found.again) == ((third + 1,), (second, third))
+    at = {day: shop.lake.at(day).snapshot() for day in days}
+    assert {day: one and one.id for day, one in at.items()} == {**days, datetime(2011, 1, 19): found.published}
+    assert [opened(shop.lake.at(day)) for day in days] == [["one"], ["one", "two"], ["one", "three", "two"]]
+
+    found = restoring.restore(shop.lake, second)
+    assert (found.undone, found.again) == ((third, third + 2), ())
+
+
+def test_what_a_restore_undid_is_kept_as_long_as_it_can_be_gone_back_on(shop: FeaturedShop) -> None:
+    shop.open_store("three", as_of="2011-01-19")
+    first, second, third = (one.id for one in shop.lake.snapshots())
+    made = restoring.restore(shop.lake, first).published
+    kept = {newest: [one.id for one in maintenance.kept_snapshots(shop.lake.ops, newest)] for newest in (0, 1, 2)}
+    assert kept == {0: [made], 1: [made], 2: [first, second, third, made]}
 
 
 def test_broken_off_nothing_is_written_before_it_is_finished(shop: FeaturedShop, monkeypatch: pytest.MonkeyPatch) -> None:
