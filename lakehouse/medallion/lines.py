@@ -9,8 +9,6 @@ from types import MappingProxyType
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from lakehouse.quality.quarantine import CONFLICT
-
 # What makes two copies of a line differ. The customer is not among it: a line landed again after an erasure comes without one.
 VALUES = (
     "source",
@@ -95,13 +93,13 @@ def settle(
         there = existing.withColumn("is_new", F.lit(False)).join(repeated, "hash", "left_semi")
         copies = copies.unionByName(there.select(*copies.columns))
     copies = once(copies)
-    values = [_compared(name, [source for source, columns in beside.items() if name in columns]) for name in VALUES]
+    values = _values(beside)
     # Of equal copies one that names its customer is kept before one that does not. Which was there first decides only between those that are
     # the same in all of this: then what is kept is the same in whichever runs they land, and when all is made anew from bronze.
     known_first = (F.col("customer_key").isNull(), "customer_key")
     order = Window.partitionBy("line_id").orderBy("_known_at", *values, *known_first, "is_new", "_file", "_line")
     ranked = (
-        copies.withColumn("values", F.xxhash64(*(part for value in values for part in (value.isNull(), value))))
+        copies.withColumn("values", values_hash(beside))
         .withColumn("place", F.row_number().over(order))
         .withColumn("kept_values", F.first("values").over(order))
         .withColumn("kept_customer", F.first("customer_key").over(order))
@@ -114,18 +112,27 @@ def settle(
     return Settled(single.unionByName(winners), conflicts)
 
 
+def values_hash(beside: Mapping[str, Collection[str]]) -> Column:
+    """What two copies of a line have in common where they say the same."""
+    return F.xxhash64(*(part for value in _values(beside) for part in (value.isNull(), value)))
+
+
+def _values(beside: Mapping[str, Collection[str]]) -> list[Column]:
+    return [_compared(name, [source for source, columns in beside.items() if name in columns]) for name in VALUES]
+
+
 def _compared(name: str, not_of: list[str]) -> Column:
     """A value by which copies are told apart; nothing for the sources that it is not compared of."""
     return F.when(~F.col("source").isin(*not_of), F.col(name)) if not_of else F.col(name)
 
 
-def as_quarantined(conflicts: DataFrame) -> DataFrame:
-    """Conflicting copies with the columns of quarantine.sales (without `_run`)."""
-    return conflicts.select(
+def as_quarantined(refused: DataFrame, reason: str) -> DataFrame:
+    """Lines with the columns of quarantine.sales (without `_run`), refused for this one reason."""
+    return refused.select(
         F.col("_file").alias("file_digest"),
         F.col("_line").alias("line_number"),
         F.lit("silver").alias("stage"),
-        F.array(F.lit(CONFLICT)).alias("reasons"),
+        F.array(F.lit(reason)).alias("reasons"),
         "source",
         "line_id",
         "store",

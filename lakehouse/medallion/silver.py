@@ -10,9 +10,9 @@ from pyspark.sql import functions as F
 
 from lakehouse.errors import InputError, StateError
 from lakehouse.ingest import sources
-from lakehouse.medallion import cancellations, lines
+from lakehouse.medallion import cancellations, corrected, lines
 from lakehouse.quality import config
-from lakehouse.quality.quarantine import split_rows
+from lakehouse.quality.quarantine import CONFLICT, split_rows
 from lakehouse.tables import StageLake, delta
 from lakehouse.tables.catalog import BRONZE
 from lakehouse.tables.staging import Staged
@@ -43,13 +43,19 @@ def build(lake: StageLake) -> SilverReport:
         return SilverReport(files=0, lines=0, written=0, repeats=0)
     new = lake.read(BRONZE, version=lake.run.bronze).where(F.col("file_digest").isin(*sorted(files)))
     good, refused = split_rows(new, config.load(lake.settings.profile).row_rules)
-    candidates = lake.staged(lines.typed(good))
+    beside, typed = _taken_from_beside(lake), lines.typed(good)
+    replaced = corrected.among(lake, typed, beside)
+    candidates = lake.staged(typed if replaced is None else typed.join(replaced.frame, corrected.PLACE, "left_anti"))
     is_first = delta.size(lake.path(SALES), lake.version(SALES)).files == 0
     months = None if is_first else _months_of_copies(good)
     existing = None if is_first else _among(lake, months)
-    settled = lines.settle(candidates.frame, existing, _taken_from_beside(lake), once=lambda frame: lake.staged(frame).frame)
+    settled = lines.settle(candidates.frame, existing, beside, once=lambda frame: lake.staged(frame).frame)
     kept, conflicts = lake.staged(settled.kept), lake.staged(settled.conflicts)
-    quarantined = lake.staged(refused.unionByName(lines.as_quarantined(_with_repeats(lake, kept, conflicts, files))))
+    refused = refused.unionByName(lines.as_quarantined(_with_repeats(lake, kept, conflicts, files), CONFLICT))
+    if replaced is not None and replaced.rows:
+        silver = kept.frame if existing is None else kept.frame.unionByName(existing)
+        refused = refused.unionByName(corrected.as_quarantined(replaced.frame, silver, beside))
+    quarantined = lake.staged(refused)
     lake.writer.merge(SALES, kept, within=None if months is None else Within("month", months))
     lake.writer.merge(QUARANTINE, quarantined)
     # A copy that took the place of another may have taken a sale or a return from the group that the other was in.
@@ -100,7 +106,10 @@ def _with_repeats(lake: StageLake, kept: Staged, conflicts: Staged, files: Colle
         return conflicts.frame
     copies = lake.read(BRONZE, version=lake.run.bronze).join(displaced, "line_id", "left_semi")
     good, _ = split_rows(copies, config.load(lake.settings.profile).row_rules)
-    anew = lines.settle(lake.staged(lines.typed(good)).frame, None, _taken_from_beside(lake), once=lambda frame: lake.staged(frame).frame)
+    beside, typed = _taken_from_beside(lake), lines.typed(good)
+    replaced = corrected.among(lake, typed, beside)
+    candidates = typed if replaced is None else typed.join(replaced.frame, corrected.PLACE, "left_anti")
+    anew = lines.settle(lake.staged(candidates).frame, None, beside, once=lambda frame: lake.staged(frame).frame)
     there = ["_file", "_line"]
     held = lake.read(QUARANTINE).select(F.col("file_digest").alias("_file"), F.col("line_number").alias("_line"))
     known = held.unionByName(kept.frame.select(*there)).unionByName(conflicts.frame.select(*there))

@@ -19,6 +19,7 @@ from sqlalchemy import Row, insert, select, update
 from lakehouse.errors import InputError, StateError, UnknownName
 from lakehouse.privacy.vault import open_vault
 from lakehouse.quality import corrected_line
+from lakehouse.quality.quarantine import CONFLICT, CORRECTED
 from lakehouse.quality.quarantine import TABLE as QUARANTINE
 from lakehouse.tables import Lake, delta, ops
 from lakehouse.tables.catalog import BRONZE
@@ -85,6 +86,8 @@ def refused(lake: Lake, reason: str | None = None, state: str | None = OPEN, lim
     rows = lake.read(QUARANTINE)
     if reason is not None:
         rows = rows.where(F.array_contains("reasons", reason))
+    if state in (OPEN, PROPOSED):
+        rows = rows.where(~F.array_contains("reasons", CORRECTED))
     known = {(one.file, one.line): one.state for one in corrections(lake) if one.state in (PROPOSED, RELEASED)}
     told = rows.orderBy(F.col("sold_at").desc(), "file_digest", "line_number").limit(limit + len(known)).toArrow().to_pylist()
     found = [_refused(row, known.get((row["file_digest"], row["line_number"]), OPEN)) for row in told]
@@ -161,10 +164,11 @@ def correct(lake: Lake, file: str, number: int, values: Mapping[str, str], by: s
     with lake.lease("correction of a line"), open_vault(lake.settings) as vault:
         found, row, history = line(lake, file, number)
         if found.state == RELEASED:
-            author = next(one.by for one in history if one.state == RELEASED)
+            author = next((f"by {one.by}" for one in history if one.state == RELEASED), "as it is in another file")
             raise StateError(
-                f"line {number} of {file} was corrected by {author} and released already. What has landed is changed by another line only"
+                f"line {number} of {file} was corrected {author} and released already. What has landed is changed by another line only"
             )
+        _check_away(lake, [row])
         # Whoever is named gets a key only once the rest of the line is found to pass.
         corrected_line.made(lake, vault, row, {name: value for name, value in values.items() if name != "customer"} | {"customer_key": ""})
         kept = corrected_line.kept(vault, row, values, lake.settings.profile)
@@ -206,6 +210,7 @@ def release(lake: Lake, file: str | None = None, number: int | None = None) -> R
             raise InputError(
                 f"no correction waits{gone}. Propose one: zeromargin quarantine correct FILE LINE --set NAME=VALUE --by WHO --why TEXT"
             )
+        _check_away(lake, rows)
         digest = _digest(waiting)
         made = [
             corrected_line.made(lake, vault, row, one.values, digest, place)
@@ -234,6 +239,18 @@ def authors(lake: Lake) -> dict[str, str]:
         for digest in landings.get(one.number, ()):
             found.setdefault(digest, []).append(f"{one.by}: {one.why}")
     return {digest: "; ".join(dict.fromkeys(told)) for digest, told in found.items()}
+
+
+def in_bronze(lake: Lake, version: int) -> tuple[set[tuple[str, int]], set[str]]:
+    """The lines, by their file's digest and number, whose corrections are in bronze at a version, and the digests that these landed under."""
+    landings = _landings(lake)
+    if not landings:
+        return set(), set()
+    there = delta.partition_values(lake.path(BRONZE), "file_digest", version)
+    with lake.ops.connect() as connection:
+        rows = connection.execute(select(ops.corrections.c.id, ops.corrections.c.file_digest, ops.corrections.c.line)).all()
+    lines = {(one.file_digest, one.line) for one in rows if landings.get(one.id, set()) & there}
+    return lines, {digest for digests in landings.values() for digest in digests & there}
 
 
 def _landings(lake: Lake) -> dict[int, set[str]]:
@@ -269,6 +286,21 @@ def _row(lake: Lake, file: str, number: int) -> dict[str, Any]:
     return row
 
 
+def _check_away(lake: Lake, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Raises `InputError` where a refused line has come in otherwise: corrected, it would count twice."""
+    from pyspark.sql import functions as F
+
+    # A conflicting copy has the id of what it contradicts.
+    by_id = {row["line_id"]: row for row in rows if row["line_id"] is not None and CONFLICT not in row["reasons"]}
+    silver = lake.read("silver.sales")
+    for there in silver.where(F.col("line_id").isin(*by_id)).select("line_id", "_file").limit(1).toArrow().to_pylist() if by_id else ():
+        row = by_id[there["line_id"]]
+        raise InputError(
+            f"line {row['line_number']} of {row['file_digest'][:12]} needs no correction: it came in by another file since, {there['_file'][:12]}."
+            " What waits for it can be withdrawn (zeromargin quarantine withdraw); nothing was changed"
+        )
+
+
 def _digest(waiting: Sequence[Correction]) -> str:
     told = sorted((one.file, one.line, sorted(one.values.items())) for one in waiting)
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()
@@ -276,6 +308,8 @@ def _digest(waiting: Sequence[Correction]) -> str:
 
 def _refused(row: Mapping[str, Any], state: str) -> Refused:
     names = ("stage", "source", "product_code", "quantity", "unit_price", "amount", "sold_at")
+    # A copy of a corrected line needs no correction of its own.
+    state = RELEASED if CORRECTED in row["reasons"] else state
     return Refused(
         row["file_digest"], row["line_number"], reasons=tuple(row["reasons"]), state=state, **{name: row[name] for name in names}
     )

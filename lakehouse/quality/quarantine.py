@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 TABLE = "quarantine.sales"
 CONFLICT = "conflicting_copy"  # of a line that is there already, with other values
+CORRECTED = "corrected"  # by somebody, whose correction is in bronze
 
 
 def split_rows(frame: DataFrame, rules: Sequence[RowRule]) -> tuple[DataFrame, DataFrame]:

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from lakehouse import settings
+from lakehouse.errors import InputError, StateError
+from lakehouse.ingest import load
 from lakehouse.quality import config, corrections
 from lakehouse.tables import Lake
 from tests.featured import derived, refined
@@ -89,3 +91,69 @@ def test_a_looser_rule_lets_in_what_was_refused_when_it_lands_again_or_all_is_ma
     refined(lake, "2011-01-24", from_bronze=True)
     assert held(lake) == (["CUP", "JUG", "POT"], [])
     assert gold(lake) == grown
+
+
+HEADER = "invoice,product_code,description,quantity,sold_at,unit_price,customer"
+RIGHT = "1,CUP,A CUP,2,2011-01-03T10:00:00,2.50,98765432109876"
+WRONG = "2,POT,A POT,40,2011-01-04T10:00:00,3.00,98765432109876"  # somebody says that it was four
+
+
+def sent(lake: Lake, name: str, *lines: str) -> str:
+    path = lake.home.parent / name
+    path.write_text("\n".join([HEADER, *lines]) + "\n", encoding="utf-8")
+    (one,) = load(lake, path, "canonical")
+    return one.digest
+
+
+def pots(lake: Lake) -> tuple[list[int], list[str]]:
+    """How many pots each line of silver sold, and why lines of pots are in quarantine."""
+    sold = lake.read("silver.sales").where("product_code = 'POT'").toArrow().column("quantity").to_pylist()
+    refused = [row["reasons"] for row in lake.read("quarantine.sales").toArrow().to_pylist()]
+    return sorted(int(quantity) for quantity in sold), sorted(reason for reasons in refused for reason in reasons)
+
+
+def test_a_corrected_line_counts_once_whatever_the_rules_say_later_of_what_it_corrects(lake: Lake, rule: Callable[[str], None]) -> None:
+    lake.create_tables()
+    shop = Shop(lake)
+    rule("abs(quantity) <= 30")
+    file = sent(lake, "first.csv", RIGHT, WRONG)
+    shop.refine("2011-01-10")
+    corrections.correct(lake, file, 2, {"quantity": "4"}, "Ada", "the till's list")
+    corrections.release(lake)
+    shop.refine("2011-01-17")
+    assert pots(lake) == ([4], ["quantity_plausible"])
+    counted = gold(lake)
+
+    rule(PLAUSIBLE)
+    again = sent(lake, "second.csv", RIGHT, WRONG, WRONG.replace("2,POT", "3,JUG"))
+    made, _ = shop.refine("2011-01-24")
+    assert (made.refused, made.repeats, pots(lake)) == ({"corrected": 1}, 1, ([4], ["corrected", "quantity_plausible"]))
+    assert [one.line for one in corrections.refused(lake)] == []
+    with pytest.raises(StateError, match="was corrected as it is in another file and released already"):
+        corrections.correct(lake, again, 2, {"quantity": "4"}, "Bob", "too")
+    assert gold(lake) != counted  # the jug
+    with_jug = gold(lake)
+
+    refined(lake, "2011-01-31", from_bronze=True)
+
+    assert pots(lake) == ([4], ["corrected", "corrected"])
+    assert gold(lake) == with_jug
+
+
+def test_what_came_in_by_a_copy_since_the_rules_changed_needs_no_correction(lake: Lake, rule: Callable[[str], None]) -> None:
+    lake.create_tables()
+    shop = Shop(lake)
+    rule("abs(quantity) <= 30")
+    file = sent(lake, "first.csv", RIGHT, WRONG)
+    shop.refine("2011-01-10")
+    corrections.correct(lake, file, 2, {"quantity": "4"}, "Ada", "the till's list")
+    rule(PLAUSIBLE)
+    sent(lake, "second.csv", WRONG)
+    shop.refine("2011-01-17")
+    for what in (
+        lambda: corrections.release(lake),
+        lambda: corrections.correct(lake, file, 2, {"quantity": "5"}, "Ada", "the till's list"),
+    ):
+        with pytest.raises(InputError, match="line 2 of .* came in by another file since.*nothing was changed"):
+            what()
+    assert pots(lake) == ([40], ["quantity_plausible"])
