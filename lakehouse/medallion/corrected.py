@@ -8,7 +8,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from lakehouse.medallion import lines
-from lakehouse.quality import corrections
+from lakehouse.quality import correction_history
 from lakehouse.quality.quarantine import CONFLICT, CORRECTED
 from lakehouse.tables import StageLake
 from lakehouse.tables.catalog import BRONZE
@@ -21,7 +21,7 @@ def among(lake: StageLake, candidates: DataFrame, beside: Mapping[str, Collectio
     """Those of `candidates` (columns of silver.sales without `_run`) whose correction is in the bronze that the run reads, and their copies in other
     files. None where nothing is corrected there."""
     assert lake.run is not None
-    by_number, let_in = corrections.in_bronze(lake, lake.run.bronze)
+    by_number, let_in = correction_history.in_bronze(lake, lake.run.bronze)
     if not by_number:
         return None
     they = lake.spark.createDataFrame(sorted(by_number), "file_digest string, line_number bigint")

@@ -8,7 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from lakehouse.quality.corrections import authors
+from lakehouse.quality.correction_history import authors
 from lakehouse.registry.reliance import Predicted, TrainedOn, predicted_from, trained_on
 from lakehouse.tables import Lake, audit, catalog, delta, delta_log, digests, lineage, moments, runs, snapshots
 from lakehouse.tables.audit import Change, Held

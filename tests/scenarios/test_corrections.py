@@ -12,8 +12,9 @@ from jobs.cli import main
 from lakehouse.errors import InputError, StateError, UnknownName
 from lakehouse.ingest import load
 from lakehouse.privacy.vault import open_vault
-from lakehouse.quality import corrections
-from lakehouse.quality.corrections import OPEN, PROPOSED, RELEASED, REPLACED
+from lakehouse.quality import correction_history, corrections
+from lakehouse.quality.correction_history import PROPOSED, RELEASED, REPLACED
+from lakehouse.quality.corrections import OPEN
 from lakehouse.registry.table_audit import audit_table
 from lakehouse.tables import Lake, ops, restoring
 from tests.featured import FeaturedShop, prepared
@@ -122,7 +123,7 @@ def test_what_landed_together_and_then_alone_is_released_wherever_a_restore_goes
     assert let_in(lake) == 2
     _, _, history = corrections.line(lake, file, 2)
     assert [one.landed_as for one in history] == [together.digest]
-    assert corrections.authors(lake) == {together.digest: f"{BY}: {WHY}; Bob: asked", alone.digest: f"{BY}: {WHY}"}
+    assert correction_history.authors(lake) == {together.digest: f"{BY}: {WHY}; Bob: asked", alone.digest: f"{BY}: {WHY}"}
     restoring.restore(lake, 1)
     assert states(lake) == {2: PROPOSED, 3: PROPOSED}
     assert corrections.release(lake).digest == together.digest
@@ -157,7 +158,7 @@ def test_a_home_that_noted_one_landing_in_the_correction_itself_goes_on(shop: Fe
         connection.execute(delete(ops.landings))
         connection.execute(update(ops.corrections).values(landed_as=first.digest))
     assert states(lake) == {2: RELEASED, 3: OPEN}
-    assert corrections.authors(lake) == {first.digest: f"{BY}: {WHY}"}
+    assert correction_history.authors(lake) == {first.digest: f"{BY}: {WHY}"}
     restoring.restore(lake, 1)
     assert corrections.release(lake).digest == first.digest
 
@@ -179,7 +180,7 @@ def test_a_correction_that_would_not_help_changes_nothing(
 ) -> None:
     with pytest.raises(error, match=words):
         corrections.correct(shop.lake, str(shop.made), 2, values, BY, WHY)
-    assert corrections.corrections(shop.lake) == []
+    assert correction_history.corrections(shop.lake) == []
     with open_vault(shop.lake.settings) as vault:
         assert vault.look_up("canonical", "55555555555555") is None
 
