@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from lakehouse.features.publish import publish_online
-from lakehouse.registry.verifying import expired_pins
+from lakehouse.registry.batch import tell_popular
+from lakehouse.registry.training_pins import expired_pins
 from lakehouse.tables import Lake, maintenance, ops, restoring
 from lakehouse.tables.listing import Listing
 from lakehouse.tables.maintenance import Maintained, TablePlan
@@ -17,9 +19,13 @@ if TYPE_CHECKING:
 
 
 def restore(lake: Lake, snapshot: int) -> Restored:
-    """Puts the lake back to a snapshot, and the online store to that one's features, which belongs to it: broken off before that, nothing is
+    """Puts the lake back to a snapshot, and what is told online to that one's features, which belongs to it: broken off before that, nothing is
     written until it is called again."""
-    return restoring.restore(lake, snapshot, finish=lambda: publish_online(lake))
+
+    def finish() -> None:
+        tell_popular(lake, datetime.fromisoformat(publish_online(lake).moment))
+
+    return restoring.restore(lake, snapshot, finish)
 
 
 def planned(lake: Lake) -> tuple[Listing[TablePlan], list[Pin]]:

@@ -122,8 +122,9 @@ def correct(lake: Lake, file: str, number: int, values: Mapping[str, str], by: s
         corrected_line.made(lake, vault, row, kept)
         facts = {"file_digest": row["file_digest"], "line": number, "values": kept, "by": by.strip(), "why": why.strip()}
         with lake.ops.begin() as connection:
-            connection.execute(insert(ops.corrections).values(**facts, proposed_at=ops.now(), withdrawn=False))
-    return corrections(lake)[-1]
+            made = connection.execute(insert(ops.corrections).values(**facts, proposed_at=ops.now(), withdrawn=False))
+        assert made.inserted_primary_key is not None
+        return next(one for one in corrections(lake) if one.number == made.inserted_primary_key[0])
 
 
 def withdraw(lake: Lake, file: str, number: int) -> Correction:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from lakehouse.errors import TamperedModel
 from lakehouse.features import popular
@@ -167,7 +170,7 @@ def _recommendations(lake: Lake, who: Answerer) -> pd.DataFrame:
     asked = recipe("recommendations").ask(lake, lake.run.moment)
     rows = Rows.of_frame(asked)
     known, days, k = histories(rows), rows.moment_days(), lake.settings.models.recommendations.k
-    liked = _popular(lake, known, float(days[0]) if len(days) else 0.0)
+    liked = _popular(lake, known, days)
     if not lake.run.back_test:
         popular.write(lake.home, liked)
     found: list[tuple[str, int, str, float, str]] = []
@@ -181,8 +184,14 @@ def _recommendations(lake: Lake, who: Answerer) -> pd.DataFrame:
     return pd.DataFrame(found, columns=["customer_key", "rank", "product_code", "score", "reason"])
 
 
-def _popular(lake: Lake, known: list[History], day: float) -> list[PopularProduct]:
-    scores = popularity_of(known, day)
+def tell_popular(lake: Lake, moment: datetime) -> None:
+    """Puts what was popular at a moment beside the online store, in place of what is there."""
+    rows = Rows.of_frame(recipe("recommendations").ask(lake, moment))
+    popular.write(lake.home, _popular(lake, histories(rows), rows.moment_days()))
+
+
+def _popular(lake: Lake, known: list[History], days: np.ndarray) -> list[PopularProduct]:
+    scores = popularity_of(known, float(days[0]) if len(days) else 0.0)
     best = sorted(scores, key=lambda code: (-scores[code], code))[:POPULAR]
     rows = lake.read("gold.products").select("product_code", "name").toArrow().to_pylist()
     names = {row["product_code"]: row["name"] for row in rows}

@@ -19,7 +19,7 @@ from lakehouse.features.repository import feature_types
 from lakehouse.models.bundle import Bundle, Facts, write_bundle
 from lakehouse.models.evaluation import Evaluation
 from lakehouse.privacy.secrets import signing_key
-from lakehouse.registry import aliases, tracking
+from lakehouse.registry import aliases, tracking, training_pins
 from lakehouse.registry.gate import APPROVED, Decision, decide
 from lakehouse.registry.loading import DECISION, REASONS, Registered, Registry, is_whole, newest_approved, open_registered, versions
 from lakehouse.registry.publishing import Registration, Source, register
@@ -189,7 +189,7 @@ def _facts(lake: Lake, name: str, service: str, trained: Trained) -> Facts:
 
 def _register(lake: Lake, name: str, folder: Path, facts: Facts, decision: Decision) -> str:
     """Registers the folder, and pins what it was trained on before anybody can rely on it."""
-    owner = f"model {name} {hashlib.sha256((folder / 'manifest.json').read_bytes()).hexdigest()[:12]}"
+    owner = training_pins.owner(name, hashlib.sha256((folder / "manifest.json").read_bytes()).hexdigest())
     for table, version in facts.tables.items():
         lake.pin(table, version, owner, "trained on it")
     assert lake.run is not None

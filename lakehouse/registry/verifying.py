@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 
 from lakehouse.errors import StateError, TamperedModel
 from lakehouse.registry import loading
-from lakehouse.registry.gate import APPROVED
-from lakehouse.registry.recipes import NAMES
-from lakehouse.tables import Lake, audit, catalog, delta, delta_log, maintenance, pins, rebuilding, runs
+from lakehouse.tables import Lake, audit, catalog, delta, delta_log, maintenance, pins, rebuilding
 from lakehouse.tables.listing import Listing
-from lakehouse.tables.pins import Pin
 
-PINS_LAST = timedelta(days=90)
-_OF_TRAINING = re.compile(rf"model ({'|'.join(NAMES)}) [0-9a-f]{{12}}")  # other owners are people's words, whatever they begin with
 Kept = Mapping[str, Collection[int]]
-RECENT, QUIET = timedelta(days=1), timedelta(days=7)
 
 
 @dataclass(frozen=True)
@@ -49,21 +41,6 @@ def surroundings(lake: Lake) -> Listing[Verified]:
     return Listing([*logs, *_files(lake, kept), *_models(lake)], "nothing is relied on yet")
 
 
-def expired_pins(lake: Lake, now: datetime) -> list[Pin]:
-    """Pins of what a model was trained on that the gate never let through, once they are 90 days old (wall clock, UTC).
-
-    What they keep is deleted for good, so a clock that is far ahead must not make them old: they are as old as they were a week after the last that
-    the lake recorded, what it recorded within the last day left out, which a wrong clock wrote too.
-    """
-    last = runs.last_recorded(lake.ops, now - RECENT)
-    if last is None:
-        return []
-    now = min(now, last + QUIET)
-    approved = {f"model {one.name} {one.digest[:12]}" for one in loading.versions(lake.settings) if one.decision == APPROVED}
-    old = [pin for pin in pins.every(lake.ops) if _OF_TRAINING.fullmatch(pin.owner) and now - pin.pinned_at > PINS_LAST]
-    return [pin for pin in old if pin.owner not in approved]
-
-
 def _logs(lake: Lake) -> list[Verified]:
     """One result per table: it is there, its log has every entry, and says of the version that is relied on what it said."""
     found, published = [], lake.snapshot()
@@ -85,7 +62,7 @@ def _logs(lake: Lake) -> list[Verified]:
 def _tables(lake: Lake, kept: Kept, everything: bool) -> list[Verified]:
     every = {(name, version) for name, versions in kept.items() for version in versions}
     wanted = every if everything else audit.relied_on(lake).keys() | (every & pins.recorded(lake.ops).keys())
-    checked = audit.whole(lake, sorted(wanted))
+    checked = [one for one in audit.whole(lake, sorted(wanted)) if one.whole or _is_kept(lake, one.table, one.version)]
     return [Verified("table", one.table, str(one.version), one.whole, one.found) for one in checked]
 
 
@@ -102,12 +79,17 @@ def _files(lake: Lake, kept: Kept) -> list[Verified]:
                 wrong = rebuilding.damage(lake, name, version, delta.files(lake.path(name), version))
             except StateError as error:
                 wrong = str(error)
-            if wrong is not None and version in maintenance.kept_versions(lake).get(name, ()):  # maintenance may have come between
+            if wrong is not None and _is_kept(lake, name, version):
                 broken[version] = wrong
         shown = ", ".join(map(str, broken or versions))
         said = next(iter(broken.values())) if broken else f"all files of {len(versions)} kept versions are there"
         found.append(Verified("files", name, shown if broken else f"{len(versions)} versions", not broken, said))
     return found
+
+
+def _is_kept(lake: Lake, name: str, version: int) -> bool:
+    """Whether it is kept by now: maintenance may have come between."""
+    return version in maintenance.kept_versions(lake).get(name, ())
 
 
 def _models(lake: Lake) -> list[Verified]:

@@ -232,7 +232,7 @@ class Lake:
 
     def _checked(self, name: str, version: int) -> int:
         """The version, if it is there. Raises `StateError` where it is not."""
-        published = self.snapshot()
+        published = None if self._fixed else self.snapshot()  # what is newest may be whole where a version of the past is not
         lost = rebuilding.loss(self, name, published)
         if lost is not None:
             raise rebuilding.refuse(name, lost)

@@ -18,10 +18,11 @@ from jobs import processes
 from jobs.cli import main
 from jobs.runner import run as run_stages
 from lakehouse.errors import StateError
-from lakehouse.features import marker
+from lakehouse.features import marker, popular
 from lakehouse.features.online import OnlineFeatures
+from lakehouse.features.popular import PopularProduct
 from lakehouse.registry.loading import Registry
-from lakehouse.registry.verifying import PINS_LAST, expired_pins
+from lakehouse.registry.training_pins import PINS_LAST, expired_pins
 from lakehouse.settings import Settings
 from lakehouse.tables import Lake, delta, handles, pins, runs
 from lakehouse.tables.ops import digests
@@ -247,8 +248,11 @@ def test_a_restore_takes_the_late_file_out_and_puts_the_online_store_back_and_a_
         late = lake.snapshots()[-1]
         held = lake.digest("gold.products", before.versions["gold.products"])
     run_stages(settings, ["features"])
+    liked = popular.read(settings.home)
+    popular.write(settings.home, [PopularProduct("11111A", "of the days that are undone", 99.0), *liked])
     found = told(capsys, "restore", str(before.id))
     assert found["undone"][-1] >= late.id  # type: ignore[index]
+    assert {one.product for one in popular.read(settings.home)} == {one.product for one in liked} - {"11111A"}
     assert isinstance(found["taken_out"], list)
     assert [(file["source"], file["lines"]) for file in found["taken_out"]] == [("canonical", 4)]
     online = marker.read(settings.home)

@@ -28,7 +28,7 @@ FILE = [
     "3,C,A POT,many,2011-01-04T11:00:00,4.00,98765432109877",  # no number: refused by the door, no text kept
 ]
 WHOLE_C = {"invoice": "3", "product_code": "c", "quantity": "3", "unit_price": "4.00", "sold_at": "2011-01-04T11:00:00"}
-BY, WHY = "Ada", "the till's own list"
+BY, WHY = "Ada <script>", "the till's own list"
 
 
 def landed(shop: FeaturedShop) -> str:
@@ -81,7 +81,9 @@ def test_a_corrected_line_comes_in_as_a_line_of_its_own_and_the_refused_one_stay
     assert str(known["B"])[:10] == "2011-01-10"  # from the moment published when it landed
     _, _, history = corrections.line(lake, file, 2)
     assert [(one.by, one.why, one.values, one.landed_as) for one in history] == [(BY, WHY, {"unit_price": "3.10"}, done.digest)]
-    (told,) = [one for one in audit_table(lake, "silver.sales", "2011-01-19").files if one.corrected_by]
+    audited = audit_table(lake, "silver.sales", "2011-01-19")
+    assert "Ada &lt;script&gt;" in audited.page() and "<script>" not in audited.page()
+    (told,) = [one for one in audited.files if one.corrected_by]
     assert (told.file, told.lines, told.corrected_by) == (done.digest[:12], 2, f"{BY}: {WHY}; Bob: asked")
     assert not [path for path in lake.home.rglob("*") if path.is_file() and b"98765432109877" in path.read_bytes()]
 

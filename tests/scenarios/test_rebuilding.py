@@ -6,14 +6,17 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from lakehouse.errors import NothingPublished, StateError
 from lakehouse.features import build
 from lakehouse.medallion import silver
 from lakehouse.registry.verifying import verify
-from lakehouse.tables import Lake, StageLake, catalog, delta, delta_log, handles, maintenance, opening, runs
+from lakehouse.tables import Lake, StageLake, audit, catalog, delta, delta_log, handles, maintenance, opening, ops, pins, runs
+from lakehouse.tables.catalog import BRONZE
 from tests.featured import FeaturedShop, opened, prepared
 from tests.shop import Line, Shop
 
@@ -212,6 +215,8 @@ def test_an_older_version_whose_entry_is_damaged_is_named_and_nothing_of_the_tab
     assert lake.read(PRODUCTS).count() > 0
     with pytest.raises(StateError, match=f"{PRODUCTS} version {older} can't be read any more.*log .* was damaged"):
         lake.read(PRODUCTS, version=older)
+    with pytest.raises(StateError, match=f"{PRODUCTS} version {older} can't be read any more"):  # making all anew would not bring it back
+        lake.at(lake.snapshots()[0].as_of).read(PRODUCTS)
     assert [one.version for one in verify(lake) if one.name == PRODUCTS and not one.whole] == [str(older)]
     (plan,) = [one for one in maintenance.plan(lake) if one.table == PRODUCTS]
     assert plan.damage and not plan.deletes
@@ -228,6 +233,28 @@ def test_an_entry_that_is_missing_below_a_checkpoint_is_named(shop: FeaturedShop
     assert "lacks the entries" in broken(lake)[SALES]
     (plan,) = [one for one in maintenance.plan(lake) if one.table == SALES]
     assert plan.damage and not plan.deletes
+
+
+def test_what_is_let_go_while_it_is_verified_is_not_said_to_be_broken(shop: FeaturedShop, monkeypatch: pytest.MonkeyPatch) -> None:
+    lake, whole = shop.lake, audit.whole
+    between = lake.head(BRONZE) + 1  # of no snapshot once another file has landed
+    shop.land_now(Line("A", "2011-01-13T10:00:00", invoice="4"))
+    lake.pin(BRONZE, between, "auditor", "a test")
+    shop.land_now(Line("A", "2011-01-14T10:00:00", invoice="5"))
+    verify(lake)
+    with lake.ops.begin() as connection:
+        connection.execute(
+            update(ops.digests).where(ops.digests.c.name == BRONZE, ops.digests.c.version == between).values(digest="0" * 64)
+        )
+    assert [(one.name, one.version) for one in verify(lake) if not one.whole] == [(BRONZE, str(between))]
+
+    def meanwhile(*asked: Any) -> Any:
+        found = whole(*asked)
+        pins.remove(lake.ops, BRONZE, between, "auditor")
+        return found
+
+    monkeypatch.setattr(audit, "whole", meanwhile)
+    assert all(one.whole for one in verify(lake))
 
 
 def test_a_rebuild_of_what_is_whole_changes_nothing_and_keeps_every_version(shop: FeaturedShop) -> None:
