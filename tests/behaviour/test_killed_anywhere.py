@@ -33,7 +33,7 @@ CASES = (
 )
 TRIES = 6
 SOCKETS = shutil.ignore_patterns("kernel-ipc-*")  # of a kernel that was killed; no socket can be copied
-LONGEST_S = {"load": 4.0, "run": 14.0, "maintain": 5.0}
+LONGEST_S = {"sail": {"load": 4.0, "run": 14.0, "maintain": 5.0}, "spark": {"load": 20.0, "run": 60.0, "maintain": 5.0}}
 
 
 def victims(runner: subprocess.Popen[str], which: str, home: Path) -> list[psutil.Process]:
@@ -43,13 +43,17 @@ def victims(runner: subprocess.Popen[str], which: str, home: Path) -> list[psuti
         return [own]
     if which == "kernel":
         return kernels(home)
-    return [child for child in own.children(recursive=True) if "spark" in child.cmdline() and "server" in child.cmdline()]
+    return [child for child in own.children(recursive=True) if _is_engine(child.cmdline())]
 
 
-def struck(home: Path, which: str, after: float, *words: str) -> tuple[int, int]:
+def _is_engine(words: list[str]) -> bool:
+    return {"spark", "server"} <= set(words) or any(word.endswith("SparkConnectServer") for word in words)
+
+
+def struck(home: Path, engine: str, which: str, after: float, *words: str) -> tuple[int, int]:
     """Starts the command and kills one of its processes after so many seconds, or once there is one. How many were killed (none where it had
     ended), and its exit code."""
-    runner = published.begun(home, *words, RUNNER__IN_PROCESS=False)
+    runner = published.begun(home, *words, RUNNER__IN_PROCESS=False, ENGINE=engine)
     begin, hit = time.monotonic() + after, 0
     while not hit and runner.poll() is None:
         time.sleep(0.02)
@@ -62,16 +66,16 @@ def struck(home: Path, which: str, after: float, *words: str) -> tuple[int, int]
     return hit, runner.returncode
 
 
-def killed(home: Path, chance: random.Random, which: str, *words: str) -> str:
+def killed(home: Path, engine: str, chance: random.Random, which: str, *words: str) -> str:
     """Kills one of the command's processes at a random moment, and says what happened. Where the command was faster, it is started again on the home
     as it was, and killed sooner: a test that killed nobody would show nothing, and what has landed or is maintained gives no work a second time."""
-    after, before = chance.uniform(0.2, LONGEST_S[words[0]]), home.with_name("before")
+    after, before = chance.uniform(0.2, LONGEST_S[engine][words[0]]), home.with_name("before")
     shutil.copytree(home, before, ignore=SOCKETS)
     try:
         for _ in range(TRIES):
-            hit, code = struck(home, which, after, *words)
+            hit, code = struck(home, engine, which, after, *words)
             if hit:
-                return f"{words[0]}, {which} killed after {after:.2f} s ({hit} processes), exit code {code}"
+                return f"{words[0]} on {engine}, {which} killed after {after:.2f} s ({hit} processes), exit code {code}"
             after /= 2
             shutil.rmtree(home)
             shutil.copytree(before, home)
@@ -91,14 +95,17 @@ def test_whatever_is_killed_running_again_gives_the_tables_of_an_undisturbed_run
     shutil.copytree(prepared.home, home)
     commands = {"load": ("load", *map(str, prepared.late), "--source", "canonical"), "run": RUN, "maintain": ("maintain",)}
     what, which = CASES[seed % len(CASES)]
-    # In the soak, every other run that was broken off on Sail is ended on Spark.
-    on_spark = seed >= 5 and seed % 2 == 1 and not missing_for_spark()
+    # In the soak, every other run that was broken off is ended on Spark, every other one of these was begun there too; so is every sixteenth that is
+    # ended on Sail.
+    has_spark = seed >= 5 and not missing_for_spark()
+    begins = "spark" if has_spark and (seed % 4 == 1 or seed % 16 == 6) else "sail"
+    ends = "spark" if has_spark and seed % 2 == 1 else "sail"
     for name, words in commands.items():
         if name == what:
-            told.append(killed(home, chance, which, *words))
+            told.append(killed(home, begins, chance, which, *words))
         elif seed >= len(CASES) and chance.random() < 0.5:
-            told.append(killed(home, chance, chance.choice([one for command, one in CASES if command == name]), *words))
-        published.done(home, *words, **({"ENGINE": "spark"} if on_spark and name == "run" else {}))
+            told.append(killed(home, begins, chance, chance.choice([one for command, one in CASES if command == name]), *words))
+        published.done(home, *words, ENGINE=ends if name == "run" else "sail")
     assert published.contents(home) == prepared.undisturbed, "; ".join(told)
     assert not list(processes.marked(home / "runs")), "; ".join(told)
     with Lake(published.settings(home)) as lake:
