@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypedDict
 
@@ -41,24 +42,28 @@ def check(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say what a source understands of a file and which lines it would refuse; for an unknown file, guess an entry. Nothing is loaded."""
+    """Say what a source understands of a file, which lines would be refused, and which silver would send to quarantine or leave out as repeats; for
+    an unknown file, guess an entry. Nothing is loaded."""
     from lakehouse.errors import InputError
     from lakehouse.ingest import sources
     from lakehouse.ingest.checking import check as look
     from lakehouse.ingest.guessing import draft
+    from lakehouse.medallion.trial import settled
+    from lakehouse.quality import config
 
     if not file.is_file():
         raise InputError(f"there is no file {file}")
     settings = session(context).settings()
     oldest = datetime.fromisoformat(settings.door.oldest)
+    settle = partial(settled, rules=config.load(settings.profile).row_rules)
     if source is None:
-        guessed = draft(file, oldest=oldest)
+        guessed = draft(file, oldest=oldest, settle=settle)
         if as_json:
             answer({"draft": guessed})
         else:
             print(guessed, end="")
         return
-    found = look(file, sources.find(source, settings.profile), oldest)
+    found = look(file, sources.find(source, settings.profile), oldest, settle=settle)
     if as_json:
         answer({**asdict(found), "good_for": good_for(found)})
     else:
@@ -77,7 +82,9 @@ def good_for(found: Understood) -> dict[str, str | None]:
         "recommendations": customers or one_product,
         "receipts": None if found.with_invoice else NO_RECEIPT,
     }
-    return why if found.accepted else dict.fromkeys(why, "no line would be accepted")
+    if found.kept:
+        return why
+    return dict.fromkeys(why, "no line would be kept" if found.accepted else "no line would be accepted")
 
 
 class _Told(TypedDict):
@@ -100,6 +107,9 @@ def _show(found: Understood) -> None:
     skipped = f", {found.skipped:,} skipped as no sales" if found.skipped else ""
     of = "all" if found.whole else "the first"
     print(f"{found.file} as source {found.source}: {of} {found.lines:,} lines read, {found.accepted:,} accepted{skipped}")
+    print(f"  of those silver would keep {found.kept:,}, leave out {found.repeats:,} as repeats, send {found.quarantined:,} to quarantine")
+    for rule in found.unjudged:
+        print(f"  the row rule {rule} can't be told without an engine")
     print(f"  read as {', '.join(f'{what} {how}' for what, how in found.written.items())}")
     for title, lines in found.sheets.items():
         print(f'  sheet "{title}": {lines:,} lines')
@@ -121,6 +131,7 @@ def _show(found: Understood) -> None:
     for part, why in answers.items():
         if why is not None:
             print(f"    no {part}: {why}")
-    rows = [(reason, count, ", ".join(found.examples[reason])) for reason, count in found.refused.items()]
-    if rows:
-        table("  would be refused", ("reason", "lines", "such as"), rows, right=("lines",))
+    for title, counted in (("would be refused", found.refused), ("would go to quarantine", found.broken)):
+        rows = [(reason, count, ", ".join(found.examples[reason])) for reason, count in counted.items()]
+        if rows:
+            table(f"  {title}", ("reason", "lines", "such as"), rows, right=("lines",))

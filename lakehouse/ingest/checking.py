@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -11,15 +12,13 @@ from pathlib import Path
 from typing import BinaryIO
 from zoneinfo import ZoneInfo
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from lakehouse.errors import InputError
-from lakehouse.ingest import door, readers, sheets
+from lakehouse.ingest import door, loading, readers, sheets
 from lakehouse.ingest.beside import WithTable
 from lakehouse.ingest.door import Judged, Limits
-from lakehouse.ingest.lines import Ints
 from lakehouse.ingest.raw import RawBatch
 from lakehouse.ingest.sheets import Sheet
 from lakehouse.ingest.source_parts import Format
@@ -34,10 +33,13 @@ class Understood:
     """What a source makes of the first `lines` lines of a file (`whole`: of all of them). No text of a line is in it.
 
     `columns` are those of the file (theirs: ours), `ignored` the others, `written` how the source says that the file is written, `sheets` how
-    many rows were read of each. `skipped` are no sales, as the source says, and would not be kept. `refused` counts lines by reason, `examples`
-    names the first few as an editor does, or a sheet. Of the accepted ones: the first and last time, how many products there are, how many lines
-    name their customer or receipt, cancel something, are of something that is no product, have an amount without a quantity (`no_quantity`)
-    their amount in money, and the numbers of the first few. `unmatched`: lines that were read of which the table beside says nothing.
+    many rows were read of each. `skipped` are no sales, as the source says, and would not be kept. The door refuses some lines (`refused`, by reason)
+    and accepts the others; of these silver would keep some, leave out `repeats` of them, and send the rest to quarantine (`quarantined`) for
+    the row rules that they break (`broken`: by rule, of which a line can break several; `unjudged` are the rules that only an engine can tell).
+    `examples` names the first few lines of each reason as an editor does, or a sheet. Of the lines that it would keep: the first and last
+    time, how many products there are, how many lines name their customer or receipt, cancel something, are of something that is no product, and
+    their amount in money. Of the accepted ones: how many have an amount without a quantity (`no_quantity`), and the numbers of the first few.
+    `unmatched`: lines that were read of which the table beside says nothing.
     """
 
     file: str
@@ -52,6 +54,11 @@ class Understood:
     accepted: int
     skipped: int
     refused: Mapping[str, int]
+    kept: int
+    repeats: int
+    quarantined: int
+    broken: Mapping[str, int]
+    unjudged: tuple[str, ...]
     examples: Mapping[str, tuple[str, ...]]
     first: datetime | None
     last: datetime | None
@@ -76,8 +83,25 @@ class Numbers:
     amount: Decimal
 
 
-def check(path: Path, source: Source, oldest: datetime, most: int = MOST) -> Understood:
-    """Reads up to `most` lines as a load would. Raises `InputError` for what is wrong with the whole file."""
+@dataclass(frozen=True)
+class Settled:
+    """What silver makes of accepted lines of bronze: those that it keeps, how many are repeats of these, how many go to quarantine, and by which
+    rule, with the numbers of the first few. `unjudged`: rules that could not be told."""
+
+    kept: pa.Table
+    repeats: int
+    quarantined: int
+    broken: Mapping[str, int]
+    examples: Mapping[str, Sequence[int]]
+    unjudged: tuple[str, ...]
+
+
+Settle = Callable[[pa.Table, Source], Settled]
+
+
+def check(path: Path, source: Source, oldest: datetime, most: int = MOST, settle: Settle | None = None) -> Understood:
+    """Reads up to `most` lines as a load would. `settle` tells what silver would make of the accepted ones, were they the only lines of a lake;
+    without it all of them are taken for kept. Raises `InputError` for what is wrong with the whole file."""
     form = readers.format_of(path.suffix.lstrip(".").lower(), source, path.name)
     zone = ZoneInfo(source.times.zone) if source.times.zone else UTC
     limits = Limits(oldest, datetime.now(zone).replace(tzinfo=None), None)
@@ -91,7 +115,7 @@ def check(path: Path, source: Source, oldest: datetime, most: int = MOST) -> Und
             found.unmatched = read.unmatched
     except OSError as error:
         raise InputError(f"{path} can't be read: {error.strerror}") from None
-    return found.told(path.name, form)
+    return found.told(path.name, form, settle)
 
 
 def _batches(file: BinaryIO, name: str, source: Source, form: Format, rows: int, found: _Tally) -> Iterator[RawBatch]:
@@ -111,6 +135,16 @@ def _some(batches: Iterable[RawBatch], most: int, found: _Tally) -> Iterator[Raw
         yield batch
 
 
+class _AsTheyAre:
+    """Customers' numbers in place of keys: lines of nobody but the caller, of which nothing is kept."""
+
+    def exchange(self, _identity: str, numbers: pa.Array, _sold_at: pa.Array | None = None) -> pa.Array:
+        return numbers
+
+    def lookups(self, _identity: str, numbers: pa.Array) -> pa.Array:
+        return numbers
+
+
 class _Tally:
     """What was found so far."""
 
@@ -120,16 +154,14 @@ class _Tally:
         self.offset = 0
         self.sheet: Sheet | None = None
         self.sheets: Counter[str] = Counter()
-        self.lines = self.accepted = self.skipped = self.with_customer = self.with_invoice = 0
-        self.cancellations = self.no_products = self.no_quantity = self.unmatched = 0
+        self.begins: dict[Sheet, int] = {}  # the number of each sheet's first line
+        self.lines = self.skipped = self.no_quantity = self.unmatched = 0
         self.whole = True
         self.fields: tuple[str, ...] = ()
         self.refused: Counter[str] = Counter()
         self.examples: dict[str, list[str]] = {}
         self.sample: list[Numbers] = []
-        self.products: set[str] = set()
-        self.times: list[datetime] = []
-        self.amount = Decimal(0)
+        self.accepted: list[pa.Table] = []
 
     def add(self, batch: RawBatch, judged: Judged) -> None:
         lines = len(judged.numbers)
@@ -138,70 +170,85 @@ class _Tally:
         if self.sheet is not None:
             self.header = self.sheet.header
             self.sheets[self.sheet.title] += read
+            numbers = [*batch.numbers.tolist(), *(number for number, _ in batch.refused), self.begins.get(self.sheet, sys.maxsize)]
+            self.begins[self.sheet] = min(numbers)
         self.skipped += judged.skipped
         self.fields = tuple(batch.columns)
         for number, reason in batch.refused:
             self._refuse(reason, [number], 1)
         for reason, hit in judged.broken.items():
             self._refuse(reason, judged.numbers[hit][:_EXAMPLES].tolist(), int(hit.sum()))
-        good = ~door.any_of(judged.broken, lines)
-        keep = pa.array(good)
-        self.accepted += int(good.sum())
-        columns = {name: column.filter(keep) for name, column in judged.columns.items()}
-        self.with_customer += int(np.sum(judged.customers.filter(keep).is_valid().to_numpy(zero_copy_only=False)))
-        self.cancellations += pc.sum(columns["is_cancellation"]).as_py() or 0
-        self.no_products += pc.sum(pc.invert(columns["is_product"])).as_py() or 0
-        self.products |= set(columns["product_code"].filter(columns["is_product"]).unique().to_pylist())
-        self.no_quantity += pc.sum(pc.and_(pc.equal(columns["quantity"], 0), pc.not_equal(columns["amount"], 0))).as_py() or 0
-        self.with_invoice += len(columns["invoice"]) - columns["invoice"].null_count
-        self.amount += pc.sum(columns["amount"]).as_py() or 0
-        self._show(judged.numbers[good], columns)
-        bounds = pc.min_max(columns["sold_at"])
-        self.times += [bounds[end].as_py().replace(tzinfo=None) for end in ("min", "max") if bounds[end].is_valid]
+        found, _ = loading.rows(judged, (), _AsTheyAre(), self.source, "")
+        accepted = found.filter(pa.array(~door.any_of(judged.broken, lines)))
+        self.accepted.append(accepted)
+        self.no_quantity += _sum(pc.and_(pc.equal(accepted["quantity"], 0), pc.not_equal(accepted["amount"], 0)))
+        self._show(accepted)
 
-    def _refuse(self, reason: str, numbers: list[int], lines: int) -> None:
+    def _refuse(self, reason: str, numbers: Sequence[int], lines: int) -> None:
         self.refused[reason] += lines
+        self._name(reason, numbers)
+
+    def _name(self, reason: str, numbers: Sequence[int]) -> None:
         known = self.examples.setdefault(reason, [])
         known += map(self._where, numbers[: _EXAMPLES - len(known)])
 
     def _where(self, number: int) -> str:
         """A line as people find it: by its number in an editor, or its sheet and row."""
-        if self.sheet is None:
+        if not self.begins:
             return f"line {number + self.offset}"
-        return f'sheet "{self.sheet.title}" row {number + self.sheet.offset}'
+        sheet = max((begin, sheet.title, sheet.offset) for sheet, begin in self.begins.items() if begin <= number)
+        return f'sheet "{sheet[1]}" row {number + sheet[2]}'
 
-    def _show(self, numbers: Ints, columns: Mapping[str, pa.Array]) -> None:
-        for place in range(min(_EXAMPLES - len(self.sample), len(numbers))):
-            quantity, price, amount = (columns[name][place].as_py() for name in ("quantity", "unit_price", "amount"))
-            self.sample.append(Numbers(self._where(int(numbers[place])), quantity, price, amount))
+    def _show(self, accepted: pa.Table) -> None:
+        for row in accepted.slice(0, _EXAMPLES - len(self.sample)).to_pylist():
+            self.sample.append(Numbers(self._where(row["line_number"]), row["quantity"], row["unit_price"], row["amount"]))
 
-    def told(self, file: str, form: Format) -> Understood:
+    def told(self, file: str, form: Format, settle: Settle | None) -> Understood:
+        accepted = pa.concat_tables([loading.SCHEMA.empty_table(), *self.accepted])
+        settled = settle(accepted, self.source) if settle is not None else Settled(accepted, 0, 0, {}, {}, ())
+        for rule, numbers in settled.examples.items():
+            self._name(rule, numbers)
+        lines = settled.kept
+        times = pc.min_max(lines["sold_at"].cast(pa.timestamp("us")))
         return Understood(
-            file,
-            self.source.name,
-            self.fields,
-            {name: self.source.columns[name] for name in self.header if name in self.source.columns},
-            tuple(name for name in self.header if name in self.source.ignore),
-            _written(form, self.source),
-            dict(self.sheets),
-            self.lines,
-            self.whole,
-            self.accepted,
-            self.skipped,
-            dict(sorted(self.refused.items())),
-            {reason: tuple(numbers) for reason, numbers in sorted(self.examples.items())},
-            min(self.times, default=None),
-            max(self.times, default=None),
-            len(self.products),
-            self.with_customer,
-            self.with_invoice,
-            self.cancellations,
-            self.no_products,
-            self.no_quantity,
-            self.unmatched,
-            self.amount,
-            tuple(self.sample),
+            file=file,
+            source=self.source.name,
+            fields=self.fields,
+            columns={name: self.source.columns[name] for name in self.header if name in self.source.columns},
+            ignored=tuple(name for name in self.header if name in self.source.ignore),
+            written=_written(form, self.source),
+            sheets=dict(self.sheets),
+            lines=self.lines,
+            whole=self.whole,
+            accepted=accepted.num_rows,
+            skipped=self.skipped,
+            refused=dict(sorted(self.refused.items())),
+            kept=lines.num_rows,
+            repeats=settled.repeats,
+            quarantined=settled.quarantined,
+            broken=dict(sorted(settled.broken.items())),
+            unjudged=settled.unjudged,
+            examples={reason: tuple(numbers) for reason, numbers in sorted(self.examples.items())},
+            first=times["min"].as_py(),
+            last=times["max"].as_py(),
+            products=pc.count_distinct(pc.utf8_upper(lines["product_code"].filter(lines["is_product"]))).as_py(),
+            with_customer=_there(lines["customer_key"]),
+            with_invoice=_there(lines["invoice"]),
+            cancellations=_sum(lines["is_cancellation"]),
+            no_products=_sum(pc.invert(lines["is_product"])),
+            no_quantity=self.no_quantity,
+            unmatched=self.unmatched,
+            amount=pc.sum(lines["amount"]).as_py() or Decimal(0),
+            sample=tuple(self.sample),
         )
+
+
+def _sum(flags: pa.ChunkedArray) -> int:
+    return pc.sum(flags).as_py() or 0
+
+
+def _there(column: pa.ChunkedArray) -> int:
+    return len(column) - int(column.null_count)
 
 
 def _written(form: Format, source: Source) -> dict[str, str]:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from io import BufferedReader
 from pathlib import Path
+from typing import Protocol
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -82,6 +83,14 @@ class Landed:
     version: int
     skipped: int = 0
     unmatched: int = 0
+
+
+class Exchange(Protocol):
+    """What rows ask of a vault: keys for customers' numbers, and what tells two numbers apart."""
+
+    def exchange(self, identity: str, numbers: pa.Array, sold_at: pa.Array | None, /) -> pa.Array: ...
+
+    def lookups(self, identity: str, numbers: pa.Array, /) -> pa.Array: ...
 
 
 def load(lake: Lake, path: Path, source: str, progress: Progress | None = None) -> list[Landed]:
@@ -193,7 +202,7 @@ def limits(lake: Lake, source: Source) -> Limits:
 def rows(
     judged: Judged,
     unread: tuple[tuple[int, str], ...],
-    vault: Vault,
+    vault: Exchange,
     source: Source,
     digest: str,
     identity: tuple[str, ...] | None = None,
@@ -232,7 +241,7 @@ def _without(column: pa.Array, lines: Mask) -> pa.Array:
     return pc.if_else(pa.array(lines), pa.scalar(None, column.type), column)
 
 
-def _ids(judged: Judged, vault: Vault, source: Source, digest: str, fields: tuple[str, ...]) -> pa.Array:
+def _ids(judged: Judged, vault: Exchange, source: Source, digest: str, fields: tuple[str, ...]) -> pa.Array:
     lines = len(judged.numbers)
     if not fields:
         return line_ids([pa.repeat(pa.scalar(digest), lines), pa.array(judged.numbers)])

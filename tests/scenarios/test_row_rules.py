@@ -5,8 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from decimal import Decimal
 
+import pyarrow as pa
+
+from lakehouse.ingest import sources
+from lakehouse.ingest.loading import SCHEMA
+from lakehouse.medallion.trial import settled
 from lakehouse.quality import config
-from lakehouse.quality.quarantine import split_rows
+from lakehouse.quality.quarantine import CONFLICT, split_rows
 from lakehouse.tables import Lake, catalog
 
 GOOD: dict[str, object] = {
@@ -69,6 +74,9 @@ def test_each_rule_refuses_its_line_by_name_and_no_other(lake: Lake) -> None:
     assert sorted(good.toArrow().column("line_number").to_pylist()) == [0, 1]
     found = {row["line_number"]: set(row["reasons"]) for row in refused.toArrow().to_pylist()}
     assert found == {number: {name} | ALSO.get(name, set()) for number, name in enumerate(BREAKS, 2)}
+    tried = settled(pa.Table.from_pylist(numbered, SCHEMA), sources.find("canonical", "test"), rules)
+    assert tried.broken == {name: sum(name in reasons for reasons in found.values()) for name in BREAKS} | {CONFLICT: 1}
+    assert (tried.unjudged, tried.quarantined) == ((), len(BREAKS) + 1)
 
 
 def test_a_line_that_the_door_refused_keeps_the_doors_reasons(lake: Lake) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 
 import openpyxl
@@ -19,6 +20,9 @@ from lakehouse.errors import InputError
 from lakehouse.ingest import sources
 from lakehouse.ingest.checking import check
 from lakehouse.ingest.guessing import draft
+from lakehouse.medallion.trial import settled
+from lakehouse.quality import config
+from lakehouse.quality.rules import row_rules
 from tests.retailers import grocery_lines, purchases
 
 OLDEST = datetime(1990, 1, 1)
@@ -209,14 +213,36 @@ def test_what_could_not_be_guessed_is_a_remark(tmp_path: Path) -> None:
         draft(tmp_path / "c.bin")
 
 
+def test_a_rule_that_only_an_engine_can_tell_is_named_and_refuses_nothing(tmp_path: Path) -> None:
+    rules = row_rules({"free": ("unit_price > 0", "costs"), "hashed": ("xxhash64(line_id) > 0", "of an engine alone")})
+    file = written(tmp_path / "a.csv", "\n".join([HEADER, GOOD, GOOD.replace("2.50", "0.00"), ""]))
+    found = check(file, sources.find("canonical", "test"), OLDEST, settle=partial(settled, rules=rules))
+    assert (found.unjudged, found.broken, found.kept) == (("hashed",), {"free": 1}, 1)
+
+
+def test_a_draft_of_lines_without_receipts_counts_each_of_them(tmp_path: Path) -> None:
+    settle = partial(settled, rules=config.load("test").row_rules)
+    for names, repeats in (("item,qty,day,total", "keep"), ("item,qty,day,total,receipt", None)):
+        line = ",".join(["A,1,2024-03-01,2.5", *(["7"] if repeats is None else [])])
+        text = draft(written(tmp_path / "a.csv", f"{names}\n{line}\n{line}\n{line.replace('2.5', '0.0')}\n"), settle=settle)
+        assert yaml.safe_load(text)["my-shop"].get("repeats") == repeats
+        assert ("# no column tells receipts apart" in text) == (repeats is not None)
+        assert f"silver would keep {2 if repeats else 1}, leave out {0 if repeats else 1} as repeats, send 1 to quarantine" in text
+        assert "#   quarantined for price_positive 1, such as line 4" in text
+
+
 def test_from_the_shell_nothing_is_written(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("ZEROMARGIN_HOME", str(home))
     monkeypatch.setenv("ZEROMARGIN_PROFILE", "test")
-    file = written(tmp_path / "a.csv", f"{HEADER}\n{GOOD}\n")
+    file = written(tmp_path / "a.csv", "\n".join([HEADER, GOOD, GOOD, *[GOOD.replace("2.50", "0.00")] * 2, ""]))
     assert main(["sources", "check", str(file), "--source", "canonical", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["accepted"] == 1
+    told = json.loads(capsys.readouterr().out)
+    assert (told["accepted"], told["kept"], told["repeats"], told["broken"]) == (4, 1, 1, {"price_positive": 2})
+    assert told["examples"]["price_positive"] == ["line 4", "line 5"]
+    assert main(["sources", "check", str(file), "--source", "canonical"]) == 0
+    assert "of those silver would keep 1, leave out 1 as repeats, send 2 to quarantine" in capsys.readouterr().out
     assert main(["sources", "check", str(file)]) == 0
     assert "my-shop:" in capsys.readouterr().out
     assert main(["sources", "list"]) == 0

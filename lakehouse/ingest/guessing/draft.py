@@ -12,7 +12,7 @@ import yaml
 
 from lakehouse.errors import InputError, SettingsError
 from lakehouse.ingest import sources
-from lakehouse.ingest.checking import Understood, check
+from lakehouse.ingest.checking import Settle, Understood, check
 from lakehouse.ingest.guessing import clocks, marks, names
 from lakehouse.ingest.guessing.beginning import Beginning
 from lakehouse.ingest.guessing.files import beginning
@@ -26,8 +26,8 @@ _BREAKS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # names of columns ma
 _YES_OR_NO = {"true", "false", "yes", "no", "y", "n", "t", "f", "1", "0"}
 
 
-def draft(path: Path, name: str = "my-shop", oldest: datetime = _OLDEST) -> str:
-    """An entry of sources.yml, as YAML. Raises `InputError` for a file of which not even columns can be made out."""
+def draft(path: Path, name: str = "my-shop", oldest: datetime = _OLDEST, settle: Settle | None = None) -> str:
+    """An entry of sources.yml, as YAML; `settle` as for `checking.check`. Raises `InputError` for a file of which not even columns can be made out."""
     try:
         found = beginning(path)
     except OSError as error:
@@ -35,7 +35,7 @@ def draft(path: Path, name: str = "my-shop", oldest: datetime = _OLDEST) -> str:
     roles = told(found)
     remarks = [*found.remarks, *roles.remarks]
     entry = _entry(found, roles, remarks)
-    remarks += ["currency is unknown: say it by ISO 4217", *_tried(path, entry, roles.constants, oldest)]
+    remarks += ["currency is unknown: say it by ISO 4217", *_tried(path, entry, roles.constants, oldest, settle)]
     head = "".join(f"# {_BREAKS.sub(' ', remark)}\n" for remark in remarks)
     text = yaml.safe_dump({name: entry}, sort_keys=False, allow_unicode=True, default_flow_style=False, width=160)
     constants = ", ".join(f"{ours}: {json.dumps(value)}" for ours, value in roles.constants.items())
@@ -65,9 +65,15 @@ def _entry(found: Beginning, roles: Roles, remarks: list[str]) -> dict[str, obje
         "times": clocked,
         "currency": "XXX",
         "cancellation": _cancellation(found, given) if "quantity" not in roles.logarithms else None,
+        "repeats": None if "invoice" in given else "keep",
         "covers": "week" if weekly or (any(names.is_weekly(theirs) for theirs in roles.columns) and found.is_named) else None,
     }
     remarks.append("no file says its currency: say it, or nothing is loaded")
+    if entry["repeats"]:
+        remarks.append(
+            "no column tells receipts apart, so two equal sales can't be told from one that stands there twice: each line counts (repeats: keep). Where"
+            " files overlap, say repeats: drop, or line_identity"
+        )
     if entry["covers"]:
         remarks.append("lines are taken for totals of a week (covers): is each dated by the week's first day?")
     return {key: value for key, value in entry.items() if value is not None}
@@ -133,11 +139,11 @@ def _holidays(found: Beginning, given: Mapping[str, str]) -> dict[str, dict[str,
     return {"holiday": dict.fromkeys(words, "yes")} if fits else None
 
 
-def _tried(path: Path, entry: Mapping[str, object], constants: Mapping[str, str], oldest: datetime) -> list[str]:
+def _tried(path: Path, entry: Mapping[str, object], constants: Mapping[str, str], oldest: datetime, settle: Settle | None) -> list[str]:
     """What the draft makes of its own file."""
     needed = {**entry, "currency": "EUR", **({"constants": constants} if constants else {})}  # which one is nothing to how it is read
     try:
-        found = check(path, sources.parse("my-shop", needed), oldest, _MOST)
+        found = check(path, sources.parse("my-shop", needed), oldest, _MOST, settle)
     except SettingsError as error:
         return [f"not tried on the file, as something is missing: {str(error).partition(': ')[2].partition('. The keys')[0]}"]
     except InputError as error:
@@ -158,6 +164,11 @@ def _outcome(found: Understood) -> list[str]:
         f"refused for {reason} {count:,}, such as {', '.join(found.examples[reason])}{words.get(reason, '')}"
         for reason, count in found.refused.items()
     ]
+    if found.repeats or found.quarantined:
+        lines.append(
+            f"of the accepted lines silver would keep {found.kept:,}, leave out {found.repeats:,} as repeats, send {found.quarantined:,} to quarantine"
+        )
+    lines += [f"quarantined for {rule} {count:,}, such as {', '.join(found.examples[rule])}" for rule, count in found.broken.items()]
     if found.first is not None and found.last is not None:
         lines.append(
             f"sold from {found.first:%Y-%m-%d %H:%M} to {found.last:%Y-%m-%d %H:%M}, {found.products:,} products, {found.amount:,.2f} in all"
