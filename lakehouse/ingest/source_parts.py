@@ -26,6 +26,7 @@ class Format(Section):
     header: tuple[str, ...] | None = None
     above: int = Field(default=0, ge=0)
     widths: tuple[Annotated[int, Field(ge=1)], ...] | None = None
+    widths_in: Literal["characters", "bytes"] = "characters"
     sheets: tuple[str, ...] | None = None
 
     @field_validator("encoding", mode="before")
@@ -58,6 +59,8 @@ class Format(Section):
     def _widths_of_all(self) -> Self:
         if (self.kind == "fixed") != (self.widths is not None) or (self.widths is not None and len(self.widths) != len(self.header or ())):
             raise ValueError("kind: fixed, and no other, needs widths (characters) and a header with a name for each")
+        if self.widths_in != "characters" and self.widths is None:
+            raise ValueError("widths_in says nothing without widths")
         return self
 
 

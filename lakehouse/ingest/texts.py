@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
-from itertools import accumulate, islice
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate, islice, pairwise
 from typing import BinaryIO
 
 import numpy as np
@@ -45,9 +46,9 @@ def delimited(file: BinaryIO, name: str, source: Source, form: Format, batch_row
 
 
 def fixed(file: BinaryIO, name: str, source: Source, form: Format, batch_rows: int) -> Iterator[RawBatch]:
-    """Each line is a record, each field so many characters of it (`form.widths`). What a short line lacks at its end is empty; a line with more
-    than its fields is refused."""
-    encodings, names, tally = begun(file, name, form), list(form.header or ()), Tally()
+    """Each line is a record, each field so many characters (or bytes) of it (`form.widths`). What a short line lacks at its end is empty; a line
+    with more than its fields is refused, and so is a file whose fields are told by the other of the two."""
+    encodings, names, tally, lengths = begun(file, name, form), list(form.header or ()), Tally(), _Lengths()
     for _ in range(form.above):
         _skip_line(file)
     matched = match_columns(name, names, source)
@@ -68,7 +69,12 @@ def fixed(file: BinaryIO, name: str, source: Source, form: Format, batch_rows: i
                 if not line.isascii():
                     tally.fitting += text is not None
                     tally.unreadable += text is None
-                if text is None or len(text) > marks[-1]:
+                if text is not None:
+                    lengths.add(raw.rstrip(b"\r\n"), line, text)
+                    is_longer = len(line if form.widths_in == "bytes" else text) > marks[-1]
+                    if form.widths_in == "bytes" and not is_longer and not line.isascii():
+                        text = _in_characters(line, marks, encodings)
+                if text is None or is_longer:
                     refused.append((done, UNREADABLE if text is None else RAGGED))
                 else:
                     texts.append(text)
@@ -78,6 +84,39 @@ def fixed(file: BinaryIO, name: str, source: Source, form: Format, batch_rows: i
         columns = {ours: pc.utf8_slice_codeunits(whole, start, end) for ours, (start, end) in places.items()}
         yield RawBatch(np.array(numbers, dtype=np.int64), columns, tuple(refused))
     _check_whole(name, form, tally, lines)
+    lengths.check(name, form, marks[-1])
+
+
+@dataclass
+class _Lengths:
+    """How long the lines of a file are, with the spaces at their ends: in bytes, and in characters."""
+
+    lines: int = 0
+    in_bytes: set[int] = field(default_factory=set)
+    in_characters: set[int] = field(default_factory=set)
+
+    def add(self, raw: bytes, line: bytes, text: str) -> None:
+        self.lines += 1
+        self.in_bytes.add(len(raw))
+        self.in_characters.add(len(raw) - len(line) + len(text))
+
+    def check(self, name: str, form: Format, width: int) -> None:
+        """Raises `InputError` where fields were padded to as many of what `widths` are not counted in: they would be cut at wrong places."""
+        told, other = (self.in_bytes, self.in_characters) if form.widths_in == "bytes" else (self.in_characters, self.in_bytes)
+        meant = "characters" if form.widths_in == "bytes" else "bytes"
+        # Of a few lines that are not padded at their ends some happen to be as long as each other.
+        if len(told) > 1 and len(other) == 1 and (self.lines >= _THROUGHOUT or width in other):
+            raise InputError(
+                f"the lines of {name} are all as many {meant}, and not as many {form.widths_in}, in which its widths are counted: fields would be cut"
+                f" at wrong places. Say widths_in: {meant} in sources.yml (formats), and widths in {meant}. Nothing of it was loaded"
+            )
+
+
+def _in_characters(line: bytes, marks: Sequence[int], encodings: tuple[str, ...]) -> str | None:
+    """A line whose fields are so many bytes, as one whose fields are so many characters; None where a character stands in two of them."""
+    encoding = next(one for one in encodings if decoded(line, (one,)) is not None)
+    fields = [(decoded(line[start:end], (encoding,)), end - start) for start, end in pairwise(marks)]
+    return None if any(text is None for text, _ in fields) else "".join((text or "").ljust(width) for text, width in fields)
 
 
 def decoded(raw: bytes, encodings: tuple[str, ...]) -> str | None:
@@ -149,7 +188,7 @@ def _header(name: str, line: bytes, form: Format, encodings: tuple[str, ...]) ->
     text = decoded(line, encodings)
     if text is None:
         raise _wrong_encoding(name, form, "its first line can't be read")
-    return [field.strip() for field in next(csv.reader([text], delimiter=form.delimiter), [])]
+    return [one.strip() for one in next(csv.reader([text], delimiter=form.delimiter), [])]
 
 
 def _parsed(text: bytes, header: list[str], delimiter: str, lines: int) -> pa.Table:

@@ -195,6 +195,17 @@ def test_fields_of_fixed_width_are_guessed_by_their_places_and_values(tmp_path: 
     assert (found.accepted, float(found.amount)) == (shape.lines, pytest.approx(shape.amount))
 
 
+def test_fields_that_are_padded_to_so_many_bytes_are_drafted_so(tmp_path: Path) -> None:
+    rows = [("Becher", 1, 12), ("Müsli", 2, 15), ("Brötchen", 3, 11), ("Äpfel grün", 4, 12)]
+    content = b"".join(name.encode().ljust(14) + b" 2024-03-%02d %4d %8.2f\n" % (day, quantity, 2.5) for name, day, quantity in rows)
+    file = tmp_path / "a.txt"
+    file.write_bytes(content)
+    entry = yaml.safe_load(draft(file))["my-shop"]
+    assert entry["formats"]["txt"]["widths_in"] == "bytes"
+    found = check(file, sources.parse("my-shop", entry | {"currency": "EUR", "constants": {"product_code": "A"}}), OLDEST)
+    assert [one.quantity for one in found.sample] == [12, 15, 11]
+
+
 def test_times_with_an_offset_get_a_zone_to_look_at(tmp_path: Path) -> None:
     text = draft(written(tmp_path / "a.csv", "item,qty,price,timestamp\nA,1,2.5,2017-01-01T11:53:26Z\n"))
     assert "# times carry an offset: say the shop's zone" in text

@@ -350,6 +350,38 @@ def test_lines_above_the_names_or_above_the_sales_are_passed_over(chunk: int | N
         assert refused(found) == {2: "ragged_line"}
 
 
+def fixed_line(code: str, quantity: int, in_bytes: bool) -> bytes:
+    """Code, quantity and price, each padded with spaces: to so many bytes, or to so many characters."""
+    padded = code.encode().ljust(8) if in_bytes else f"{code:<8}".encode()
+    return padded + b"20110103%4d%8.2f\n" % (quantity, 2.5)
+
+
+@pytest.mark.parametrize("in_bytes", [True, False])
+def test_places_are_counted_in_bytes_or_characters_and_a_file_of_the_other_kind_is_refused(in_bytes: bool) -> None:
+    counted, other = ("bytes", "characters") if in_bytes else ("characters", "bytes")
+    content = b"".join(fixed_line(code, 13, in_bytes) for code in ("Becher", "Müsli", "Äpfel"))
+    formats = {
+        name: Format.model_validate(
+            {"kind": "fixed", "header": ["Code", "When", "Qty", "Price"], "widths": [8, 8, 4, 8], "widths_in": name}
+        )
+        for name in (counted, other)
+    }
+    (batch,) = readers.read(io.BytesIO(content), "a.txt", SHOP, formats[counted], 10)
+    assert [text.strip() for text in batch.columns["product_code"].to_pylist()] == ["Becher", "Müsli", "Äpfel"]
+    assert [text.strip() for text in batch.columns["quantity"].to_pylist()] == ["13", "13", "13"]
+    with pytest.raises(InputError, match=f"all as many {counted}, and not as many {other}.*widths_in: {counted}"):
+        list(readers.read(io.BytesIO(content), "a.txt", SHOP, formats[other], 10))
+
+
+def test_a_character_that_two_places_share_is_no_text() -> None:
+    form = Format.model_validate(
+        {"kind": "fixed", "header": ["Code", "When", "Qty", "Price"], "widths": [8, 8, 4, 8], "widths_in": "bytes"}
+    )
+    content = fixed_line("Becher", 13, True) + fixed_line("Becher1ü", 13, True).replace(b"2011", b"211")
+    (batch,) = readers.read(io.BytesIO(content), "a.txt", SHOP, form, 10)
+    assert (batch.numbers.tolist(), batch.refused) == ([1], ((2, "bad_text"),))
+
+
 def test_lines_above_fields_of_fixed_width_are_passed_over() -> None:
     source = SHOP.model_copy(update={"formats": {"txt": Format.model_validate({**FIXED, "above": 1})}})
     content = b"Sales of March\n" + b" 00001 20110103  1    2.50A\n"

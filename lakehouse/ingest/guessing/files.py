@@ -132,16 +132,23 @@ def _of_places(lines: Sequence[str], form: dict[str, object], ending: str) -> Be
     kept = [line for line in lines[:ROWS] if line.strip()]
     if len(kept) < _FEWEST:
         return None
+    encoding = str(form.get("encoding", "utf-8"))
+    in_bytes = len(set(map(len, kept))) > 1 and len({len(line.encode(encoding)) for line in kept}) == 1
+    if in_bytes:  # a byte as a character each, so that places are told by bytes
+        kept = [line.encode(encoding).decode("latin-1") for line in kept]
     length = max(map(len, kept))
     blank = [all(place >= len(line) or line[place] == " " for line in kept) for place in range(length)]
     ends = [place for place in range(1, length) if blank[place] and not blank[place - 1]] + [length]
     starts = [0, *ends[:-1]]
     fields = [f"field_{number}" for number in range(1, len(ends) + 1)]
-    values = {name: [line[start:end].strip() for line in kept] for name, start, end in zip(fields, starts, ends, strict=True)}
-    filled = {name: [value for value in found if value] for name, found in values.items()}
+    values = {name: [line[start:end] for line in kept] for name, start, end in zip(fields, starts, ends, strict=True)}
+    if in_bytes:
+        values = {name: [value.encode("latin-1").decode(encoding) for value in found] for name, found in values.items()}
+    filled = {name: [value.strip() for value in found if value.strip()] for name, found in values.items()}
     if not _has_time_and_number(filled):
         return None
     widths = [end - start for start, end in zip(starts, ends, strict=True)]
+    form = {**({"widths_in": "bytes"} if in_bytes else {}), **form}
     remark = "fields are told by their places, and what they are by their values: look at each, and give them names of your own"
     return Beginning(ending, {"kind": "fixed", "header": fields, "widths": widths, **form}, filled, is_named=False, remarks=(remark,))
 
