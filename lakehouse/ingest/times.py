@@ -6,6 +6,7 @@ Texts are matched by regular expressions rather than by strptime, which takes 20
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
@@ -42,6 +43,7 @@ _GROUPS = {
     "z": r"(?:[Zz]|(?P<zs>[+-])(?P<zh>[0-9]{2}):?(?P<zm>[0-9]{2}))",
     "%": "%",
 }
+_DIGITS = frozenset("YymdHIMSf")
 
 
 @dataclass(frozen=True)
@@ -79,8 +81,15 @@ class TimeFormat:
         chosen = frozenset(once)
         if len(once) != len(chosen) or not ({"Y", "y"} & chosen and {"m", "b"} & chosen and "d" in chosen):
             raise ValueError(f'"{text}" must have a year, a month and a day, each part once')
-        pattern = "".join(_GROUPS[part] if place % 2 else re.escape(part) for place, part in enumerate(parts))
+        pattern = "".join(_group(parts, place) if place % 2 else re.escape(part) for place, part in enumerate(parts))
         return cls(text, f"^{pattern}$", chosen)
+
+
+def _group(parts: Sequence[str], place: int) -> str:
+    """What a directive matches. Next to other digits nothing tells where a number of one digit ends: there it must have two."""
+    group = _GROUPS[parts[place]]
+    beside = [parts[at] for at, between in ((place - 2, place - 1), (place + 2, place + 1)) if 0 <= at < len(parts) and not parts[between]]
+    return group.replace("{1,2}", "{2}") if _DIGITS.intersection(beside) else group
 
 
 def from_texts(column: pa.Array, formats: tuple[str, ...], zone: str | None, given_in: str | None) -> Parsed:

@@ -67,6 +67,22 @@ def test_what_is_on_no_calendar_or_clock_is_no_time(text: str) -> None:
     assert times(read(text)) == ["bad"]
 
 
+def test_parts_that_touch_each_other_are_two_digits_each() -> None:
+    """1012024 is the first of January that lost its zero in a column of numbers, and 2024113 is nobody's to say."""
+    told = times(read("1012024", "01012024", "0112024", formats=("%d%m%Y",)))
+    assert told == ["bad", "2024-01-01T00:00:00", "bad"]
+    assert times(read("2024113", "20241103", "20241103 9:05", formats=("%Y%m%d", "%Y%m%d %H:%M"))) == [
+        "bad",
+        "2024-11-03T00:00:00",
+        "2024-11-03T09:05:00",
+    ]
+    assert times(read("1Jan2024", "20240101905", "202401010905", formats=("%d%b%Y", "%Y%m%d%H%M"))) == [
+        "2024-01-01T00:00:00",
+        "bad",
+        "2024-01-01T09:05:00",
+    ]
+
+
 def test_a_leap_day_is_a_day() -> None:
     assert times(read("2012-02-29 00:00:00", "2000-02-29 00:00:00", "1900-02-29 00:00:00"))[:] == [
         "2012-02-29T00:00:00",
