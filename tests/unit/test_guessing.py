@@ -112,7 +112,7 @@ def test_quantity_times_price_decides_what_the_marks_leave_open(tmp_path: Path) 
 
 
 WAYS = ((".", ""), (".", ","), (",", "."), (",", " "), (".", "'"))
-CLOCKS = ("%d/%m/%Y", "%m/%d/%Y %H:%M", "%d.%m.%y", "%m-%d-%Y %I:%M %p", "%Y-%m-%dT%H:%M:%S", "%Y%m%d", "%d-%b-%Y")
+CLOCKS = ("%d/%m/%Y", "%m/%d/%Y %H:%M", "%d.%m.%y", "%m-%d-%Y %I:%M %p", "%Y-%m-%dT%H:%M:%S", "%Y%m%d", "%d-%b-%Y", "%y-%m-%d")
 
 
 @settings(
@@ -294,6 +294,18 @@ def test_days_and_months_are_told_apart_by_a_day_above_twelve_or_said_to_be_open
         open_ = draft(written(tmp_path / "a.csv", table(rows=12, when=format_)))
         assert "# DAY AND MONTH ARE AMBIGUOUS: %d/%m/%Y and %m/%d/%Y fit as well" in open_
         assert other in open_
+
+
+@pytest.mark.parametrize("mark", ["-", "/", "."])
+def test_a_year_of_two_digits_may_stand_first_and_that_is_said_to_be_open(mark: str, tmp_path: Path) -> None:
+    format_, other = f"%y{mark}%m{mark}%d", f"%d{mark}%m{mark}%y"
+    file = written(tmp_path / "a.csv", table(when=format_))
+    text = draft(file)
+    assert f"# DAY AND YEAR ARE AMBIGUOUS: {format_} and {other} fit as well; the former makes the days lie closest together" in text
+    assert (used(file).first, used(file).last) == (datetime(2024, 3, 1), datetime(2024, 3, 19))
+    assert "AMBIGUOUS" not in draft(written(tmp_path / "b.csv", table(when=other)))
+    turned = lines(NAMES, *((f"S{year}", 2, datetime(2000 + year, 1 + year, 24).strftime(format_), 2.5) for year in range(1, 9)))
+    assert "AND YEAR ARE AMBIGUOUS" in draft(written(tmp_path / "c.csv", turned))
 
 
 def test_several_ways_of_writing_times_are_all_said(tmp_path: Path) -> None:

@@ -9,13 +9,14 @@ from datetime import UTC, datetime
 from functools import cache
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from lakehouse.ingest import times
 from lakehouse.ingest.times import Mask
 
 _DAYS = (  # of those that fit as many values, the first is taken
     *("%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%d.%m.%Y", "%d/%m/%Y", "%d-%m-%Y", "%m/%d/%Y", "%m-%d-%Y", "%m.%d.%Y"),
-    *("%d.%m.%y", "%d/%m/%y", "%d-%m-%y", "%m/%d/%y", "%m-%d-%y"),
+    *("%d.%m.%y", "%d/%m/%y", "%d-%m-%y", "%m/%d/%y", "%m-%d-%y", "%y-%m-%d", "%y/%m/%d", "%y.%m.%d"),
     *("%d %b %Y", "%d-%b-%Y", "%d/%b/%Y", "%d %b %y", "%d-%b-%y", "%b %d, %Y", "%b %d %Y", "%Y-%b-%d"),
 )
 _CLOCKS = ("%H:%M:%S", "%H:%M", "%H:%M:%S.%f", "%I:%M %p", "%I:%M:%S %p", "%I:%M%p", "%I:%M:%S%p", "%H.%M", "%H.%M.%S")
@@ -24,18 +25,25 @@ _COMPACT = ("%Y%m%d", "%Y%m%d%H%M", "%Y%m%d%H%M%S", "%Y%m%d %H:%M", "%Y%m%d %H:%
 _FIRST, _LAST = (int(datetime(year, 1, 1, tzinfo=UTC).timestamp()) * times.SECOND for year in (1970, 2100))
 _MOST = 3  # formats of one column
 _ENOUGH = 0.8  # of the values
+_FAR, _MANY = 100, 10  # so many times as long a span is not meant, where so many different values say so
 
 
 @dataclass(frozen=True)
 class Written:
-    """The formats that fit, the best first; `or_else` fits as well and takes days for months."""
+    """The formats that fit, the best first; those of `or_else` fit as well, and take days for months or years."""
 
     formats: tuple[str, ...]
-    or_else: str | None
+    or_else: tuple[str, ...]
 
     @property
     def has_offset(self) -> bool:
         return any("%z" in text for text in self.formats)
+
+    @property
+    def open_parts(self) -> tuple[str, ...]:
+        """Of day, month and year those that stand in one place in one format and in another in another."""
+        orders = [_order(text) for text in (self.formats[0], *self.or_else)]
+        return tuple(name for name in ("day", "month", "year") if len({order.index(name[0]) for order in orders}) > 1)
 
 
 def written(values: Sequence[str]) -> Written | None:
@@ -45,9 +53,8 @@ def written(values: Sequence[str]) -> Written | None:
         return None
     column = pa.array(values, pa.string())
     fits = {text: _fits(column, text) for text in sorted(candidates, key=_rank)}
-    best = max(fits, key=lambda text: int(fits[text].sum()))
+    best, or_else = _best(column, fits)
     order, formats, rest = _order(best), [best], ~fits[best]
-    or_else = next((text for text, fit in fits.items() if _order(text) != order and (fit == fits[best]).all()), None)
     while rest.any() and len(formats) < _MOST:
         following = max(fits, key=lambda text: int((fits[text] & rest).sum()) if _order(text) == order else 0)
         if not (fits[following] & rest).any() or _order(following) != order:
@@ -60,6 +67,32 @@ def written(values: Sequence[str]) -> Written | None:
 def is_seconds(values: Sequence[str]) -> bool:
     """Whether they look like seconds (or milliseconds) since 1970."""
     return bool(values) and all(re.fullmatch(r"1[0-9]{9}([0-9]{3})?", value) for value in values)
+
+
+def _best(column: pa.Array, fits: Mapping[str, Mask]) -> tuple[str, tuple[str, ...]]:
+    """The format that fits most values, and those of another order that fit the same. Whether a year of two digits stands first or last is told by
+    how far apart the days then lie: twenty days of one month would else be one day of twenty years."""
+    best = max(fits, key=lambda text: int(fits[text].sum()))
+    same: dict[str, str] = {}
+    for text, fit in fits.items():
+        if (fit == fits[best]).all():
+            same.setdefault(_order(text), text)
+    turned = same.get("ymd")
+    if turned is None or turned == best:
+        return best, tuple(text for order, text in same.items() if order != _order(best))
+    spans = {text: _span(column, text) for text in (best, turned)}
+    if spans[turned] < spans[best]:
+        best = turned
+    elif spans[turned] > _FAR * spans[best] and pc.count_distinct(column).as_py() >= _MANY:
+        del same["ymd"]
+    return best, tuple(text for order, text in same.items() if order != _order(best))
+
+
+def _span(column: pa.Array, text: str) -> int:
+    """Microseconds from the first to the last of the times that are so written."""
+    found = times.from_texts(column, (text,), "UTC", None)
+    good = found.micros[~(found.missing | found.bad)]
+    return int(good.max() - good.min())
 
 
 def _fits(column: pa.Array, text: str) -> Mask:

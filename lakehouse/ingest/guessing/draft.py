@@ -101,10 +101,10 @@ def _times(found: Beginning, given: Mapping[str, str], remarks: list[str]) -> di
         )
         remarks.append(f'the times in "{theirs}" {why}')
         return None
-    if written.or_else is not None:
-        remarks.append(
-            f"DAY AND MONTH ARE AMBIGUOUS: {written.formats[0]} and {written.or_else} fit as well, and no day above 12 settles it. Which is so?"
-        )
+    if written.or_else:
+        parts, fitting = written.open_parts, " and ".join((written.formats[0], *written.or_else))
+        why = ", and no day above 12 settles it" if "month" in parts else "; the former makes the days lie closest together"
+        remarks.append(f"{' AND '.join(parts).upper()} ARE AMBIGUOUS: {fitting} fit as well{why}. Which is so?")
     alone = next((one for one in found.columns if one not in given.values() and names.told_by(one) in ("time", "hour")), None)
     if alone is not None and not re.search("%[HI]", written.formats[0]):
         remarks.append(f'the time of day stands in a column of its own, "{alone}", and is not read')
