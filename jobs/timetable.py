@@ -18,6 +18,7 @@ from lakehouse.settings import Section, Settings, conf_file
 FILE = "schedule.yml"
 STEPS = ("load", "run", "maintain", "verify")
 _WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
+_WEEKDAY = f"[0-7]|{'|'.join(_WEEKDAYS)}"
 _LONGEST_JUMP = timedelta(hours=3)
 
 
@@ -93,13 +94,35 @@ class Timetable(Section):
 
 
 def _trigger(crontab: str) -> CronTrigger:
-    """A trigger on a clock without a zone. The weekdays of a crontab count from Sunday, those of APScheduler from Monday."""
+    """A trigger on a clock without a zone. Weekdays are handed on by name: those of a crontab count from Sunday, those of APScheduler from Monday."""
     fields = crontab.split()
     if len(fields) == 5:
         if fields[2] != "*" and fields[4] != "*":
             raise ValueError("a day of the month and a weekday together mean either in a crontab; say one of them")
-        fields[4] = re.sub(r"(?<![/0-9])[0-7](?![0-9])", lambda found: _WEEKDAYS[int(found[0]) % 7], fields[4])
+        if fields[4] != "*":
+            fields[4] = ",".join(_WEEKDAYS[day] for day in sorted({day for part in fields[4].split(",") for day in _weekdays(part)}))
     return CronTrigger.from_crontab(" ".join(fields), timezone=UTC)
+
+
+def _weekdays(part: str) -> set[int]:
+    """The days (Sunday is 0) of a part of a crontab's weekday field: a day, a range of days or all, every one of them or every n-th. Days are 0 to
+    7, where 0 and 7 are Sunday, or the first three letters of their names."""
+    found = re.fullmatch(rf"(?P<day>{_WEEKDAY})|(?:\*|(?P<first>{_WEEKDAY})-(?P<last>{_WEEKDAY}))(?:/(?P<step>[1-9][0-9]*))?", part.lower())
+    if found is not None and found["day"]:
+        return {_weekday(found["day"]) % 7}
+    if found is not None:
+        first, last = _weekday(found["first"] or "0"), _weekday(found["last"] or "7")
+        if first and found["last"] == "sun":
+            last = 7  # a week of names may end with it
+        if first <= last:
+            return {day % 7 for day in range(first, last + 1, int(found["step"] or 1))}
+    raise ValueError(
+        f'weekday "{part}" is none of a crontab. Expected 0 to 7 or sun to sat, a range such as 1-5, or steps of one such as */2'
+    )
+
+
+def _weekday(text: str) -> int:
+    return int(text) if text.isdigit() else _WEEKDAYS.index(text)
 
 
 def load(settings: Settings) -> Timetable:

@@ -86,7 +86,15 @@ def test_no_day_is_lost_where_the_clock_skips_the_hour(zone: str, at: str, month
 
 
 @pytest.mark.parametrize(
-    ("at", "weekdays"), [("0 3 * * 0", {6}), ("0 3 * * 7", {6}), ("0 3 * * 1-5", {0, 1, 2, 3, 4}), ("0 3 * * mon,4", {0, 3})]
+    ("at", "weekdays"),
+    [
+        ("0 3 * * 0", {6}),
+        ("0 3 * * 7", {6}),
+        ("0 3 * * 1-5", {0, 1, 2, 3, 4}),
+        ("0 3 * * mon,4", {0, 3}),
+        ("0 3 * * Fri-Sun", {4, 5, 6}),
+        ("0 3 * * sun-sun", {6}),
+    ],
 )
 def test_weekdays_are_a_crontabs(at: str, weekdays: set[int]) -> None:
     found, seen = datetime(2026, 1, 1), set()
@@ -94,6 +102,34 @@ def test_weekdays_are_a_crontabs(at: str, weekdays: set[int]) -> None:
         found = table("UTC", at=at).next("nightly", found)
         seen.add(found.weekday())
     assert seen == weekdays
+
+
+NAMES = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
+PARTS = st.one_of(  # a part of the weekday field, and the days that crontab(5) says it means, Sunday being 0 and 7
+    st.tuples(st.just("*"), st.just(range(7))),
+    st.integers(1, 7).map(lambda step: (f"*/{step}", range(0, 8, step))),
+    st.integers(0, 7).map(lambda day: (str(day), range(day, day + 1))),
+    st.sampled_from(NAMES).map(lambda name: (name.upper(), range(NAMES.index(name), NAMES.index(name) + 1))),
+    st.tuples(st.integers(0, 7), st.integers(0, 7), st.integers(1, 7))
+    .filter(lambda part: part[0] <= part[1])
+    .map(lambda part: (f"{part[0]}-{part[1]}" + (f"/{part[2]}" if part[2] > 1 else ""), range(part[0], part[1] + 1, part[2]))),
+)
+
+
+@given(st.lists(PARTS, min_size=1, max_size=3))
+@hypothesis_settings(max_examples=150, deadline=None)
+def test_every_form_of_a_crontabs_weekdays_means_its_days(parts: list[tuple[str, range]]) -> None:
+    job = table("UTC", at=f"0 3 * * {','.join(text for text, _ in parts)}")
+    found, seen = datetime(2026, 1, 4), set()  # a Sunday
+    while (found := job.next("nightly", found)) < datetime(2026, 1, 11):
+        seen.add(found.isoweekday() % 7)
+    assert seen == {day % 7 for _, days in parts for day in days}
+
+
+@pytest.mark.parametrize("field", ["5-1", "8", "1#1", "5L", "1/2", "*/0", "mon-", "?", "1-5/x", "funday"])
+def test_what_is_no_weekday_of_a_crontab_is_refused(field: str) -> None:
+    with pytest.raises(ValidationError, match=f'weekday "{field}" is none of a crontab'.replace("?", "[?]").replace("*", "[*]")):
+        table(at=f"0 3 * * {field}")
 
 
 @pytest.mark.parametrize(
