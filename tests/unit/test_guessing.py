@@ -9,6 +9,8 @@ from decimal import Decimal
 from pathlib import Path
 
 import openpyxl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from hypothesis import HealthCheck, Phase, given, settings
@@ -109,6 +111,36 @@ def test_quantity_times_price_decides_what_the_marks_leave_open(tmp_path: Path) 
     rows = [(f"S{day}", '"1,001"', f"2024-03-{day:02}", 2, 2002) for day in range(1, 20)]
     file = written(tmp_path / "a.csv", lines(("item", "qty", "day", "price", "total"), *rows))
     assert used(file).sample[0].quantity == 1001
+
+
+@pytest.mark.parametrize("plain", [2_500, 60_000])
+def test_marks_that_come_late_in_a_file_are_seen(plain: int, tmp_path: Path) -> None:
+    """Whole numbers first, and behind them some of a thousand and more: in the part that is read at once, and far behind it."""
+    rows = [(f"S{row % 9}", 1 + row % 7, f"2024-03-{1 + row % 28:02}", 100 + row % 800) for row in range(plain)]
+    late = [(f"S{row % 9}", 1, f"2024-03-{1 + row % 28:02}", "1.250") for row in range(plain // 5)]
+    told = draft(written(tmp_path / "a.csv", lines(NAMES, *rows, *late, mark=";")))
+    assert '# NUMBERS ARE AMBIGUOUS: is "1.250" 1.25 or 1250?' in told
+    parquet = tmp_path / "a.parquet"
+    columns = dict(zip(NAMES, map(list, zip(*((*row[:3], str(row[3])) for row in (*rows, *late)), strict=True)), strict=True))
+    pq.write_table(pa.table(columns), parquet, row_group_size=20_000)
+    assert '# NUMBERS ARE AMBIGUOUS: is "1.250" 1.25 or 1250?' in draft(parquet)
+
+
+def test_marks_that_come_late_in_a_sheet_are_seen(tmp_path: Path) -> None:
+    rows = [("A", 1, datetime(2024, 3, 1), 100) for _ in range(2_500)] + [("A", 1, datetime(2024, 3, 1), "1.250") for _ in range(100)]
+    assert "# NUMBERS ARE AMBIGUOUS" in draft(workbook(tmp_path / "a.xlsx", Sales=[NAMES, *rows]))
+
+
+def test_real_numbers_and_times_of_a_sheet_say_nothing_of_how_texts_among_them_are_written(tmp_path: Path) -> None:
+    days = [datetime(2024, 3, 1 + row) for row in range(16)]
+    amounts = [("A", 2, day, "1.234,50" if row % 2 else 1234.5) for row, day in enumerate(days)]
+    found = used(workbook(tmp_path / "a.xlsx", Sales=[NAMES, *amounts]))
+    assert (found.accepted, found.amount) == (16, 16 * Decimal("1234.5"))
+    one = [("A", 2, day, "1.234" if row == 8 else 1234.5) for row, day in enumerate(days)]
+    assert '# NUMBERS ARE AMBIGUOUS: is "1.234" 1.234 or 1234?' in draft(workbook(tmp_path / "b.xlsx", Sales=[NAMES, *one]))
+    mixed = [("A", 2, day if row % 2 else day.strftime("%d.%m.%Y"), 2.5) for row, day in enumerate(days)]
+    found = used(workbook(tmp_path / "c.xlsx", Sales=[NAMES, *mixed]))
+    assert (found.accepted, found.first, found.last) == (16, days[0], days[-1])
 
 
 WAYS = ((".", ""), (".", ","), (",", "."), (",", " "), (".", "'"))

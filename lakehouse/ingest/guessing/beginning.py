@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from lakehouse.errors import InputError
 
+Found = TypeVar("Found")
 ROWS = 2_000
 _TOP = 20  # rows among which the columns' names are looked for
 _NUMBER = r"[+-]?[0-9][0-9.,' \u00a0\u202f]*(?:[eE][+-]?[0-9]+)?"
@@ -27,12 +29,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Beginning:
-    """Columns by name, with their first values as text, empty ones left out. `form` is what differs from a format's defaults; `times` and
-    `numbers` are columns that hold real ones, not texts; `is_named` where the names are the file's own."""
+    """Columns by name, with their first values as text, empty ones left out. `texts` are those that are texts in the file too, and some from all over
+    it: they tell how numbers and times are written. `form` is what differs from a format's defaults; `times` and `numbers` are columns that hold
+    real ones, not texts; `is_named` where the names are the file's own."""
 
     ending: str
     form: Mapping[str, object]
     columns: Mapping[str, Sequence[str]]
+    texts: Mapping[str, Sequence[str]]
     times: frozenset[str] = frozenset()
     numbers: frozenset[str] = frozenset()
     is_named: bool = True
@@ -103,6 +107,18 @@ def _table(
 ) -> Table:
     values = {name: [row[place].strip() for row in below if place < len(row) and row[place].strip()] for place, name in enumerate(names)}
     return Table(values, {name: place for place, name in enumerate(names)}, first, form, is_named, tuple(remarks))
+
+
+def with_rows(table: Table, rows: Iterable[Sequence[str]]) -> dict[str, list[str]]:
+    """The table's columns with their values and those of more rows; rows of another width are passed over."""
+    kept = [row for row in rows if len(row) == len(table.places)]
+    more = {name: [row[place].strip() for row in kept if row[place].strip()] for name, place in table.places.items()}
+    return {name: [*values, *more[name]] for name, values in table.columns.items()}
+
+
+def spread(found: Sequence[Found], most: int) -> Sequence[Found]:
+    """At most so many, from all over them."""
+    return found[:: max(1, -(-len(found) // most))]
 
 
 def _is_data(first: Sequence[str], below: Sequence[Sequence[str]]) -> bool:

@@ -45,9 +45,7 @@ def draft(path: Path, name: str = "my-shop", oldest: datetime = _OLDEST, settle:
 def _entry(found: Beginning, roles: Roles, remarks: list[str]) -> dict[str, object]:
     given = roles.given
     numbers = {
-        ours: found.columns[given[ours]]
-        for ours in ("quantity", "unit_price", "amount")
-        if ours in given and given[ours] not in found.numbers and found.columns[given[ours]]
+        ours: found.texts[given[ours]] for ours in ("quantity", "unit_price", "amount") if ours in given and found.texts[given[ours]]
     }
     written = marks.guessed(numbers, roles.logarithms) if numbers else marks.Marks({}, None)
     remarks += [written.remark] if written.remark else []
@@ -83,7 +81,7 @@ def _times(found: Beginning, given: Mapping[str, str], remarks: list[str]) -> di
     theirs = given.get("sold_at")
     if theirs is None or theirs in found.times or not found.columns[theirs]:
         return None
-    values = found.columns[theirs]
+    values = found.texts[theirs] or found.columns[theirs]
     if all(re.fullmatch(r"[0-9]{1,5}(\.0+)?", value) for value in values):
         unit = "week" if names.is_weekly(theirs) else "day"
         first = min(int(float(value)) for value in values)

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from lakehouse.ingest import amounts
 from lakehouse.ingest.source_parts import Format
+from lakehouse.ingest.times import Mask
 
 _MARKS = (  # decimal, thousands; the first of those that read the same is taken
     *((".", None), (".", ","), (",", "."), (",", " "), (".", "'"), (".", " ")),
@@ -46,7 +47,11 @@ def guessed(columns: Mapping[str, Sequence[str]], logarithms: Sequence[str] = ()
     if not others:
         decimal, thousands = fitting[0]
         return Marks(({"decimal": decimal} if decimal != "." else {}) | ({"thousands": thousands} if thousands else {}), None)
-    shown = next(value for values in columns.values() for value in values if not _reads_alike(value, fitting))
+    shown = next(
+        values[int(place)]
+        for name, values in columns.items()
+        for place in np.flatnonzero(np.any([_differ(first[name], readings[marks][name]) for marks in others], axis=0))[:1]
+    )
     ways = " or ".join(dict.fromkeys(_shown(shown, *marks) for marks in fitting))
     default = _shown(shown, ".", None)
     told = f"as it stands it is {'refused' if default == 'nan' else f'read as {default}'}"
@@ -85,8 +90,10 @@ def _agree(read: Mapping[str, Doubles]) -> bool:
 
 
 def _same(one: Mapping[str, Doubles], other: Mapping[str, Doubles]) -> bool:
-    return all(np.array_equal(one[name], other[name], equal_nan=True) for name in one)
+    return not any(_differ(one[name], other[name]).any() for name in one)
 
 
-def _reads_alike(value: str, ways: Sequence[tuple[str, str | None]]) -> bool:
-    return len({_number(value, *marks) for marks in ways}) == 1
+def _differ(one: Doubles, other: Doubles) -> Mask:
+    """Which values differ; two that are none do not."""
+    found: Mask = (one != other) & ~(np.isnan(one) & np.isnan(other))
+    return found
