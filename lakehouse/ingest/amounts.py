@@ -66,6 +66,11 @@ def per_unit(amount: Scaled, quantity: Scaled) -> Scaled:
     return _rounded(amount.units.astype(np.float64) * 10.0**QUANTITY_SCALE / divisor, missing)
 
 
+def taken_back(found: Scaled, lines: Mask) -> Scaled:
+    """The same, below zero in these lines."""
+    return Scaled(np.where(lines, -np.abs(found.units), found.units), found.missing, found.bad)
+
+
 def decimals(units: Ints, scale: int, valid: Mask | None = None) -> pa.Array:
     """Integers of 10^-scale as DECIMAL(18, scale), null where not valid."""
     halves = np.empty((len(units), 2), dtype=np.int64)

@@ -98,7 +98,11 @@ def judge(batch: RawBatch, source: Source, form: Format, limits: Limits) -> Judg
         rules.add("bad_text", _has_zero_byte(texts[name]))
 
     quantity = _number(given, "quantity", source, form, rules)
-    price, amount = _money(given, quantity, source, form, rules)
+    cancels = _is_cancellation(texts, quantity, source.cancellation)
+    is_unsigned = source.cancellation is not None and source.cancellation.unsigned
+    back: Mask = cancels.to_numpy(zero_copy_only=False) & is_unsigned
+    quantity = amounts.taken_back(quantity, back)
+    price, amount = _money(given, quantity, source, form, rules, back)
     sold = _sold_at(given["sold_at"], source)
     rules.add("missing_time", sold.missing)
     rules.add("bad_time", sold.bad)
@@ -118,7 +122,7 @@ def judge(batch: RawBatch, source: Source, form: Format, limits: Limits) -> Judg
         "sold_at": _wall(sold.micros),
         "covers": pa.repeat(pa.scalar(source.covers), lines),
         "is_product": _is_product(texts["product_code"], source.products),
-        "is_cancellation": _is_cancellation(texts, quantity, source.cancellation),
+        "is_cancellation": cancels,
         "promotion": promotion,
         "holiday": holiday,
         "_known_at": _wall(known),
@@ -185,12 +189,14 @@ def _number(given: Mapping[str, pa.Array], name: str, source: Source, form: Form
     return found
 
 
-def _money(given: Mapping[str, pa.Array], quantity: Scaled, source: Source, form: Format, rules: _Rules) -> tuple[Scaled, Scaled]:
-    """Unit price and amount: as read, the one from the other where a source says only one."""
+def _money(
+    given: Mapping[str, pa.Array], quantity: Scaled, source: Source, form: Format, rules: _Rules, back: Mask
+) -> tuple[Scaled, Scaled]:
+    """Unit price and amount: as read, the one from the other where a source says only one; amounts of the lines `back` are below zero."""
     if "unit_price" in given:
         price = _number(given, "unit_price", source, form, rules)
     if "amount" in given:
-        amount = _number(given, "amount", source, form, rules)
+        amount = amounts.taken_back(_number(given, "amount", source, form, rules), back)
     else:
         amount = amounts.times(quantity, price)
         rules.add("bad_amount", amount.bad)

@@ -126,16 +126,19 @@ class Products(Section):
 
 
 class Cancellation(Section):
-    """How a cancelled line is recognised: one of the three ways."""
+    """How a cancelled line is recognised: one of the three ways. `unsigned`: its quantity and amount are written without a minus."""
 
     column: Literal["invoice", "line", "product_code", "description", "status"] | None = None
     prefix: str | None = Field(default=None, min_length=1)
     values: tuple[str, ...] | None = Field(default=None, min_length=1)
     negative_quantity: bool = False
+    unsigned: bool = False
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
         ways = [self.prefix is not None, self.values is not None, self.negative_quantity]
         if sum(ways) != 1 or (self.column is None) != self.negative_quantity:
             raise ValueError("expected {column, prefix}, {column, values} or {negative_quantity: true}")
+        if self.unsigned and self.negative_quantity:
+            raise ValueError("unsigned says nothing where the minus is what tells a cancellation")
         return self

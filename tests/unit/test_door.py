@@ -163,6 +163,16 @@ def test_a_cancellation_is_recognised_as_the_source_says(rule: object, change: M
     assert value(judged(change, cancellation=rule), "is_cancellation") is expected
 
 
+def test_what_a_type_says_is_a_return_takes_back_what_is_written_without_a_minus() -> None:
+    lines: list[Mapping[str, str | None]] = [{"description": "Return"}, {"description": "Return", "quantity": "-2"}, {}]
+    for priced in ({}, {"columns": {**{name: name for name in GOOD if name != "unit_price"}, "total": "amount"}}):
+        rule = {"column": "description", "values": ["return"], "unsigned": True}
+        found = judged(*({**line, "amount": "5.00"} for line in lines), cancellation=rule, **priced)
+        assert found.broken == {}
+        told = {name: found.columns[name].to_pylist() for name in ("quantity", "unit_price", "amount")}
+        assert told == {"quantity": [-2, -2, 2], "unit_price": [Decimal("2.5")] * 3, "amount": [-5, -5, 5]}
+
+
 @pytest.mark.parametrize(("code", "expected"), [("85123A", True), ("85123a", False), ("POST", False), ("99999", False), ("851234", False)])
 def test_a_product_is_recognised_as_the_source_says(code: str, expected: bool) -> None:
     assert value(judged({"product_code": code}), "is_product") is expected

@@ -409,6 +409,18 @@ def test_logarithms_and_numbered_weeks_are_drafted(tmp_path: Path) -> None:
     assert (found.accepted, float(found.amount)) == (shape.lines, pytest.approx(shape.amount))
 
 
+@pytest.mark.parametrize(("returned", "unsigned"), [("2", {"unsigned": True}), ("-2", {})])
+def test_returns_that_a_column_tells_are_drafted(returned: str, unsigned: dict[str, bool], tmp_path: Path) -> None:
+    kinds = ["SALE", "SALE", "Return", "SALE"]
+    rows = [(row, "A", returned if kind == "Return" else 2, f"2024-03-{row:02}", 2.5, kind) for row, kind in enumerate(kinds, 1)]
+    file = written(tmp_path / "a.csv", lines(("invoice", "item", "qty", "day", "price", "type"), *rows))
+    text = draft(file)
+    assert entry_of(text)["cancellation"] == {"column": "status", "values": ["Return"], **unsigned}
+    assert '# "type" is taken to tell returns (Return)' in text
+    assert "skip" not in entry_of(text)
+    assert (used(file).cancellations, used(file).amount) == (1, Decimal(10))
+
+
 def test_what_no_column_says_is_a_constant_to_be_uncommented(tmp_path: Path) -> None:
     shape = purchases(tmp_path)
     text = draft(tmp_path / "CDNOW_master.txt")

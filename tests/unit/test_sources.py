@@ -89,6 +89,7 @@ def test_a_misspelt_name_gets_a_hint(changes: dict[str, Any], words: str) -> Non
         ({"cancellation": {"column": "status"}}, "expected {column, prefix}"),
         ({"cancellation": {"column": "status", "values": ["void"]}}, "which no column is mapped to"),
         ({"cancellation": {"negative_quantity": True, "prefix": "C"}}, "expected {column, prefix}"),
+        ({"cancellation": {"negative_quantity": True, "unsigned": True}}, "unsigned says nothing where the minus is what tells"),
         ({"repeats": "keep", "line_identity": ["product_code"]}, "repeats: keep"),
         ({"repeats": "maybe"}, "repeats"),
         ({"currency": "pounds"}, "currency"),

@@ -16,7 +16,7 @@ from lakehouse.ingest.checking import Settle, Understood, check
 from lakehouse.ingest.guessing import clocks, marks, names
 from lakehouse.ingest.guessing.beginning import Beginning
 from lakehouse.ingest.guessing.files import beginning
-from lakehouse.ingest.guessing.roles import Roles, told
+from lakehouse.ingest.guessing.roles import Roles, returns, told
 
 _OPTIONAL = {"customer", "description", "country", "promotion", "holiday", "store"}
 _MOST = 20_000  # lines that the draft is tried on
@@ -62,7 +62,7 @@ def _entry(found: Beginning, roles: Roles, remarks: list[str]) -> dict[str, obje
         "ignore": [theirs for theirs in found.columns if theirs not in roles.columns] or None,
         "times": clocked,
         "currency": "XXX",
-        "cancellation": _cancellation(found, given) if "quantity" not in roles.logarithms else None,
+        "cancellation": _cancellation(found, given, remarks) if "quantity" not in roles.logarithms else None,
         "repeats": None if "invoice" in given else "keep",
         "covers": "week" if weekly or (any(names.is_weekly(theirs) for theirs in roles.columns) and found.is_named) else None,
     }
@@ -112,16 +112,21 @@ def _times(found: Beginning, given: Mapping[str, str], remarks: list[str]) -> di
     return {"formats": list(written.formats), "zone": "UTC"}
 
 
-def _cancellation(found: Beginning, given: Mapping[str, str]) -> dict[str, object] | None:
+def _cancellation(found: Beginning, given: Mapping[str, str], remarks: list[str]) -> dict[str, object] | None:
+    quantities = found.columns.get(given.get("quantity", ""), [])
+    has_minus = any(value.startswith("-") for value in quantities)
+    if words := returns(found.columns.get(given.get("status", ""), [])):
+        told = "" if has_minus else ", whose quantities and amounts are written without a minus (unsigned)"
+        remarks.append(f'"{given["status"]}" is taken to tell returns ({", ".join(words)}){told}: does it?')
+        return {"column": "status", "values": words, **({} if has_minus else {"unsigned": True})}
     invoices = found.columns.get(given.get("invoice", ""), [])
     if any(re.fullmatch(r"[Cc][0-9]+", value) for value in invoices) and not all(value[:1] in "Cc" for value in invoices):
         return {"column": "invoice", "prefix": "C"}
-    quantities = found.columns.get(given.get("quantity", ""), [])
-    return {"negative_quantity": True} if any(value.startswith("-") for value in quantities) else None
+    return {"negative_quantity": True} if has_minus else None
 
 
 def _closed(found: Beginning, given: Mapping[str, str], remarks: list[str]) -> dict[str, list[str]] | None:
-    if "status" not in given:
+    if "status" not in given or returns(found.columns[given["status"]]):
         return None
     values = sorted(
         {value.removesuffix(".0") for value in found.columns[given["status"]] if value.removesuffix(".0").casefold() in _CLOSED}

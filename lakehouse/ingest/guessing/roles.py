@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -11,6 +11,21 @@ from lakehouse.ingest.guessing import clocks, names
 from lakehouse.ingest.guessing.beginning import Beginning
 
 _DECIMAL = r"[+-]?[0-9.,' ]*[0-9][.,][0-9]{1,2}"
+_RETURNS = {
+    "return",
+    "returns",
+    "returned",
+    "refund",
+    "refunded",
+    "void",
+    "cancelled",
+    "canceled",
+    "cancellation",
+    "retoure",
+    "storno",
+    "rückgabe",
+}
+_FEW = 8  # words that a column of kinds has at most
 _NEEDED = {"product_code": ": of one kind of goods say it under constants", "quantity": "", "sold_at": ""}
 
 
@@ -33,6 +48,7 @@ def told(found: Beginning) -> Roles:
     columns, remarks = names.mapped(list(found.columns)) if found.is_named else {}, []
     by_values = _by_values(found, columns)
     columns |= by_values
+    columns |= _kinds(found, columns)
     if found.is_named:
         remarks += [f'"{theirs}" is taken for {ours} by its values: is it?' for theirs, ours in by_values.items()]
     given = {ours: theirs for theirs, ours in columns.items()}
@@ -62,6 +78,19 @@ def told(found: Beginning) -> Roles:
     )
     remarks += [f'"{given[ours]}" is taken for the natural logarithm of {ours}' for ours in logarithms]
     return Roles(ordered, constants, logarithms, tuple(remarks))
+
+
+def returns(values: Sequence[str]) -> list[str]:
+    """Those of a few words that tell a return."""
+    words = set(values)
+    return sorted(word for word in words if word.casefold() in _RETURNS) if len(words) <= _FEW else []
+
+
+def _kinds(found: Beginning, known: Mapping[str, str]) -> dict[str, str]:
+    """The column that tells returns from sales, as a status."""
+    if "status" in known.values():
+        return {}
+    return dict([(name, "status") for name, values in found.columns.items() if name not in known and returns(values)][:1])
 
 
 def _by_values(found: Beginning, known: dict[str, str]) -> dict[str, str]:
