@@ -421,6 +421,15 @@ def test_returns_that_a_column_tells_are_drafted(returned: str, unsigned: dict[s
     assert (used(file).cancellations, used(file).amount) == (1, Decimal(10))
 
 
+def test_texts_that_stand_for_no_customer_are_drafted(tmp_path: Path) -> None:
+    nobody = {2: "NULL", 3: "n/a", 4: "0", 5: "Null"}
+    rows = [(row, "A", 2, f"2024-03-{row:02}", 2.5, nobody.get(row, 100 + row)) for row in range(1, 9)]
+    text = draft(written(tmp_path / "a.csv", lines(("invoice", "item", "qty", "day", "price", "customer_id"), *rows)))
+    assert entry_of(text)["missing_customer"] == ["0", "NULL", "n/a"]
+    assert '# "0", "NULL", "n/a" in "customer_id" are taken for no customer (missing_customer): are they?' in text
+    assert used(tmp_path / "a.csv").with_customer == 4
+
+
 def test_what_no_column_says_is_a_constant_to_be_uncommented(tmp_path: Path) -> None:
     shape = purchases(tmp_path)
     text = draft(tmp_path / "CDNOW_master.txt")

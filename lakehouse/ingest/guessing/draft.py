@@ -22,6 +22,7 @@ _OPTIONAL = {"customer", "description", "country", "promotion", "holiday", "stor
 _MOST = 20_000  # lines that the draft is tried on
 _OLDEST = datetime(1970, 1, 1)
 _CLOSED = {"0", "false", "no", "n", "f", "closed"}
+_NOBODY = {"null", "none", "nil", "nan", "na", "n/a", "#n/a", "0", "-", "?", "unknown", "guest", "anonymous"}
 _BREAKS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # names of columns may hold anything, and a remark is one line
 _YES_OR_NO = {"true", "false", "yes", "no", "y", "n", "t", "f", "1", "0"}
 
@@ -64,6 +65,7 @@ def _entry(found: Beginning, roles: Roles, remarks: list[str]) -> dict[str, obje
         "currency": "XXX",
         "cancellation": _cancellation(found, given, remarks) if "quantity" not in roles.logarithms else None,
         "repeats": None if "invoice" in given else "keep",
+        "missing_customer": _nobody(found, given, remarks),
         "covers": "week" if weekly or (any(names.is_weekly(theirs) for theirs in roles.columns) and found.is_named) else None,
     }
     remarks.append("no file says its currency: say it, or nothing is loaded")
@@ -123,6 +125,19 @@ def _cancellation(found: Beginning, given: Mapping[str, str], remarks: list[str]
     if any(re.fullmatch(r"[Cc][0-9]+", value) for value in invoices) and not all(value[:1] in "Cc" for value in invoices):
         return {"column": "invoice", "prefix": "C"}
     return {"negative_quantity": True} if has_minus else None
+
+
+def _nobody(found: Beginning, given: Mapping[str, str], remarks: list[str]) -> list[str] | None:
+    """Texts in place of customers that say there is none, in one way of writing each."""
+    if "customer" not in given:
+        return None
+    values = {value.removesuffix(".0") for value in (*found.columns[given["customer"]], *found.texts[given["customer"]])}
+    words = list({word.casefold(): word for word in sorted(values, reverse=True) if word.casefold() in _NOBODY}.values())[::-1]
+    if not words:
+        return None
+    listed = ", ".join(f'"{word}"' for word in words)
+    remarks.append(f'{listed} in "{given["customer"]}" are taken for no customer (missing_customer): are they?')
+    return words
 
 
 def _closed(found: Beginning, given: Mapping[str, str], remarks: list[str]) -> dict[str, list[str]] | None:
