@@ -19,6 +19,7 @@ from lakehouse.ingest.times import Ints, Mask
 QUANTITY_SCALE, MONEY_SCALE = 3, 4
 _PRECISION = 18
 _LIMIT = 10.0**_PRECISION
+BEHIND = r"^([0-9.,].*)-$"  # a number whose minus stands behind it
 _AWAY = "half_towards_infinity"
 
 
@@ -81,6 +82,8 @@ def decimals(units: Ints, scale: int, valid: Mask | None = None) -> pa.Array:
 
 
 def _from_texts(column: pa.Array, form: Format) -> npt.NDArray[np.float64]:
+    if form.minus == "behind":
+        column = pc.replace_substring_regex(column, BEHIND, r"-\1")
     # Judged before any mark is taken out: 1.50 without its mark would be 150.
     is_number = pc.match_substring_regex(column, _number(form))
     if form.thousands is not None:

@@ -260,6 +260,7 @@ def _written(form: Format, source: Source) -> dict[str, str]:
     if form.kind == "csv":
         said["delimiter"] = {"\t": "tab", " ": "space"}.get(form.delimiter, f'"{form.delimiter}"')
     said["decimal"] = f'"{form.decimal}"'
+    said |= {"minus": form.minus} if form.minus != "front" else {}
     said |= {"thousands": f'"{form.thousands}"'} if form.thousands else {}
     said["times"] = f"{counted.unit} {counted.number} is {counted.day}" if counted else " or ".join(source.times.formats)
     return said | ({"zone": source.times.zone} if source.times.zone else {})

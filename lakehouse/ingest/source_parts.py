@@ -23,6 +23,7 @@ class Format(Section):
     delimiter: str = Field(default=",", pattern=r"^[\x00-\x7f]$")
     decimal: Literal[".", ","] = "."
     thousands: str | None = Field(default=None, pattern=r"^[^0-9+\-]$")
+    minus: Literal["front", "behind"] = "front"
     header: tuple[str, ...] | None = None
     above: int = Field(default=0, ge=0)
     widths: tuple[Annotated[int, Field(ge=1)], ...] | None = None

@@ -55,6 +55,14 @@ def test_what_is_no_number_is_never_taken_for_one(text: str) -> None:
     assert told(money(text)) == ["bad"]
 
 
+def test_a_minus_behind_a_number_is_read_where_the_source_says_so() -> None:
+    behind = GERMAN.model_copy(update={"minus": "behind"})
+    texts = ("12-", "1.234,50-", "-3", "4", "-5-", "--", "-", "1-2", "6+", "1e3-")
+    expected = [Decimal(-12), Decimal("-1234.5"), Decimal(-3), Decimal(4), "bad", "bad", "bad", "bad", "bad", Decimal(-1000)]
+    assert told(money(*texts, form=behind)) == expected
+    assert told(money("12-", form=GERMAN)) == ["bad"]
+
+
 def test_a_decimal_comma_and_thousands_are_read_where_the_source_says_so() -> None:
     assert told(money("1.234,50", "-0,05", "1234", "1,2,3", form=GERMAN)) == [Decimal("1234.5"), Decimal("-0.05"), Decimal(1234), "bad"]
 

@@ -430,6 +430,15 @@ def test_texts_that_stand_for_no_customer_are_drafted(tmp_path: Path) -> None:
     assert used(tmp_path / "a.csv").with_customer == 4
 
 
+def test_numbers_whose_minus_stands_behind_them_are_drafted_and_read(tmp_path: Path) -> None:
+    rows = [(row, "A", "2-" if row == 3 else 2, f"2024-03-{row:02}", "1.005,00-" if row == 3 else "5,00") for row in range(1, 9)]
+    file = written(tmp_path / "a.csv", lines(("invoice", "item", "qty", "day", "total"), *rows, mark=";"))
+    entry = entry_of(draft(file))
+    assert entry["formats"] == {"csv": {"delimiter": ";", "decimal": ",", "thousands": ".", "minus": "behind"}}
+    assert entry["cancellation"] == {"negative_quantity": True}
+    assert (used(file).refused, used(file).amount) == ({}, Decimal(7 * 5 - 1005))
+
+
 def test_what_no_column_says_is_a_constant_to_be_uncommented(tmp_path: Path) -> None:
     shape = purchases(tmp_path)
     text = draft(tmp_path / "CDNOW_master.txt")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -33,12 +34,15 @@ class Marks:
 
 def guessed(columns: Mapping[str, Sequence[str]], logarithms: Sequence[str] = ()) -> Marks:
     """The marks with which every column (ours: texts) is numbers. Nothing is guessed where two ways of reading give other numbers."""
+    if any(re.search(amounts.BEHIND, value) for values in columns.values() for value in values):
+        found = guessed({name: [re.sub(amounts.BEHIND, r"-\1", value) for value in values] for name, values in columns.items()}, logarithms)
+        return Marks({**found.form, "minus": "behind"}, found.remark)
     readings = {marks: _read(columns, *marks) for marks in _MARKS}
     good = {marks: sum(int((~np.isnan(one)).sum()) for one in read.values()) for marks, read in readings.items()}
     fitting = [marks for marks in _MARKS if good[marks] == max(good.values()) and _all_fit(readings[marks])]
     if not fitting:
         listed = ", ".join(sorted(name for name, values in columns.items() if values))
-        return Marks({}, f"no way of writing numbers fits {listed}: a currency sign, a minus behind the number, words?" if listed else None)
+        return Marks({}, f"no way of writing numbers fits {listed}: a currency sign, words?" if listed else None)
     if len(columns) == 3 and not logarithms:  # quantity, price and their product
         agreeing = [marks for marks in fitting if _agree(readings[marks])]
         fitting = agreeing or fitting
