@@ -14,6 +14,8 @@ from jobs.timetable import Timetable
 from lakehouse.errors import InputError, OtherCurrency, SettingsError, StillWritten, TableBeside, UnknownName
 from lakehouse.ingest import load, sources
 from lakehouse.ingest.beside import lacking
+from lakehouse.ingest.clock import of_the_future
+from lakehouse.ingest.door import FUTURE
 from lakehouse.ingest.loading import stamp
 from lakehouse.ingest.sources import Source
 from lakehouse.tables import Lake
@@ -29,21 +31,23 @@ _NOT_ITS_FAULT = (TableBeside, StillWritten, OtherCurrency)
 
 @dataclass(frozen=True)
 class Picked:
-    """One file, by its place in the inbox: lines that landed, whether it had landed before, what the table beside lacks of them, or what is wrong:
-    with the file itself (`rejected`), or with something else, so that it waits."""
+    """One file, by its place in the inbox: lines that landed, whether it had landed before, what the table beside lacks of them, why it is `kept`
+    though it landed, or what is wrong: with the file itself (`rejected`), or with something else, so that it waits."""
 
     file: str
     lines: int = 0
     already: bool = False
     lacks: str = ""
+    kept: str = ""
     rejected: str = ""
     waits: str = ""
 
 
 def pick_up(lake: Lake, inbox: Path, timetable: Timetable) -> list[Picked]:
     """Lands every whole file of the inbox, source by source, in order of name. A file that has landed is removed, or moved to `landed` where the
-    timetable keeps it; one that can't be taken is moved to `rejected` with the reason beside it, and those after it go on. What lies where no file
-    is looked for, or in the folder of a source whose entry is wrong, waits with the reason.
+    timetable keeps it; one that can't be taken is moved to `rejected` with the reason beside it, and those after it go on. So is one of which lines
+    were refused as later than the clock, for nothing else holds what they say. What lies where no file is looked for, or in the folder of a source
+    whose entry is wrong, waits with the reason.
 
     A file is first given another name, so that what is removed is what was read. Raises what may pass on another try (`LeaseHeld`, `TryAgain`)
     or concerns every file (`SettingsError`, `VaultError`); the files wait.
@@ -141,6 +145,11 @@ def _take(lake: Lake, file: Path, source: Source, timetable: Timetable) -> Picke
         if stamp(taken.stat()) != before:  # its sender had only paused: what has come since it was read is nowhere else
             _put_back(taken, name)
             return Picked(shown, landed.lines, waits="it was written to while it landed, and is looked at again with what has come since")
+        later = of_the_future(lake, landed.digest) if landed.already else landed.refused.get(FUTURE, 0)
+        if later:
+            kept = _kept(landed.digest, later)
+            _laid_aside(taken, name, kept)
+            return Picked(shown, landed.lines, landed.already, lacking(landed.unmatched, source), kept)
         if timetable.keep_landed:
             _moved(taken, name, LANDED)
         else:
@@ -155,13 +164,11 @@ def _not_taken(error: BaseException, taken: Path, name: str, shown: str, changed
     than this file."""
     can_be_read = os.access(taken, os.R_OK)
     if isinstance(error, InputError) and not isinstance(error, (SettingsError, *_NOT_ITS_FAULT)) and can_be_read and not changed:
-        place = _moved(taken, name, REJECTED)
-        reason = _said(error, taken, place)
-        place.with_name(f"{place.name}{_REASON}").write_text(f"{reason}\n", encoding="utf-8")
+        reason = _laid_aside(taken, name, str(error))
         return Picked(shown, rejected=reason)
     back = _put_back(taken, name)
     if changed or isinstance(error, _NOT_ITS_FAULT) or not can_be_read:
-        return Picked(shown, waits="it is still written to" if changed else _said(error, taken, back))
+        return Picked(shown, waits="it is still written to" if changed else _said(str(error), taken, back))
     raise error
 
 
@@ -172,9 +179,26 @@ def _put_back(taken: Path, name: str) -> Path:
     return back
 
 
-def _said(error: BaseException, taken: Path, place: Path) -> str:
-    """The error's words, the file named by the place where it lies now."""
-    said = str(error).replace(shlex.quote(str(taken)), shlex.quote(str(place))).replace(str(taken), str(place))
+def _kept(digest: str, later: int) -> str:
+    """Why a landed file is kept, and what to do with it. Its name is not in it."""
+    return (
+        f"{later:,} of its lines were refused as {FUTURE}: they are later than this computer's clock showed. The others have landed. Where the clock was "
+        f"behind, set it, take the file out of bronze (zeromargin unload {digest[:12]}) and put it into the inbox again; once a snapshot stands on it, "
+        "put those lines alone there, as a file. Remove this one then: it holds customer numbers"
+    )
+
+
+def _laid_aside(taken: Path, name: str, reason: str) -> str:
+    """Moves a file to `rejected`, the reason beside it. Returns that, as it is written."""
+    place = _moved(taken, name, REJECTED)
+    said = _said(reason, taken, place)
+    place.with_name(f"{place.name}{_REASON}").write_text(f"{said}\n", encoding="utf-8")
+    return said
+
+
+def _said(reason: str, taken: Path, place: Path) -> str:
+    """The reason's words, the file named by the place where it lies now."""
+    said = reason.replace(shlex.quote(str(taken)), shlex.quote(str(place))).replace(str(taken), str(place))
     return said.replace(TAKING, "")
 
 

@@ -217,15 +217,16 @@ class Schedule:
         for one in picked:
             if one.rejected or one.waits:
                 self._say(f"  {one.file}: {one.rejected or one.waits}")
-            elif one.lacks:
-                self._say(f"  {one.file}: {one.lacks}")
+            for noted in filter(None, (one.lacks, one.kept)):
+                self._say(f"  {one.file}: {noted}")
         rejected, waiting = sum(bool(one.rejected) for one in picked), sum(bool(one.waits) for one in picked)
-        landed = [one for one in picked if not (one.rejected or one.waits)]
+        landed, kept = [one for one in picked if not (one.rejected or one.waits)], sum(bool(one.kept) for one in picked)
         # No file is named: a name may hold a customer's number, and this is kept.
         told = f"{len(landed):,} files landed ({sum(one.lines for one in landed):,} lines)"
+        told += f", {kept:,} of them kept for lines later than the clock" if kept else ""
         told += f", {rejected:,} rejected" if rejected else ""
         told += f", {waiting:,} wait for something" if waiting else ""
-        return Step(told, went_well=not (rejected or waiting))
+        return Step(told, went_well=not (kept or rejected or waiting))
 
     def _run(self, stages: list[str]) -> str:
         with Lake(self._settings) as lake:

@@ -22,6 +22,7 @@
     └── TryAgain              it may pass on a second try
         ├── EndpointDown          the engine does not answer
         ├── CommitLost            another commit was faster
+        ├── ClockBehind           this computer's clock is behind what the lake has recorded
         ├── ProcessKilled         a process of a stage was ended by a signal: for want of memory, say
         └── RegistryAway          the model registry does not answer
 
@@ -212,6 +213,10 @@ class EndpointDown(TryAgain):
 
 class CommitLost(TryAgain):
     """Another commit was faster, every time that it was tried."""
+
+
+class ClockBehind(TryAgain):
+    """This computer's clock is behind what the lake has recorded, and what is to be judged by it would be judged wrong."""
 
 
 class ProcessKilled(TryAgain):

@@ -12,16 +12,19 @@ import struct
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from jobs import processes
+from jobs.inbox import pick_up
 from jobs.runner import run as run_stages
 from jobs.scheduling import DONE, Schedule, turns
 from jobs.timetable import Timetable
 from lakehouse import settings as settings_module
 from lakehouse.engine import start
+from lakehouse.errors import ClockBehind
 from lakehouse.ingest import load
 from lakehouse.registry.table_audit import audit_table
 from lakehouse.settings import Settings
@@ -30,6 +33,7 @@ from lakehouse.tables import Lake, catalog, runs
 BACK = {"never": timedelta(0), "an hour": timedelta(hours=1), "25 hours": timedelta(hours=25)}
 MIDNIGHT = datetime(2027, 3, 2, 0, 20)
 JOB = {"at": "0 3 * * *", "do": ("load",), "tries": 1, "wait_s": 0}
+NIGHTLY = Timetable.model_validate({"zone": "UTC", "inbox": None, "settle_s": 0, "keep_landed": False, "jobs": {"nightly": JOB}})
 TABLES = [
     table.name
     for table in catalog.load().values()
@@ -110,9 +114,7 @@ def show(when: datetime) -> None:
 def lived(settings: Settings, files: list[Path], back: timedelta) -> dict[str, object]:
     """A night: files land, runs publish, the timetable has its turns, and again and again the clock is set back."""
     schedule = Schedule(settings, lambda _: None)
-    schedule.timetable = Timetable.model_validate(
-        {"zone": "UTC", "inbox": None, "settle_s": 0, "keep_landed": False, "jobs": {"nightly": JOB}}
-    )
+    schedule.timetable = NIGHTLY
     inbox = settings.home / "inbox" / "canonical"
     inbox.mkdir(parents=True)
     made = []
@@ -141,6 +143,7 @@ def lived(settings: Settings, files: list[Path], back: timedelta) -> dict[str, o
     made.append(run_stages(settings, ["features"]))
     show(three + timedelta(days=1, minutes=5))
     assert schedule.once()
+    behind = _waits_for_the_clock(settings, inbox, three + timedelta(days=1, minutes=10))
 
     with Lake(settings) as lake:
         newest = lake.snapshot()
@@ -157,8 +160,23 @@ def lived(settings: Settings, files: list[Path], back: timedelta) -> dict[str, o
             "versions": [written.version for written in audited.versions],
             "asked again": lake.version_at("silver.sales", asked) == answer,
             "turns": [(f"{turn.due:%m-%d %H}", turn.message) for turn in turns(lake, 10)["nightly"] if turn.state == DONE],
+            "behind": behind,
             "left": sorted(path.name for path in inbox.iterdir()),
         }
+
+
+def _waits_for_the_clock(settings: Settings, inbox: Path, now: datetime) -> list[object]:
+    """What becomes of an hour's sale, with a clock that is ten days behind and with one that is right."""
+    header = "invoice,product_code,quantity,sold_at,unit_price"
+    (inbox / "new.csv").write_text(f"{header}\nN1,A,1,{now - timedelta(hours=1):%Y-%m-%dT%H:%M:%S},1.00\n", encoding="utf-8")
+    show(now - timedelta(days=10))
+    with Lake(settings) as lake:
+        try:
+            picked: object = pick_up(lake, inbox.parent, NIGHTLY)
+        except ClockBehind:
+            picked = "waits"
+        show(now)
+        return [picked, *(asdict(one) for one in pick_up(lake, inbox.parent, NIGHTLY))]
 
 
 def main(folder: Path) -> None:

@@ -6,11 +6,10 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import BinaryIO
-from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,6 +17,7 @@ import pyarrow.compute as pc
 from lakehouse.errors import InputError
 from lakehouse.ingest import door, loading, readers, sheets
 from lakehouse.ingest.beside import WithTable
+from lakehouse.ingest.clock import wall
 from lakehouse.ingest.door import Judged, Limits
 from lakehouse.ingest.raw import RawBatch
 from lakehouse.ingest.sheets import Sheet
@@ -103,8 +103,7 @@ def check(path: Path, source: Source, oldest: datetime, most: int = MOST, settle
     """Reads up to `most` lines as a load would. `settle` tells what silver would make of the accepted ones, were they the only lines of a lake;
     without it all of them are taken for kept. Raises `InputError` for what is wrong with the whole file."""
     form = readers.format_of(path.suffix.lstrip(".").lower(), source, path.name)
-    zone = ZoneInfo(source.times.zone) if source.times.zone else UTC
-    limits = Limits(oldest, datetime.now(zone).replace(tzinfo=None), None)
+    limits = Limits(oldest, wall(source), None)
     found = _Tally(source)
     try:
         with path.open("rb") as file:

@@ -33,11 +33,12 @@ from lakehouse.ingest.times import Ints, Mask, Parsed
 from lakehouse.privacy.numbers import DamagedNumber, canonical
 
 # Facts about a sale, as opposed to a line that does not say what the source promises: such a line keeps its numbers and its time.
-FACTS = frozenset({"too_old", "in_the_future"})
+FUTURE = "in_the_future"
+FACTS = frozenset({"too_old", FUTURE})
+GRACE = timedelta(days=1)  # by which a shop's clock may be ahead of ours
 _YES, _NO = ("true", "t", "yes", "y", "1"), ("false", "f", "no", "n", "0")
 _NEEDED = ("product_code",)
 _NEEDED_IF_THERE = ("invoice", "store")
-_GRACE = timedelta(days=1)
 _EPOCH = datetime(1970, 1, 1)
 _DAYS = {"day": 1, "week": 7}
 WALL = pa.timestamp("us", tz="UTC")  # shop wall time, carried as UTC
@@ -108,7 +109,7 @@ def judge(batch: RawBatch, source: Source, form: Format, limits: Limits) -> Judg
     rules.add("bad_time", sold.bad)
     dated = ~(sold.missing | sold.bad)
     rules.add("too_old", dated & (sold.micros < _micros(limits.oldest)))
-    rules.add("in_the_future", dated & (sold.micros > _micros(limits.now + _GRACE)))
+    rules.add(FUTURE, dated & (sold.micros > _micros(limits.now + GRACE)))
     customers = _customers(given.get("customer", nothing), source, rules)
     promotion, holiday = (_flags(given.get(name, nothing), name, rules) for name in FLAGS)
 

@@ -15,11 +15,10 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from io import BufferedReader
 from pathlib import Path
 from typing import Protocol
-from zoneinfo import ZoneInfo
 
 import numpy as np
 import pyarrow as pa
@@ -29,6 +28,7 @@ import pyarrow.parquet as pq
 from lakehouse.errors import InputError, SettingsError, StateError, StillWritten, VaultError, ZeromarginError
 from lakehouse.ingest import door, readers
 from lakehouse.ingest.beside import WithTable
+from lakehouse.ingest.clock import refuse_clock_behind, wall
 from lakehouse.ingest.door import FACTS, WALL, Judged, Limits
 from lakehouse.ingest.identity import line_ids
 from lakehouse.ingest.source_parts import Format
@@ -98,7 +98,8 @@ def load(lake: Lake, path: Path, source: str, progress: Progress | None = None) 
 
     A file that can't be taken, as a whole or in any of its lines, is an `InputError` and changes nothing; the files before it stay landed.
     Raises `UnknownName` for a source that sources.yml lacks, `VaultError` for a wrong secret, `LeaseHeld` when somebody else is writing,
-    `StateError` where the home can't be written to, `OtherCurrency` where the lake holds another than the source's.
+    `StateError` where the home can't be written to, `OtherCurrency` where the lake holds another than the source's, `ClockBehind` where lines seem to be
+    of the future only since this computer's clock is behind.
     """
     described = find(source, lake.settings.profile)
     files = _files(path, described)
@@ -169,6 +170,7 @@ def _land(lake: Lake, vault: Vault, file: Path, source: Source, progress: Progre
             with pq.ParquetWriter(folder / "lines.parquet", SCHEMA, compression="zstd") as writer:
                 for batch in read:
                     judged = door.judge(batch, source, form, limits(lake, source))
+                    refuse_clock_behind(lake, source, judged)
                     table, good = rows(judged, batch.refused, vault, source, digest)
                     writer.write_table(table)
                     lines, accepted, skipped = lines + table.num_rows, accepted + good, skipped + judged.skipped
@@ -190,13 +192,11 @@ def _land(lake: Lake, vault: Vault, file: Path, source: Source, progress: Progre
 
 def limits(lake: Lake, source: Source) -> Limits:
     published = lake.snapshot()
-    zone = ZoneInfo(source.times.zone) if source.times.zone else UTC
-    now = datetime.now(zone).replace(tzinfo=None)
     try:
         oldest = datetime.fromisoformat(lake.settings.door.oldest)
     except ValueError:
         raise SettingsError(f'setting door.oldest is "{lake.settings.door.oldest}", expected a day such as 1990-01-01') from None
-    return Limits(oldest, now, None if published is None else published.moment)
+    return Limits(oldest, wall(source), None if published is None else published.moment)
 
 
 def rows(

@@ -197,8 +197,8 @@ def stage_runs(engine: Engine, run: str) -> list[StageRun]:
     ]
 
 
-def last_recorded(engine: Engine, until: datetime) -> datetime | None:
-    """The last time by `until` (wall clock, UTC) at which a run was begun or anything was published; none where there is none."""
+def last_recorded(engine: Engine, until: datetime = datetime.max) -> datetime | None:
+    """The last time by `until` (wall clock, UTC; left out, of all) at which a run was begun or anything was published; none where there is none."""
     with engine.connect() as connection:
         times = [
             connection.execute(select(func.max(column)).where(column <= until)).scalar()

@@ -78,6 +78,8 @@ def test_a_clock_that_is_set_back_over_midnight_by_an_hour_or_a_day_changes_noth
     assert never["published"] == never["made"] == never["newest runs"][::-1]
     assert never["at its day"] and never["asked again"]
     assert [due for due, _ in never["turns"]] == ["03-03 03", "03-02 03"] and never["left"] == []
+    waited, landed = never["behind"]
+    assert waited == "waits" and (landed["file"], landed["lines"], landed["kept"]) == ("canonical/new.csv", 1, "")
     shown = [name for name in never if name not in ("published", "made", "newest runs")]
     for name, found in homes.items():
         assert {key: found[key] for key in shown} == {key: never[key] for key in shown}, name

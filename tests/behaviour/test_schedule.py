@@ -25,10 +25,12 @@ from jobs.inbox import pick_up
 from jobs.processes import ROOT
 from jobs.scheduling import BEGUN, DONE, FAILED, SEEN, WAITING, Schedule, turns
 from jobs.timetable import Timetable
-from lakehouse.errors import InputError, LeaseHeld, TryAgain
+from lakehouse.errors import ClockBehind, InputError, LeaseHeld, TryAgain
 from lakehouse.ingest import sources
+from lakehouse.ingest.unloading import unload
 from lakehouse.settings import Settings
-from lakehouse.tables import Lake, lease, ops
+from lakehouse.tables import Lake, lease, ops, runs
+from lakehouse.tables.runs import Terms
 from tests import shell
 from tests.conftest import SECRET
 from tests.pages import page
@@ -248,6 +250,45 @@ def test_a_source_of_another_currency_waits_and_the_rest_lands(lake: Lake, inbox
         found = {one.file: one for one in pick_up(lake, inbox, table())}
     assert found["canonical/a.csv"].lines == 1 and "is in USD, and this lake holds 1 lines" in found["cdnow/CDNOW_master.txt"].waits
     assert inboxes.put_aside(inbox, "test") == (1, 0)
+
+
+def test_a_file_with_lines_later_than_the_clock_lands_and_is_kept_with_what_to_do(lake: Lake, settings: Settings, inbox: Path) -> None:
+    lines = ("1,A,2,2011-01-03T10:00:00,2.50", "2,B,1,2091-01-03T10:00:00,1.00", "3,B,1,2091-01-03T10:00:00,1.00")
+    put(inbox, "a.csv", *lines)
+    schedule, said = overdue(lake, settings, table())
+    assert not schedule.once()
+    aside = inbox / "canonical" / "rejected"
+    assert names(aside) == ["a.csv", "a.csv.reason.txt"] and inboxes.put_aside(inbox, "test") == (0, 1)
+    assert turns(lake)["nightly"][0].message == "1 files landed (3 lines), 1 of them kept for lines later than the clock"
+    assert any("a.csv: 2 of its lines were refused as in_the_future" in line for line in said)
+    (aside / "a.csv").rename(inbox / "canonical" / "a.csv")
+    with lake:
+        (one,) = pick_up(lake, inbox, table())  # it had landed, and what it says is still nowhere else
+        assert one.already and one.kept and names(aside)[0] == "a.csv"
+        (digest,) = re.findall(r"zeromargin unload ([0-9a-f]+)", (aside / "a.csv.reason.txt").read_text(encoding="utf-8"))
+        assert unload(lake, digest).lines == 3
+
+
+def test_with_a_clock_behind_what_the_lake_has_recorded_no_line_is_judged_and_the_file_waits(lake: Lake, inbox: Path) -> None:
+    now = ops.now()
+    recorded = now + timedelta(days=7)
+    sold = f"{now + timedelta(days=5):%Y-%m-%dT%H:%M:%S}"
+    old, new = put(inbox, "a.csv"), put(inbox, "b.csv", "1,A,2,2011-01-03T10:00:00,2.50", f"2,B,1,{sold},1.00")
+    runs.begin(lake.ops, Terms(now, now, "week", False, {"bronze.sales": 1}, "sail", "code", "settings"), "lease")
+    with lake:
+        _begun(lake, recorded)
+        with pytest.raises(ClockBehind, match=f"shows {now:%Y-%m-%d}.* recorded something at {recorded:%Y-%m-%d %H:%M:%S} UTC") as error:
+            pick_up(lake, inbox, table())
+        assert not old.exists() and new.exists() and new.name not in str(error.value)
+        assert lake.read("bronze.sales").count() == 1  # a line of the past needs no clock
+        _begun(lake, now)
+        assert pick_up(lake, inbox, table())[0].kept  # nothing tells that the clock is behind, and the file is not lost
+
+
+def _begun(lake: Lake, when: datetime) -> None:
+    """The only run was begun then."""
+    with lake.ops.begin() as connection:
+        connection.execute(update(ops.runs).values(started_at=when))
 
 
 def test_the_reason_names_the_file_where_it_lies_then(lake: Lake, inbox: Path) -> None:
