@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from lakehouse.errors import StateError, TamperedModel
 from lakehouse.registry import loading
-from lakehouse.tables import Lake, audit, catalog, delta, delta_log, maintenance, pins, rebuilding
+from lakehouse.tables import Lake, audit, catalog, delta, maintenance, pins, rebuilding
 from lakehouse.tables.listing import Listing
 
 Kept = Mapping[str, Collection[int]]
@@ -45,17 +45,12 @@ def _logs(lake: Lake) -> list[Verified]:
     """One result per table: it is there, its log has every entry, and says of the version that is relied on what it said."""
     found, published = [], lake.snapshot()
     for name in lake.catalog:
-        lost, path = rebuilding.loss(lake, name, published), lake.path(name)
-        if lost is None and not delta.exists(path):
+        lost = rebuilding.loss(lake, name, published)
+        if lost is None and not delta.exists(lake.path(name)):
             continue  # nobody has written to it yet
-        absent = delta_log.missing_entries(path)
-        if lost is not None:
-            said = str(rebuilding.refuse(name, lost))
-        elif absent:
-            said = f"its log lacks the entries of versions {', '.join(map(str, absent[:5]))}: versions between checkpoints can't be read without them"
-        else:
-            said = "every entry is there"
-        found.append(Verified("log", name, "" if lost else str(lake.head(name)), lost is None and not absent, said))
+        wrong = lost or rebuilding.gap(lake, name)
+        said = "every entry is there" if wrong is None else str(rebuilding.refuse(name, wrong))
+        found.append(Verified("log", name, "" if lost else str(lake.head(name)), wrong is None, said))
     return found
 
 

@@ -178,9 +178,17 @@ def not_there(path: str, names: Iterable[str]) -> list[str]:
 
 
 def restore(path: str, version: int, table: Table) -> int:
-    """Makes the table what it was at `version`, as a new version, which is returned; with the columns that it has got since, empty."""
+    """Makes the table what it was at `version`, as a new version, which is returned; with the columns that it has got since, empty. Raises `StateError`
+    where its log does not tell what that was."""
+    from deltalake.exceptions import DeltaError
+
     if head(path) != version:
-        open_to_change(path).restore(version)
+        try:
+            open_to_change(path).restore(version)
+        except DeltaError as error:
+            raise StateError(
+                f"the table at {path} can't be put back to version {version}: {error}. What is broken, and what repairs it: zeromargin verify"
+            ) from None
     return evolve(path, table)
 
 

@@ -34,9 +34,9 @@ def arrivals(path: str, column: str, after: int = -1, until: int | None = None) 
 
 
 def missing_entries(path: str) -> list[int]:
-    """The versions whose entry the log lacks. None is ever taken out of it."""
+    """The versions whose entry the log lacks, also where a checkpoint stands for the newest. None is ever taken out of it."""
     there = {int(file.stem) for file in (Path(path) / LOG).glob("*.json") if file.stem.isdigit()}
-    return sorted(set(range(max(there, default=-1) + 1)) - there)
+    return sorted(set(range(max((*there, _newest_checkpoint(path) or -1)) + 1)) - there)
 
 
 def checkpoint(path: str, scratch: Path) -> None:

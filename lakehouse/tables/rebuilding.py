@@ -39,6 +39,15 @@ def loss(lake: Lake, name: str, published: Snapshot | None) -> str | None:
         return f"the log of {name} can't be read ({str(error).splitlines()[0]})"
 
 
+def gap(lake: Lake, name: str) -> str | None:
+    """What is wrong with a table whose newest version can be read, by a checkpoint, and others can't; none where its log has every entry."""
+    absent = delta_log.missing_entries(lake.path(name))
+    if not absent:
+        return None
+    shown = f"{', '.join(map(str, absent[:5]))}{', …' if len(absent) > 5 else ''}"
+    return f"the log of {name} lacks the entries of versions {shown}: versions between checkpoints can't be read without them"
+
+
 def other_layout(lake: Lake, name: str) -> str | None:
     """What is wrong with a table that is there and can be read, and not be written to: it is partitioned otherwise than the catalog says."""
     try:
@@ -76,10 +85,11 @@ def refuse(name: str, what: str) -> StateError:
 
 
 def make_room(lake: Lake) -> list[str]:
-    """Puts what is left of lost tables, and those of another layout, aside, as `NAME.damaged-1` and on, so that they can be made anew. Returns their names.
+    """Puts what is left of lost tables, those whose log lacks an entry and those of another layout aside, as `NAME.damaged-1` and on, so that they
+    can be made anew. Returns their names.
 
     Snapshots, pins and digests that name a lost version are forgotten: another table will have versions of these numbers. Broken off, it is
-    done again. Raises `StateError` where what was lost is bronze, or a log.
+    done again. Raises `StateError` where what was lost is bronze, or a log; one that merely lacks an entry can be read on.
     """
     lake.check_lease()
     published = lake.snapshot()
@@ -87,6 +97,7 @@ def make_room(lake: Lake) -> list[str]:
     for name in sorted(lost, key=lambda one: one != BRONZE):
         if catalog.table(name).stage is None:
             raise refuse(name, lost[name])
+    lost |= {name: what for name, table in catalog.load().items() if table.stage is not None and (what := gap(lake, name)) is not None}
     for name in lost:
         place, number = Path(lake.path(name)), 1
         while (aside := place.with_name(f"{place.name}.damaged-{number}")).exists():

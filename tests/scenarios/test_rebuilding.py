@@ -223,16 +223,27 @@ def test_an_older_version_whose_entry_is_damaged_is_named_and_nothing_of_the_tab
 
 
 @pytest.mark.soak_on_jvm
-def test_an_entry_that_is_missing_below_a_checkpoint_is_named(shop: FeaturedShop) -> None:
-    lake = shop.lake
-    first = lake.snapshots()[0].versions[SALES]
+def test_entries_that_are_missing_below_a_checkpoint_are_named_and_the_table_is_made_anew(shop: FeaturedShop) -> None:
+    lake, before = shop.lake, digests(shop.lake)
     with lake.lease("test"):
         delta_log.checkpoint(lake.path(SALES), lake.home / "staging")
-    entry(lake, SALES, first).unlink()
+        delta_log.checkpoint(lake.path("bronze.sales"), lake.home / "staging")
+    first = lake.snapshots()[0].versions[SALES]
+    for version in (0, first):
+        entry(lake, SALES, version).unlink()
+    entry(lake, "bronze.sales", 0).unlink()
     assert lake.read(SALES).count() == 4
-    assert "lacks the entries" in broken(lake)[SALES]
+    found = broken(lake)
+    assert "lacks the entries of versions 0, 2" in found[SALES] and REPAIR in found[SALES]
+    assert "restore-backup" in found["bronze.sales"] and REPAIR not in found["bronze.sales"]
     (plan,) = [one for one in maintenance.plan(lake) if one.table == SALES]
     assert plan.damage and not plan.deletes
+    with pytest.raises(StateError, match=f"put back to version {first}.* zeromargin verify"):
+        delta.restore(lake.path(SALES), first, lake.catalog[SALES])
+
+    anew(lake)
+    assert digests(lake) == before
+    assert list(broken(lake)) == ["bronze.sales"]
 
 
 def test_what_is_let_go_while_it_is_verified_is_not_said_to_be_broken(shop: FeaturedShop, monkeypatch: pytest.MonkeyPatch) -> None:
