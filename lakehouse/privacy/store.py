@@ -5,12 +5,26 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from sqlalchemy import Column, DateTime, Engine, Insert, Integer, LargeBinary, MetaData, String, Table, create_engine, event, select
+from sqlalchemy import (
+    Column,
+    DateTime,
+    Engine,
+    Insert,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    create_engine,
+    event,
+    inspect,
+    select,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.schema import CreateTable
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, stop_after_delay, wait_random_exponential
 
 from lakehouse import release
 
@@ -47,8 +61,8 @@ tombstones = Table(
 
 
 def connect(url: str) -> Engine:
-    """The database, its tables made where they are missing. SQLite's file is made readable by its owner alone. Raises `OtherSchema` for a vault that a
-    newer release wrote."""
+    """The database, its tables made where they are missing; nothing is written to one that has them, so that whoever writes there keeps nobody
+    from opening it. SQLite's file is made readable by its owner alone. Raises `OtherSchema` for a vault that a newer release wrote."""
     where = make_url(url)
     options: dict[str, object] = {}
     if where.get_backend_name() == "sqlite":
@@ -68,17 +82,34 @@ def connect(url: str) -> Engine:
             cursor.execute("PRAGMA secure_delete=ON")
             cursor.close()
 
-    # Several processes may make the tables at the same moment, and one of them may lose.
+    # Several processes may make the tables at the same moment, and one of them may lose. Who waited for a lock in vain does not wait again.
     for attempt in Retrying(
-        retry=retry_if_exception_type(DatabaseError), stop=stop_after_attempt(5), wait=wait_random_exponential(0.05, 1), reraise=True
+        retry=retry_if_exception_type(DatabaseError),
+        stop=stop_after_attempt(5) | stop_after_delay(BUSY_S),
+        wait=wait_random_exponential(0.05, 1),
+        reraise=True,
     ):
-        with attempt, engine.begin() as connection:
-            for table in META.sorted_tables:
-                connection.execute(CreateTable(table, if_not_exists=True))
-            connection.execute(insert_new(engine, facts), [{"name": _SCHEMA, "value": f"{SCHEMA} {release.here()}"}])
-            found, _, wrote = connection.execute(select(facts.c.value).where(facts.c.name == _SCHEMA)).scalar_one().partition(" ")
+        with attempt:
+            found, wrote = (_written(engine) or _made(engine)).split(" ", 1)
             release.refuse_newer(f"the vault {where.render_as_string(hide_password=True)}", int(found), SCHEMA, wrote)
     return engine
+
+
+def _written(engine: Engine) -> str | None:
+    """Schema and release that the tables are of; none where a table, or this, is missing."""
+    with engine.connect() as connection:
+        if META.tables.keys() - inspect(connection).get_table_names():
+            return None
+        return connection.execute(select(facts.c.value).where(facts.c.name == _SCHEMA)).scalar()
+
+
+def _made(engine: Engine) -> str:
+    """The same, what is missing made."""
+    with engine.begin() as connection:
+        for table in META.sorted_tables:
+            connection.execute(CreateTable(table, if_not_exists=True))
+        connection.execute(insert_new(engine, facts), [{"name": _SCHEMA, "value": f"{SCHEMA} {release.here()}"}])
+        return str(connection.execute(select(facts.c.value).where(facts.c.name == _SCHEMA)).scalar_one())
 
 
 def insert_new(engine: Engine, table: Table) -> Insert:

@@ -21,13 +21,14 @@ from sqlalchemy.exc import ArgumentError, InterfaceError, NoSuchModuleError, Ope
 
 from lakehouse.errors import TryAgain, VaultError, of_database
 from lakehouse.privacy.numbers import DamagedNumber, canonical
-from lakehouse.privacy.rotation import Progress, Rotation, begin, generation, rotate
+from lakehouse.privacy.rotation import GENERATION, Progress, Rotation, begin, generation, rotate
 from lakehouse.privacy.sealing import Sealing
 from lakehouse.privacy.secrets import master_secret, subkey
 from lakehouse.privacy.store import connect, customers, facts, insert_new, tombstones
 from lakehouse.settings import Settings
 
 _CHECK = "check"
+_LOCKED = "database is locked"  # as SQLite says it
 _ROWS = 2_000  # values in one IN (…)
 _EPOCH = datetime(1970, 1, 1)
 _ALWAYS = int(np.iinfo(np.int64).min)
@@ -137,9 +138,12 @@ class Vault:
 
     def _check(self, value: str) -> None:
         with self._reading() as engine:
-            with engine.begin() as connection:
-                connection.execute(insert_new(engine, facts), [{"name": _CHECK, "value": value}])
-                begin(engine, connection)
+            with engine.connect() as connection:
+                noted = set(connection.execute(select(facts.c.name)).scalars())
+            if not {_CHECK, GENERATION} <= noted:
+                with engine.begin() as connection:
+                    connection.execute(insert_new(engine, facts), [{"name": _CHECK, "value": value}])
+                    begin(engine, connection)
             with engine.connect() as connection:
                 found = connection.execute(select(facts.c.value).where(facts.c.name == _CHECK)).scalar_one()
         if not hmac.compare_digest(found, value):
@@ -227,14 +231,17 @@ class Vault:
 
 
 def open_vault(settings: Settings) -> Vault:
-    """The vault that the settings name, made on first use. Raises `VaultError` for a missing or a wrong secret."""
+    """The vault that the settings name, made on first use. Raises `VaultError` for a missing or a wrong secret, `TryAgain` where it is to be made and
+    somebody else has its database locked."""
     try:
         engine = connect(settings.vault_url)
         with engine.connect() as connection:
             is_new = connection.execute(select(facts.c.value).where(facts.c.name == _CHECK)).first() is None
     except (SQLAlchemyError, ImportError, OSError) as error:
-        refused = of_database(_file(settings.vault_url), error)
-        raise refused or VaultError(f"{_place(settings.vault_url)} can't be opened: {_reason(error)}. Look at vault.url") from None
+        refused, place = of_database(_file(settings.vault_url), error), _place(settings.vault_url)
+        if refused is None and _LOCKED in str(error):
+            raise TryAgain(f"{place} is locked by another process that writes to it. Try again when that is done") from None
+        raise refused or VaultError(f"{place} can't be opened: {_reason(error)}. Look at vault.url") from None
     try:
         # A secret made for a vault that has one already could only be the wrong one.
         return Vault(engine, master_secret(settings, may_make=is_new), settings.vault.keys == "derived")

@@ -188,6 +188,27 @@ def test_a_busy_vault_is_a_reason_to_try_again(home: Path, opened: Vault, monkey
     assert PLANTED not in str(refused.value)
 
 
+def test_a_vault_that_somebody_writes_to_is_opened_and_read_at_once(home: Path, opened: Vault, monkeypatch: pytest.MonkeyPatch) -> None:
+    (key,) = keys(opened, PLANTED)
+    monkeypatch.setattr(store, "BUSY_S", 0.05)
+    with closing(sqlite3.connect(home / "vault.db")) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with open_vault(chosen(home)) as found:
+            assert found.look_up("shop", PLANTED) == key
+
+
+def test_a_new_vault_that_somebody_writes_to_is_a_reason_to_try_again(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "BUSY_S", 0.05)
+    home.mkdir()
+    with closing(sqlite3.connect(home / "vault.db")) as other:
+        other.execute("PRAGMA journal_mode=WAL")
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(TryAgain, match="is locked"):
+            open_vault(chosen(home))
+        other.rollback()
+        open_vault(chosen(home)).close()
+
+
 @pytest.mark.parametrize("url", ["nonsense", "nodatabase://x/y", "sqlite:////proc/nowhere/vault.db"])
 def test_a_vault_that_can_not_be_opened_is_named(home: Path, url: str) -> None:
     with pytest.raises(VaultError, match="Look at vault.url"):
