@@ -38,6 +38,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import ClassVar, Self
 
+_DECORATION = re.compile(r"\x1b\[[0-9;]*m|↳")  # with which delta-rs says what led to an error
+
 
 class ZeromarginError(Exception):
     """The root of the tree. Never raised itself."""
@@ -174,7 +176,7 @@ def _told(error: BaseException | None, marks: Iterable[str]) -> tuple[BaseExcept
     while error is not None:
         said = next((line for line in str(error).splitlines() if any(mark in line for mark in marks)), None)
         if said is not None:
-            return error, said.strip()[:200]
+            return error, _DECORATION.sub("", said).strip()[:200]
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     return None, ""
 

@@ -4,85 +4,160 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from jobs.cli import main
+from lakehouse.engine import Endpoint
 from lakehouse.errors import DiskFull
-from lakehouse.ingest.sample import write_sample
-from tests import shell
+from lakehouse.features import marker, publish
+from lakehouse.tables import Lake, delta, delta_log, maintenance, snapshots
+from lakehouse.tables.writer import Writer
+from tests import published, shell
 from tests.conftest import skip_or_fail
+from tests.once import once
+from tests.published import RUN, Published
 
-RUN = ("run", "silver", "gold")
+SYSTEM, SQLITE = "No space left on device", "database or disk is full"
+
+
+@dataclass(frozen=True)
+class Point:
+    """Where a command meets the full disk: at the first call of a function, of those that are `meant`, which is told so by `said`."""
+
+    command: str
+    where: object
+    name: str
+    said: str = SYSTEM
+    meant: Callable[..., object] = field(default=lambda *_, **__: True)
+
+
+POINTS = {
+    "bronze's data file": Point("load", Writer, "append"),
+    "silver's data file": Point("run", Writer, "merge"),
+    "gold's second table": Point("run", Writer, "merge", meant=lambda writer, name, *_, **__: name.startswith("gold.") and writer.written),
+    "the commit that puts a table back": Point("run", delta, "restore", meant=lambda path, version, _: delta.head(path) != version),
+    "the snapshot": Point("run", snapshots, "publish", SQLITE),
+    "what is online": Point("run", publish, "_write", "disk I/O error", lambda _store, _view, rows: rows.num_rows),
+    "the moment that is online": Point("run", marker, "write"),
+    "a larger file of small ones": Point("maintain", delta, "compact"),
+    "the commit of a deletion": Point("maintain", delta, "vacuum", meant=lambda *_, dry_run=False: not dry_run),
+    "a checkpoint": Point("maintain", delta_log, "checkpoint"),
+    "what maintenance publishes": Point("maintain", snapshots, "publish", SQLITE),
+}
+FEW = ("bronze's data file", "gold's second table", "the commit that puts a table back", "a larger file of small ones")
 
 
 @dataclass(frozen=True)
 class Disk:
-    """Where a home lies. `is_small`: on a disk of its own, which can be filled."""
+    """A disk of a home's own, which can be filled."""
 
     place: Path
-    is_small: bool
 
-    def command(self, *words: str, left_kib: int | None = None, in_kernels: bool = False) -> subprocess.CompletedProcess[str]:
+    @property
+    def home(self) -> Path:
+        return self.place / "home"
+
+    @contextmanager
+    def filled(self) -> Iterator[Callable[[int], None]]:
+        """Gives what fills it but for so many KiB; at the end of the block there is room again."""
         filler = self.place / "filler"
-        if left_kib is not None:
-            assert self.is_small
+
+        def fill(left_kib: int) -> None:
             filler.write_bytes(bytes(max(0, shutil.disk_usage(self.place).free - 1024 * left_kib)))
+
         try:
-            return shell.ran([*shell.PROGRAM, *words], shell.environ(self.place / "home", RUNNER__IN_PROCESS=not in_kernels))
+            yield fill
         finally:
             filler.unlink(missing_ok=True)
-
-    def done(self, *words: str) -> str:
-        found = self.command(*words)
-        assert found.returncode == 0, found.stderr
-        return found.stdout
 
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Disk]:
     place = tmp_path / "disk"
     place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=32m", "none", str(place)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=128m", "none", str(place)]
     if subprocess.run(mount, capture_output=True, check=False).returncode:
         skip_or_fail("no disk that is small enough to be filled may be mounted here")
     try:
-        yield Disk(place, True)
+        yield Disk(place)
     finally:
         subprocess.run(["umount", "--lazy", str(place)], check=True)
 
 
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Published:
+    return once(tmp_path_factory, "published", published.make)
+
+
+@pytest.mark.parametrize("names", [FEW, pytest.param(tuple(POINTS), marks=pytest.mark.slow)], ids=["few points", "all points"])
+def test_wherever_the_disk_is_full_it_is_said_and_with_room_again_all_is_as_if_nothing_had_been(
+    names: tuple[str, ...],
+    prepared: Published,
+    disk: Disk,
+    endpoint: Endpoint,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    shutil.copytree(prepared.home, disk.home)
+    environ = shell.environ(disk.home, SNAPSHOTS__KEEP_NEWEST=published.KEEP_NEWEST, RUNNER__IN_PROCESS=True)
+    for name, value in (environ | {"SPARK_REMOTE": endpoint.url}).items():
+        monkeypatch.setenv(name, value)
+    for command, words in {
+        "load": ("load", *map(str, prepared.late), "--source", "canonical"),
+        "run": RUN,
+        "maintain": ("maintain",),
+    }.items():
+        for name in (one for one in names if POINTS[one].command == command):
+            capsys.readouterr()
+            _meets(disk, POINTS[name], words)
+            told = capsys.readouterr().err
+            assert "Error: the disk is full (" in told and "Traceback" not in told and "\x1b" not in told, (name, told)
+        assert main(words) == 0
+    assert published.contents(disk.home) == prepared.undisturbed
+    with Lake(published.settings(disk.home)) as lake:
+        assert not [one for one in maintenance.plan(lake) if one.orphans]
+
+
+def _meets(disk: Disk, point: Point, words: tuple[str, ...]) -> None:
+    """The command ends where the disk becomes full, and that is what ended it."""
+    real, met = getattr(point.where, point.name), list[BaseException | None]()
+
+    def called(*given: Any, **named: Any) -> object:
+        if met or not point.meant(*given, **named):
+            return real(*given, **named)
+        met.append(None)
+        fill(0)
+        try:
+            return real(*given, **named)
+        except BaseException as error:
+            met[0] = error
+            raise
+
+    with disk.filled() as fill, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(point.where, point.name, called)
+        assert main(words) == 1
+    assert met and point.said in str(met[0]), (point, met)
+
+
 @pytest.mark.slow
-def test_with_no_room_left_it_says_so_and_with_room_again_it_goes_on(disk: Disk, tmp_path: Path) -> None:
-    write_sample(tmp_path / "raw", seed=11, weeks=4, products=30, customers=30)
-    *first, last = sorted(map(str, (tmp_path / "raw").glob("*.csv")))
-    (tmp_path / "other").mkdir()
-    undisturbed = Disk(tmp_path / "other", False)
-    disk.done("load", *first, "--source", "canonical")
-    disk.done(*RUN)
-
-    refused = []
-    for left, words, in_kernels in ((12, ("load", last, "--source", "canonical"), False), (120, RUN, False), (12, RUN, True)):
-        tried = disk.command(*words, left_kib=left, in_kernels=in_kernels)
-        assert "Traceback" not in tried.stderr, tried.stderr
-        if tried.returncode:
-            refused.append(tried.stderr)
-    assert len(refused) == 3
-    assert all("is full (" in said for said in refused), refused
-
-    disk.done("load", last, "--source", "canonical")
-    undisturbed.done("load", *first, last, "--source", "canonical")
-    names = ("bronze.sales", "silver.sales", "quarantine.sales", "gold.daily_sales", "gold.customers", "gold.baskets")
-    for one in (disk, undisturbed):
-        one.done("run", "features")
-    assert _digests(disk, names) == _digests(undisturbed, names)
-
-
-def _digests(disk: Disk, names: tuple[str, ...]) -> list[str]:
-    """Without the version, which says how often it was tried."""
-    return [f"{words[0]} {words[3]}" for words in map(str.split, disk.done("digest", *names).splitlines())]
+@pytest.mark.parametrize(
+    ("left_kib", "words", "in_kernels"), [(12, ("load", "LAST", "--source", "canonical"), False), (120, RUN, False), (12, RUN, True)]
+)
+def test_a_command_that_begins_on_a_full_disk_says_so(
+    prepared: Published, disk: Disk, left_kib: int, words: tuple[str, ...], in_kernels: bool
+) -> None:
+    shutil.copytree(prepared.home, disk.home)
+    environ = shell.environ(disk.home, RUNNER__IN_PROCESS=not in_kernels)
+    with disk.filled() as fill:
+        fill(left_kib)
+        tried = shell.ran([*shell.PROGRAM, *(str(prepared.late[0]) if word == "LAST" else word for word in words)], environ)
+    assert tried.returncode == 1 and "is full (" in tried.stderr and "Traceback" not in tried.stderr, tried.stderr
 
 
 @pytest.mark.parametrize(
@@ -104,3 +179,8 @@ def test_a_full_disk_is_known_by_what_each_part_says_and_by_what_led_to_an_error
     assert found is not None
     assert said in str(found)
     assert DiskFull.behind(ValueError("something else")) is None
+
+
+def test_a_message_is_told_without_the_colours_that_a_library_put_into_it() -> None:
+    error = RuntimeError("Generic LocalFileSystem error\n  \x1b[31m↳\x1b[0m No space left on device (os error 28)")
+    assert str(DiskFull.behind(error)).startswith("the disk is full (No space left on device (os error 28)).")
