@@ -12,7 +12,7 @@ import os
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import TYPE_CHECKING
 
@@ -24,7 +24,7 @@ from nbformat import NotebookNode
 from papermill.engines import Engine, papermill_engines
 from traitlets.config import Config
 
-from jobs.kernel import cut, cut_data
+from jobs.kept import Kept, cut
 
 if TYPE_CHECKING:
     from papermill.engines import NotebookExecutionManager
@@ -69,7 +69,7 @@ class _Publisher(DisplayPublisher):
 
     def publish(self, data: dict[str, object], metadata: dict[str, object] | None = None, **_: object) -> None:  # type: ignore[override]
         assert isinstance(self.shell, _Shell)
-        self.shell.kept.append(_output("display_data", data=cut_data(data), metadata=metadata or {}))
+        self.shell.kept.append(_output("display_data", data=data, metadata=metadata or {}))
 
 
 class _ValueHook(DisplayHook):
@@ -81,7 +81,7 @@ class _ValueHook(DisplayHook):
     def write_format_data(self, format_dict: dict[str, object], md_dict: dict[str, object] | None = None) -> None:
         assert isinstance(self.shell, _Shell)
         self.shell.kept.append(
-            _output("execute_result", data=cut_data(format_dict), metadata=md_dict or {}, execution_count=self.shell.execution_count)
+            _output("execute_result", data=format_dict, metadata=md_dict or {}, execution_count=self.shell.execution_count)
         )
 
     def log_output(self, format_dict: dict[str, object]) -> None:
@@ -166,13 +166,26 @@ def _run(shell: _Shell, cell: NotebookNode) -> BaseException | None:
         done = shell.run_cell(cell.source, store_history=True)  # type: ignore[no-untyped-call]
         _show_figures()
     error: BaseException | None = done.error_before_exec or done.error_in_exec
-    streams = [_output("stream", name=name, text=cut(sink.getvalue())) for name, sink in printed.items() if sink.getvalue()]
-    cell.outputs = [*streams, *shell.kept]
+    cell.outputs = list(_kept(printed, shell.kept))
     if error is not None:
         name, text = type(error).__name__, cut(str(error))
         traceback = [cut(line) for line in shell.traceback or [f"{name}: {text}"]]
         cell.outputs.append(_output("error", ename=name, evalue=text, traceback=traceback))
     return error
+
+
+def _kept(printed: Mapping[str, io.StringIO], shown: Iterable[NotebookNode]) -> Iterator[NotebookNode]:
+    """The outputs of a cell, of much of it the beginning and the end."""
+    kept = Kept()
+    for name, sink in printed.items():
+        if text := kept.printed(sink.getvalue()):
+            yield _output("stream", name=name, text=text)
+    for output in shown:
+        if (data := kept.shown(output.data)) is not None:
+            output.data = data
+            yield output
+    if last := kept.last():
+        yield _output("stream", name="stdout", text=last)
 
 
 def _output(kind: str, **fields: object) -> NotebookNode:

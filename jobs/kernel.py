@@ -7,6 +7,7 @@ import json
 import os
 from contextlib import suppress
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import uuid4
 
@@ -22,6 +23,8 @@ from papermill.engines import Engine, papermill_engines
 from papermill.log import logger
 from traitlets import default
 
+from jobs import stage_log
+from jobs.kept import Kept, cut
 from jobs.outcome import killed
 from lakehouse.errors import ProcessKilled
 
@@ -30,29 +33,34 @@ if TYPE_CHECKING:
 
 NAME = "zeromargin-kernel"
 START_S = 120
-KEPT = 1_000_000  # characters that a cell prints: the executed copy is opened by people, and written anew after each cell
 
 
-def fork() -> bool:
-    """Forks the process that becomes this one's kernel once a notebook is executed here: False here, and True there, when it has ended.
+def fork(log: Path) -> Thread | None:
+    """Forks the process that becomes this one's kernel once a notebook is executed here: None there, when it has ended. Here the thread that
+    writes to `log` what the kernel says, and what it starts.
 
     To be called before there is a second thread, and before anything is opened that a kernel shouldn't share.
     """
-    told, tell = os.pipe()
+    (told, tell), (said, say) = os.pipe(), os.pipe()
     here = os.getpid()
     number = os.fork()
     if number:
         os.close(told)
+        os.close(say)
         ForkedProvisioner.waiting = (number, tell)
-        return False
+        return stage_log.follow(said, log)
     os.close(tell)
+    os.close(said)
+    for stream in (1, 2):
+        os.dup2(say, stream)
+    os.close(say)
     with Path(os.devnull).open("rb") as nothing:
         os.dup2(nothing.fileno(), 0)
     with os.fdopen(told, "rb") as launch:
         order = launch.read()
     if order:  # else it ended without a notebook
         _be_kernel(json.loads(order), here)
-    return True
+    return None
 
 
 def _be_kernel(order: dict[str, Any], parent: int) -> None:
@@ -119,8 +127,8 @@ class PrivateKernelManager(AsyncKernelManager):
 
 
 class KernelEngine(Engine):  # type: ignore[misc]  # Papermill has no types
-    """A Papermill engine: the cells one after another in a private kernel, their texts kept up to `KEPT`. Raises `ProcessKilled` where the kernel
-    was ended by a signal."""
+    """A Papermill engine: the cells one after another in a private kernel, of much that they give the beginning and the end. Raises `ProcessKilled`
+    where the kernel was ended by a signal."""
 
     @classmethod
     def execute_managed_notebook(cls, nb_man: NotebookExecutionManager, kernel_name: str, **_: object) -> None:
@@ -137,22 +145,37 @@ class KernelEngine(Engine):  # type: ignore[misc]  # Papermill has no types
 
 class _Client(PapermillNotebookClient):  # type: ignore[misc]
     manager: PrivateKernelManager
+    kept: Kept  # of the cell that runs
 
     def create_kernel_manager(self) -> PrivateKernelManager:
         self.manager = super().create_kernel_manager()
         return self.manager
 
+    def execute_cell(self, cell: NotebookNode, cell_index: int, **options: Any) -> NotebookNode:
+        self.kept = Kept()
+        try:
+            done: NotebookNode = super().execute_cell(cell, cell_index, **options)
+            return done
+        finally:
+            if last := self.kept.last():
+                is_error = bool(cell.outputs) and cell.outputs[-1].output_type == "error"
+                cell.outputs.insert(len(cell.outputs) - is_error, NotebookNode(output_type="stream", name="stdout", text=last))  # type: ignore[no-untyped-call]
+
     def process_message(self, msg: dict[str, Any], cell: NotebookNode, cell_index: int) -> NotebookNode | None:
-        content = msg["content"]
-        if msg["msg_type"] == "stream":
-            printed = sum(len(output.text) for output in cell.outputs if output.output_type == "stream")
-            content["text"] = cut(content["text"], printed)
+        kind, content = msg["msg_type"], msg["content"]
+        if kind == "stream":
+            content["text"] = self.kept.printed(content["text"])
             if not content["text"]:
                 return None
-        if msg["msg_type"] == "error":
+        elif kind == "error":
             content |= {"evalue": cut(content["evalue"]), "traceback": [cut(line) for line in content["traceback"]]}
-        if "data" in content:
-            content["data"] = cut_data(content["data"])
+        elif kind == "clear_output":
+            self.kept = Kept()
+        elif "data" in content:
+            data = self.kept.shown(content["data"], content.get("transient", {}).get("display_id") or "")
+            if data is None:
+                return None
+            content["data"] = data
         output: NotebookNode | None = super().process_message(msg, cell, cell_index)
         return output
 
@@ -161,15 +184,3 @@ def register() -> str:
     """Makes the engine known to Papermill; returns the name under which it is."""
     papermill_engines.register(NAME, KernelEngine)
     return NAME
-
-
-def cut_data(data: dict[str, Any]) -> dict[str, Any]:
-    """A value in its representations, texts cut. What a notebook draws is not text."""
-    return {kind: cut(value) if kind.startswith("text/") and isinstance(value, str) else value for kind, value in data.items()}
-
-
-def cut(text: str, printed: int = 0) -> str:
-    """As much of the text as is kept of a cell that has `printed` so many characters before; where it is cut, the last line says so."""
-    if printed + len(text) <= KEPT:
-        return text
-    return "" if printed > KEPT else f"{text[: KEPT - printed]}\n… what this cell gave after {KEPT:,} characters is not kept\n"

@@ -172,15 +172,18 @@ def imports(stages: Iterable[str]) -> Iterator[None]:
 
 def _stage(order: dict[str, object]) -> int:
     """In a forked process: becomes the kernel, or executes the notebook in it."""
-    from jobs import execute, kernel
+    from jobs import execute, kernel, stage_log
 
     os.setsid()
     _become(order)
-    if kernel.fork():
+    reader = kernel.fork(Path(str(order["log"])))
+    if reader is None:
         return 0
     job = order["job"]
     assert isinstance(job, dict)
-    return execute.main(job)
+    code = execute.main(job)
+    reader.join(stage_log.PATIENCE_S)  # what the kernel has left running may go on saying things
+    return code
 
 
 def _become(order: dict[str, object]) -> None:

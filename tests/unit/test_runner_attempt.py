@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -15,7 +16,7 @@ import nbformat
 import psutil
 import pytest
 
-from jobs import kernel, processes
+from jobs import kept, processes, stage_log
 from jobs.attempt import Place, attempt
 from jobs.nursery import Nursery
 from jobs.outcome import Failure
@@ -108,16 +109,32 @@ def test_what_a_notebook_started_ends_with_it(home: Path, place: Place) -> None:
 
 @pytest.mark.parametrize("in_process", [True, False])
 def test_a_hundred_megabytes_of_output_are_cut_and_the_stage_is_done(home: Path, place: Place, in_process: bool) -> None:
-    shout = "import sys\nfor number in range(1000):\n    print('x' * 99_999)\nprint('quiet', file=sys.stderr)\n'y' * 3_000_000"
+    shout = "import sys\nfor number in range(1000):\n    print('x' * 99_999)\nprint('the last line')\nprint('quiet', file=sys.stderr)\n'y' * 3_000_000"
     chosen = settings.load(home, "test", {"runner": {"in_process": in_process}}, environ={})
 
     found = tried(page(home / "stage.ipynb", shout, FINISH), place, chosen)
 
     assert found == {"run": "r1", "as_of": "2011-12-10", "remote": REMOTE}
-    assert place.notebook.stat().st_size < 2.2 * kernel.KEPT
+    assert place.notebook.stat().st_size < 2.2 * kept.KEPT
     (cell,) = [cell for cell in nbformat.read(place.notebook, as_version=4).cells if "99_999" in cell.source]
-    assert cell.outputs[0].text.endswith(f"after {kernel.KEPT:,} characters is not kept\n")
+    assert cell.outputs[0].text.startswith("xxx") and len(cell.outputs[0].text) == kept.KEPT - kept.END
+    assert re.search(r"… 10\d,\d{3},\d{3} characters of what this cell gave are not kept …\n", cell.outputs[-1].text)
     assert not place.log.exists() or place.log.stat().st_size < 10_000
+
+
+def test_what_programs_print_and_many_displays_are_cut_too(home: Path, place: Place) -> None:
+    shout = (
+        "import os\nfrom IPython.display import display\n"
+        "os.system('echo FIRST; head -c 5000000 /dev/zero | tr \"\\\\0\" x | fold -w 1000; echo LAST')\n"
+        "for number in range(9):\n    display(str(number) * 900_000)"
+    )
+    found = tried(page(home / "stage.ipynb", shout, FINISH), place, in_kernel(home))
+
+    assert isinstance(found, dict)
+    assert place.notebook.stat().st_size < 1.1 * kept.KEPT
+    log = place.log.read_text(encoding="utf-8")
+    assert len(log) < stage_log.BEGINNING + 2 * stage_log.END + 100
+    assert "FIRST" in log and "LAST" in log and " bytes of this log are not kept …\n" in log
 
 
 @pytest.mark.parametrize("in_process", [True, False])
@@ -128,7 +145,7 @@ def test_an_error_of_five_megabytes_is_cut(home: Path, place: Place, in_process:
 
     assert isinstance(found, Failure)
     assert found.error == "ValueError" and len(found.message) < 11_000
-    assert place.notebook.stat().st_size < 4 * kernel.KEPT
+    assert place.notebook.stat().st_size < 4 * kept.KEPT
 
 
 def test_a_kernel_that_is_killed_is_a_failure_that_names_the_cell(home: Path, place: Place) -> None:
