@@ -7,14 +7,12 @@ from collections.abc import Mapping, Sequence
 
 import polars as pl
 
-PLACES = 4  # of decimals, in all tables
-
 
 def digests(rows: pl.DataFrame, key: Sequence[str], kinds: Mapping[str, str]) -> dict[str, str]:
     """SHA-256 of each column of `kinds` (its name and the type that its table gives it) and, under "rows", their number.
 
-    Rows of one key must hold the same values, for the order of the key is the only one. Each way has types of its own, so amounts are compared as
-    whole ten-thousandths, days as their number since 1970, times to the microsecond. A missing value is like no other.
+    Rows of one key must hold the same values, for the order of the key is the only one. Each way has types of its own, so amounts are compared to
+    the places that the table has, days as their number since 1970, times to the microsecond. A missing value is like no other.
     """
     whole = rows.select(_comparable(name, rows.schema[name], kind) for name, kind in kinds.items()).sort(key)
     columns = {name: hashlib.sha256(whole.select(name).write_csv(null_value="missing").encode()).hexdigest() for name in whole.columns}
@@ -34,5 +32,10 @@ def _comparable(name: str, seen: pl.DataType, kind: str) -> pl.Expr:
         return column.dt.replace_time_zone(None).cast(pl.Datetime("us")).dt.timestamp("us")
     if kind == "date" and seen.is_temporal():
         return column.cast(pl.Date).cast(pl.Int32).cast(pl.Int64)
-    number = column.cast(pl.Float64).fill_nan(None)
-    return (number * 10**PLACES if kind.startswith("decimal") else number).round().cast(pl.Int64).alias(name)
+    if kind == "array<string>":
+        return column.list.join("\x1f", ignore_nulls=False)
+    if kind.startswith("decimal"):
+        places = int(kind.rstrip(")").split(",")[1])
+        exact = column if seen.is_decimal() else column.cast(pl.Float64).fill_nan(None).round(places)
+        return exact.cast(pl.Decimal(38, places))
+    return column.cast(pl.Float64).fill_nan(None).round().cast(pl.Int64)

@@ -10,10 +10,12 @@ import polars as pl
 import pytest
 
 from benchmarks.answers import differing, digests
+from benchmarks.by_hand import rules
 from benchmarks.report import TIMES, Figure, Spread, table, tell
+from lakehouse.quality import config
 
-KINDS = {"code": "string", "day": "date", "units": "decimal(18,3)", "lines": "bigint"}
-ROWS = pl.DataFrame({"code": ["A", "B"], "day": [18_000, None], "units": [1.5, 2.25], "lines": [3, 4]})
+KINDS = {"code": "string", "day": "date", "units": "decimal(18,3)", "lines": "bigint", "names": "array<string>"}
+ROWS = pl.DataFrame({"code": ["A", "B"], "day": [18_000, None], "units": [1.5, 2.25], "lines": [3, 4], "names": [["a", "b"], []]})
 
 
 def test_a_missed_ratio_and_answers_that_differ_end_with_1_and_a_missed_time_with_0(capsys: pytest.CaptureFixture[str]) -> None:
@@ -43,13 +45,19 @@ def test_the_table_says_of_each_bound_whether_it_is_met() -> None:
 
 def test_an_answer_is_the_same_in_any_order_and_in_types_of_its_own() -> None:
     typed = ROWS.reverse().select(
-        "lines", "code", pl.col("day").cast(pl.Int32).cast(pl.Date).cast(pl.Datetime("ns")), pl.col("units").cast(pl.Decimal(18, 3))
+        "lines",
+        "code",
+        "names",
+        pl.col("day").cast(pl.Int32).cast(pl.Date).cast(pl.Datetime("ns")),
+        pl.col("units").cast(pl.Decimal(18, 3)),
     )
     assert not differing(digests(ROWS, ["code"], KINDS), digests(typed, ["code"], KINDS))
 
 
 @pytest.mark.parametrize(
-    ("column", "value"), [("units", 2.251), ("units", None), ("lines", 5), ("day", 0), ("code", "C")], ids=lambda value: str(value)
+    ("column", "value"),
+    [("units", 2.251), ("units", None), ("lines", 5), ("day", 0), ("code", "C"), ("names", ["c"])],
+    ids=lambda value: str(value),
 )
 def test_one_other_value_is_seen_in_its_column(column: str, value: object) -> None:
     other = ROWS.with_columns(pl.Series(column, [ROWS[column][0], value], dtype=ROWS.schema[column]))
@@ -58,3 +66,13 @@ def test_one_other_value_is_seen_in_its_column(column: str, value: object) -> No
 
 def test_a_row_too_many_is_seen() -> None:
     assert "rows" in differing(digests(ROWS, ["code"], KINDS), digests(pl.concat([ROWS, ROWS[:1]]), ["code"], KINDS))
+
+
+def test_a_ratio_is_compared_to_its_last_place() -> None:
+    one, other = (pl.DataFrame({"code": ["A"], "share": [share]}) for share in (0.039062, 0.039063))
+    kinds = {"code": "string", "share": "decimal(18,6)"}
+    assert differing(digests(one, ["code"], kinds), digests(other, ["code"], kinds)) == ["share"]
+
+
+def test_silver_by_hand_judges_lines_by_the_rules_that_ours_does() -> None:
+    assert list(rules()) == [rule.name for rule in config.load("test").row_rules]
