@@ -118,6 +118,7 @@ def main(stages: Iterable[str]) -> int:
     """Forks a stage for each line of standard input. Returns in the nursery with its end, and in a forked process with what that did."""
     answers = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)  # what an import prints is no answer
+    processes.adopt_orphans()
     import_at_once()
     later = imports(stages)
     while order := _line():
@@ -140,13 +141,15 @@ def _line() -> bytes:
 
 
 def _ended(number: int, imports: Iterator[None]) -> int:
-    """What the forked process ended with. While it works, more is imported; what is left of its group ends with it."""
+    """What the forked process ended with. While it works, more is imported; what is left of all that it started ends with it."""
     while os.waitid(os.P_PID, number, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None and next(imports, "all") is None:
         pass
     os.waitid(os.P_PID, number, os.WEXITED | os.WNOWAIT)  # its number stays its own until the group has been ended
     with suppress(ProcessLookupError):
         os.killpg(number, signal.SIGKILL)
-    return os.waitstatus_to_exitcode(os.waitpid(number, 0)[1])
+    code = os.waitstatus_to_exitcode(os.waitpid(number, 0)[1])
+    processes.end_children()
+    return code
 
 
 def import_at_once() -> None:

@@ -1,16 +1,19 @@
 """A run's processes and all that they start: begun in a group of their own, ended whole.
 
 What a notebook starts may open a session of its own, so a group alone is not enough: everything that inherited a
-`ZEROMARGIN_RESULT` belongs to the stage or the run that this names, whoever its parent is by now.
+`ZEROMARGIN_RESULT` belongs to the stage or the run that this names, whoever its parent is by now. What was started without it is found on
+Linux all the same, since its parent, once its own has ended, is the process that stages are forked from.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
@@ -19,6 +22,7 @@ import psutil
 ROOT = Path(__file__).resolve().parent.parent
 MARK = "ZEROMARGIN_RESULT"
 GRACE_S = 2.0
+_PR_SET_CHILD_SUBREAPER = 36
 
 
 def start(arguments: list[str], environment: Mapping[str, str], log: Path) -> subprocess.Popen[bytes]:
@@ -58,6 +62,26 @@ def end_marked(folder: Path, spared: Collection[int] = ()) -> int:
     left = [process for process in marked(folder) if process.pid not in spared]
     _kill(left)
     return len(left)
+
+
+def adopt_orphans() -> None:
+    """Makes this process the parent of every process below it whose own parent ends. Linux only; elsewhere the system's first process stays that."""
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "prctl"):
+        libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def end_children() -> None:
+    """Ends all that runs below this process, and waits until it is gone. What can't be ended, since the system holds it, is left after `GRACE_S`."""
+    until = time.monotonic() + GRACE_S
+    with contextlib.suppress(ChildProcessError):  # there is none
+        while time.monotonic() < until:
+            if os.waitpid(-1, os.WNOHANG)[0]:
+                continue
+            for child in psutil.Process().children(recursive=True):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    child.kill()
+            time.sleep(0.01)
 
 
 def marked(place: Path) -> Iterator[psutil.Process]:

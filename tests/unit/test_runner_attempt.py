@@ -81,7 +81,8 @@ def test_a_notebook_that_hangs_is_ended_with_its_kernel_and_what_it_started(home
     hang = (
         "import os, pathlib, subprocess, sys\n"
         "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'], start_new_session=True)\n"
-        f"pathlib.Path({str(pids)!r}).write_text(f'{{os.getpid()}} {{child.pid}}')\n"
+        "bare = subprocess.Popen(['/bin/sleep', '600'], start_new_session=True, env={})\n"
+        f"pathlib.Path({str(pids)!r}).write_text(f'{{os.getpid()}} {{child.pid}} {{bare.pid}}')\n"
         "child.wait()"
     )
     began = time.monotonic()
@@ -282,6 +283,22 @@ def test_what_a_notebook_forks_ends_with_it_in_a_session_of_its_own_too(home: Pa
 
     assert isinstance(found, dict)
     assert not is_there
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux gives the children of a process that ended to one above it")
+def test_what_a_notebook_started_ends_with_it_though_nothing_names_its_stage(home: Path, place: Place) -> None:
+    leave = (
+        "import subprocess, pathlib\n"
+        "bare = subprocess.Popen(['/bin/sleep', '600'], start_new_session=True, env={})\n"
+        "orphan = subprocess.run(['/bin/sh', '-c', '/bin/sleep 600 >/dev/null & echo $!'], start_new_session=True, env={}, stdout=-1, text=True)\n"
+        f"pathlib.Path({str(home / 'pids')!r}).write_text(f'{{bare.pid}} {{orphan.stdout}}')"
+    )
+    with Nursery(place.folder) as nursery:
+        found = attempt(page(home / "stage.ipynb", leave, FINISH), GIVEN, place, in_kernel(home), REMOTE, nursery)
+        left = [pid for pid in map(int, (home / "pids").read_text().split()) if psutil.pid_exists(pid)]
+
+    assert isinstance(found, dict)
+    assert left == []
 
 
 def test_where_stages_can_not_be_forked_the_reason_is_said(home: Path, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
