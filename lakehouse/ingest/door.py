@@ -104,7 +104,7 @@ def judge(batch: RawBatch, source: Source, form: Format, limits: Limits) -> Judg
     back: Mask = cancels.to_numpy(zero_copy_only=False) & is_unsigned
     quantity = amounts.taken_back(quantity, back)
     price, amount = _money(given, quantity, source, form, rules, back)
-    sold = _sold_at(given["sold_at"], source)
+    sold = _sold_at(given["sold_at"], source, form)
     rules.add("missing_time", sold.missing)
     rules.add("bad_time", sold.bad)
     dated = ~(sold.missing | sold.bad)
@@ -207,10 +207,12 @@ def _money(
     return price, amount
 
 
-def _sold_at(column: pa.Array, source: Source) -> Parsed:
+def _sold_at(column: pa.Array, source: Source, form: Format) -> Parsed:
     zone, given_in, counted = source.times.zone, source.times.given_in, source.times.counted
     if counted is not None:
-        return times.from_counted(column, _DAYS[counted.unit], counted.number, counted.day)
+        if pa.types.is_string(column.type) and form.decimal != ".":
+            column = pc.replace_substring(column, form.decimal, ".")
+        return times.from_counted(column, _DAYS[counted.unit], counted.number, counted.day, counted.time_of_day)
     if pa.types.is_string(column.type):
         return times.from_texts(column, source.times.formats, zone, given_in)
     return times.from_moments(column, zone, given_in)

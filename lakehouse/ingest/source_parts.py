@@ -92,11 +92,18 @@ class Times(Section):
 
 
 class Counted(Section):
-    """Times that are numbers: of weeks or days, `number` standing for the day `day`."""
+    """Times that are numbers: of weeks or days, `number` standing for the day `day`. `time_of_day`: the fraction of a day's number is the time."""
 
     unit: Literal["day", "week"]
     number: int = 1
     day: date
+    time_of_day: bool = False
+
+    @model_validator(mode="after")
+    def _days_have_times(self) -> Self:
+        if self.time_of_day and self.unit != "day":
+            raise ValueError("time_of_day needs unit: day")
+        return self
 
 
 class Beside(Section):

@@ -125,17 +125,22 @@ def from_moments(column: pa.Array, zone: str | None, given_in: str | None) -> Pa
     return Parsed(_to_shop(micros, given_in, zone), missing, bad)
 
 
-def from_counted(column: pa.Array, days: int, number: int, day: date) -> Parsed:
-    """Days that are numbered, as stripped texts or numbers: `number` is `day`, and the next one is `days` later."""
+def from_counted(column: pa.Array, days: int, number: int, day: date, has_time: bool = False) -> Parsed:
+    """Days that are numbered, as stripped texts or numbers: `number` is `day`, and the next one is `days` later. `has_time`: a fraction is the time
+    of the day, to the second; else it is no such number."""
     missing = column.is_null().to_numpy(zero_copy_only=False)
     if pa.types.is_string(column.type):
-        column = pc.if_else(pc.match_substring_regex(column, r"^-?[0-9]{1,6}(\.0*)?$"), column, pa.scalar(None, pa.string()))
+        column = pc.if_else(pc.match_substring_regex(column, r"^-?[0-9]{1,6}(\.[0-9]*)?$"), column, pa.scalar(None, pa.string()))
     counted = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
-    bad = ~missing & ~(np.abs(counted) < 1_000_000) | (counted != np.trunc(counted)) & ~missing
-    since = np.where(missing | bad, number, counted).astype(np.int64) - number
-    found = (day - _EPOCH.date()).days + since * days
+    bad = ~missing & ~(np.abs(counted) < 1_000_000)
+    if not has_time:
+        bad |= ~missing & (counted != np.trunc(counted))
+    counted = np.where(missing | bad, number, counted)
+    whole = np.floor(counted)
+    found = (day - _EPOCH.date()).days + (whole.astype(np.int64) - number) * days
     bad |= ~missing & ((found < _FIRST // 86_400) | (found > _LAST // 86_400))
-    return Parsed(np.where(bad, 0, found) * _DAY, missing, bad)
+    seconds = np.round((counted - whole) * 86_400).astype(np.int64)
+    return Parsed(np.where(bad, 0, found * _DAY + seconds * SECOND), missing, bad)
 
 
 def _read(column: pa.Array, form: TimeFormat) -> tuple[Ints, Mask]:

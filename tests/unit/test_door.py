@@ -239,6 +239,21 @@ def test_numbered_weeks_are_days_of_a_calendar() -> None:
     assert reasons(found) == [["too_old"], [], [], *[["bad_time"]] * 5]
 
 
+def test_the_fraction_of_a_numbered_day_is_its_time_where_the_source_says_so() -> None:
+    counted = {"unit": "day", "number": 0, "day": "1899-12-30"}
+    texts = ("40900", "40900.41", "40900.999999", "40900,5", "x", "1e5")
+    for form, comma in (({}, "bad"), ({"decimal": ","}, "2011-12-23 12:00:00")):
+        found = judged(
+            *({"sold_at": text, "unit_price": "2"} for text in texts),
+            times={"counted": {**counted, "time_of_day": True}},
+            formats={"csv": form},
+        )
+        moments = [str(moment)[:19] for moment in found.columns["sold_at"].to_pylist()]
+        bad = ["bad" if "bad_time" in told else moment for told, moment in zip(reasons(found), moments, strict=True)]
+        assert bad == ["2011-12-23 00:00:00", "2011-12-23 09:50:24", "2011-12-24 00:00:00", comma, "bad", "bad"]
+    assert reasons(judged({"sold_at": "40900.41"}, times={"counted": counted})) == [["bad_time"]]
+
+
 def test_a_constant_number_is_meant_as_it_stands_whatever_the_file_s_decimal_mark() -> None:
     columns = {name: name for name in GOOD if name != "unit_price"}
     found = judged({}, columns=columns, constants={"unit_price": "1.50"}, formats={"csv": {"decimal": ",", "thousands": "."}})

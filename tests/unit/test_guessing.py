@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -350,6 +350,17 @@ def test_times_of_day_in_another_column_and_seconds_since_1970_are_remarks(tmp_p
     text = draft(written(tmp_path / "a.csv", lines(("item", "qty", "Date", "Time", "total"), *rows)))
     assert '# the time of day stands in a column of its own, "Time", and is not read' in text
     assert "are counted from 1970" in draft(written(tmp_path / "a.csv", table(when="1700000001")))
+
+
+@pytest.mark.parametrize(("hour", "counted"), [("", {}), (".41", {"time_of_day": True})])
+def test_days_as_spreadsheets_number_them_are_drafted(hour: str, counted: dict[str, bool], tmp_path: Path) -> None:
+    rows = [("A", 2, f"{40_900 + day}{hour if day else ''}", 2.5) for day in range(9)]
+    text = draft(written(tmp_path / "a.csv", lines(NAMES, *rows)))
+    assert '# "day" is taken for days as spreadsheets number them, from 2011-12-23 to 2011-12-31: is it so?' in text
+    assert entry_of(text)["times"] == {"counted": {"unit": "day", "number": 0, "day": date(1899, 12, 30), **counted}}
+    sheet = workbook(tmp_path / "a.xlsx", Sales=[NAMES, *((*row[:2], float(row[2]), row[3]) for row in rows)])
+    for file in (tmp_path / "a.csv", sheet):
+        assert used(file).last == datetime(2011, 12, 31) + (timedelta(hours=9, minutes=50, seconds=24) if hour else timedelta())
 
 
 @pytest.mark.parametrize(

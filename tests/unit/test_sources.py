@@ -85,6 +85,7 @@ def test_a_misspelt_name_gets_a_hint(changes: dict[str, Any], words: str) -> Non
         ({"times": {"formats": ["%Y-%m-%dT%H:%M:%S%z"]}}, "times.zone must name it"),
         ({"times": {"given_in": "UTC"}}, "times.zone must name it"),
         ({"times": {"zone": "Europe/Londn"}}, '"Europe/Londn" is not a time zone'),
+        ({"times": {"counted": {"unit": "week", "day": "2011-01-03", "time_of_day": True}}}, "time_of_day needs unit: day"),
         ({"products": {"matching": "[0-9"}}, "is not a regular expression"),
         ({"cancellation": {"column": "status"}}, "expected {column, prefix}"),
         ({"cancellation": {"column": "status", "values": ["void"]}}, "which no column is mapped to"),

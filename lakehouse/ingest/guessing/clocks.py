@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from functools import cache
 
 import pyarrow as pa
@@ -23,6 +23,7 @@ _CLOCKS = ("%H:%M:%S", "%H:%M", "%H:%M:%S.%f", "%I:%M %p", "%I:%M:%S %p", "%I:%M
 _BETWEEN = (" ", "T", ", ")
 _COMPACT = ("%Y%m%d", "%Y%m%d%H%M", "%Y%m%d%H%M%S", "%Y%m%d %H:%M", "%Y%m%d %H:%M:%S", "%Y%m%dT%H%M%S", "%Y%m%dT%H%M%S%z")
 _FIRST, _LAST = (int(datetime(year, 1, 1, tzinfo=UTC).timestamp()) * times.SECOND for year in (1970, 2100))
+SERIAL_ZERO = date(1899, 12, 30)
 _MOST = 3  # formats of one column
 _ENOUGH = 0.8  # of the values
 _FAR, _MANY = 100, 10  # so many times as long a span is not meant, where so many different values say so
@@ -67,6 +68,26 @@ def written(values: Sequence[str]) -> Written | None:
 def is_seconds(values: Sequence[str]) -> bool:
     """Whether they look like seconds (or milliseconds) since 1970."""
     return bool(values) and all(re.fullmatch(r"1[0-9]{9}([0-9]{3})?", value) for value in values)
+
+
+@dataclass(frozen=True)
+class SerialDays:
+    """Days as spreadsheets number them: which are the first and the last, and whether fractions say a time of day."""
+
+    first: date
+    last: date
+    has_time: bool
+
+
+def serial_days(values: Sequence[str]) -> SerialDays | None:
+    """None where not all of the values are such numbers, of the years that sales can be of."""
+    if not values or not all(re.fullmatch(r"[0-9]{5}([.,][0-9]+)?", value) for value in values):
+        return None
+    numbers = [float(value.replace(",", ".")) for value in values]
+    first, last = (SERIAL_ZERO + timedelta(days=int(number)) for number in (min(numbers), max(numbers)))
+    if not 1970 <= first.year <= last.year < 2100:
+        return None
+    return SerialDays(first, last, any(number % 1 for number in numbers))
 
 
 def _best(column: pa.Array, fits: Mapping[str, Mask]) -> tuple[str, tuple[str, ...]]:

@@ -84,6 +84,12 @@ def _times(found: Beginning, given: Mapping[str, str], remarks: list[str]) -> di
     if theirs is None or theirs in found.times or not found.columns[theirs]:
         return None
     values = found.texts[theirs] or found.columns[theirs]
+    if (serial := clocks.serial_days(values)) and not names.is_weekly(theirs):
+        remarks.append(
+            f'"{theirs}" is taken for days as spreadsheets number them, from {serial.first:%Y-%m-%d} to {serial.last:%Y-%m-%d}: is it so?'
+        )
+        time_of_day = {"time_of_day": True} if serial.has_time else {}
+        return {"counted": {"unit": "day", "number": 0, "day": clocks.SERIAL_ZERO, **time_of_day}}
     if all(re.fullmatch(r"[0-9]{1,5}(\.0+)?", value) for value in values):
         unit = "week" if names.is_weekly(theirs) else "day"
         first = min(int(float(value)) for value in values)
