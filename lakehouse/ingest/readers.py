@@ -20,6 +20,7 @@ from lakehouse.ingest.lines import UNREADABLE, Ints
 from lakehouse.ingest.raw import RawBatch, number_texts
 from lakehouse.ingest.source_parts import Format
 from lakehouse.ingest.sources import FLAGS, NUMBERS, TEXTS, Source
+from lakehouse.ingest.times import TimeFormat
 
 
 def format_of(ending: str, source: Source, file: str) -> Format:
@@ -106,7 +107,9 @@ def _check_type(file: str, theirs: str, ours: str, kind: pa.DataType, source: So
     is_number = pa.types.is_integer(plain) or pa.types.is_floating(plain) or pa.types.is_decimal(plain)
     if ours == "sold_at":
         is_counted = is_number and source.times.counted is not None
-        fits, expected = is_text or is_counted or pa.types.is_timestamp(plain) or pa.types.is_date(plain), "times or text"
+        is_written = pa.types.is_integer(plain) and any(TimeFormat.of(text).is_number for text in source.times.formats)
+        fits = is_text or is_counted or is_written or pa.types.is_timestamp(plain) or pa.types.is_date(plain)
+        expected = 'times or text (days such as 20240131 are read where times.formats in sources.yml has "%Y%m%d")'
         if pa.types.is_timestamp(plain) and plain.tz is not None and source.times.zone is None:
             raise InputError(
                 f'{file}: times in "{theirs}" carry an offset ({plain}). Say in sources.yml (source "{source.name}", times.zone) which'
@@ -131,7 +134,7 @@ def _readable(numbers: Ints, columns: dict[str, pa.Array], form: Format) -> RawB
             plain = _strings(plain, form, unreadable)
         elif pa.types.is_null(plain.type):
             plain = plain.cast(pa.string())
-        elif ours in TEXTS or ours == "customer":
+        elif ours in TEXTS or ours == "customer" or (ours == "sold_at" and pa.types.is_integer(plain.type)):
             plain = number_texts(plain)
         columns[ours] = plain
     if not unreadable.any():

@@ -67,6 +67,11 @@ class TimeFormat:
     def has_offset(self) -> bool:
         return "z" in self.directives
 
+    @property
+    def is_number(self) -> bool:
+        """Whether such times are written in digits alone, as a column of whole numbers holds them."""
+        return not re.sub("|".join(f"%{one}" for one in _DIGITS), "", self.text)
+
     @classmethod
     @cache
     def of(cls, text: str) -> Self:

@@ -352,6 +352,13 @@ def test_times_of_day_in_another_column_and_seconds_since_1970_are_remarks(tmp_p
     assert "are counted from 1970" in draft(written(tmp_path / "a.csv", table(when="1700000001")))
 
 
+def test_days_that_are_whole_numbers_in_parquet_are_drafted_and_read(tmp_path: Path) -> None:
+    file = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"item": ["A", "B"], "qty": [1, 2], "date_key": [20240301, 20240302], "total": [1.5, 2.5]}), file)
+    assert entry_of(draft(file))["times"] == {"formats": ["%Y%m%d"]}
+    assert (used(file).accepted, used(file).last) == (2, datetime(2024, 3, 2))
+
+
 @pytest.mark.parametrize(("hour", "counted"), [("", {}), (".41", {"time_of_day": True})])
 def test_days_as_spreadsheets_number_them_are_drafted(hour: str, counted: dict[str, bool], tmp_path: Path) -> None:
     rows = [("A", 2, f"{40_900 + day}{hour if day else ''}", 2.5) for day in range(9)]

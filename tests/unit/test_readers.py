@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from lakehouse.errors import InputError
 from lakehouse.ingest import lines, readers, sources, texts
 from lakehouse.ingest.raw import RawBatch
-from lakehouse.ingest.source_parts import Format
+from lakehouse.ingest.source_parts import Format, Times
 
 ALWAYS = settings(max_examples=100, deadline=None)
 FIXED = {"kind": "fixed", "header": ["Who", "When", "Qty", "Price", "Code"], "widths": [6, 9, 3, 8, 8], "encoding": ["utf-8", "latin-1"]}
@@ -215,6 +215,15 @@ def _utf_16() -> bytes:
 def test_a_file_that_is_wrong_as_a_whole_is_said_to_be(content: Callable[[], bytes], ending: str, words: str) -> None:
     with pytest.raises(InputError, match=words):
         read(content(), ending)
+
+
+def test_days_that_are_whole_numbers_are_texts_where_a_format_has_digits_alone() -> None:
+    content = parquet(**{**sales(), "When": pa.array([20110103, None, 20111231])})
+    with pytest.raises(InputError, match='"When" .sold_at. holds int64. Expected times or text.*%Y%m%d'):
+        read(content, "parquet")
+    dated = SHOP.model_copy(update={"times": Times(formats=("%Y-%m-%d", "%Y%m%d"))})
+    (batch,) = readers.read(io.BytesIO(content), "a.parquet", dated, dated.formats["parquet"], 10)
+    assert batch.columns["sold_at"].to_pylist() == ["20110103", None, "20111231"]
 
 
 def test_a_damaged_part_of_a_parquet_file_is_found() -> None:
