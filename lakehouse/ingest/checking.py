@@ -261,5 +261,7 @@ def _written(form: Format, source: Source) -> dict[str, str]:
     said["decimal"] = f'"{form.decimal}"'
     said |= {"minus": form.minus} if form.minus != "front" else {}
     said |= {"thousands": f'"{form.thousands}"'} if form.thousands else {}
-    said["times"] = f"{counted.unit} {counted.number} is {counted.day}" if counted else " or ".join(source.times.formats)
+    said["times"] = " or ".join(source.times.formats)
+    if counted is not None:
+        said["times"] = "weeks of a year" if counted.of_year else f"{counted.unit} {counted.number} is {counted.day}"
     return said | ({"zone": source.times.zone} if source.times.zone else {})

@@ -104,7 +104,7 @@ def judge(batch: RawBatch, source: Source, form: Format, limits: Limits) -> Judg
     back: Mask = cancels.to_numpy(zero_copy_only=False) & is_unsigned
     quantity = amounts.taken_back(quantity, back)
     price, amount = _money(given, quantity, source, form, rules, back)
-    sold = _sold_at(given["sold_at"], source, form)
+    sold = _sold_at(given, source, form)
     rules.add("missing_time", sold.missing)
     rules.add("bad_time", sold.bad)
     dated = ~(sold.missing | sold.bad)
@@ -207,9 +207,11 @@ def _money(
     return price, amount
 
 
-def _sold_at(column: pa.Array, source: Source, form: Format) -> Parsed:
-    zone, given_in, counted = source.times.zone, source.times.given_in, source.times.counted
-    if counted is not None:
+def _sold_at(given: Mapping[str, pa.Array], source: Source, form: Format) -> Parsed:
+    column, zone, given_in, counted = given["sold_at"], source.times.zone, source.times.given_in, source.times.counted
+    if counted is not None and counted.day is None:
+        return times.from_weeks(column, given["year"])
+    if counted is not None and counted.day is not None:
         if pa.types.is_string(column.type) and form.decimal != ".":
             column = pc.replace_substring(column, form.decimal, ".")
         return times.from_counted(column, _DAYS[counted.unit], counted.number, counted.day, counted.time_of_day)

@@ -134,7 +134,7 @@ def _readable(numbers: Ints, columns: dict[str, pa.Array], form: Format) -> RawB
             plain = _strings(plain, form, unreadable)
         elif pa.types.is_null(plain.type):
             plain = plain.cast(pa.string())
-        elif ours in TEXTS or ours == "customer" or (ours == "sold_at" and pa.types.is_integer(plain.type)):
+        elif ours in TEXTS or ours in ("customer", "year") or (ours == "sold_at" and pa.types.is_integer(plain.type)):
             plain = number_texts(plain)
         columns[ours] = plain
     if not unreadable.any():

@@ -92,17 +92,23 @@ class Times(Section):
 
 
 class Counted(Section):
-    """Times that are numbers: of weeks or days, `number` standing for the day `day`. `time_of_day`: the fraction of a day's number is the time."""
+    """Times that are numbers: of weeks or days, `number` standing for the day `day`, or of the weeks of a year that a column says (`of_year`).
+    `time_of_day`: the fraction of a day's number is the time."""
 
     unit: Literal["day", "week"]
     number: int = 1
-    day: date
+    day: date | None = None
+    of_year: bool = False
     time_of_day: bool = False
 
     @model_validator(mode="after")
-    def _days_have_times(self) -> Self:
+    def _can_be_counted(self) -> Self:
         if self.time_of_day and self.unit != "day":
             raise ValueError("time_of_day needs unit: day")
+        if self.of_year and self.unit != "week":
+            raise ValueError("of_year needs unit: week")
+        if self.of_year == (self.day is not None):
+            raise ValueError("expected day, the one that number is, or of_year: true, and not both")
         return self
 
 

@@ -16,11 +16,9 @@ FILE = "sources.yml"
 TEXTS = ("store", "invoice", "line", "product_code", "description", "country", "status")
 FLAGS = ("promotion", "holiday")
 NUMBERS = ("quantity", "unit_price", "amount")
-FIELDS = (*TEXTS, *NUMBERS, "sold_at", "customer", *FLAGS)
+FIELDS = (*TEXTS, *NUMBERS, "sold_at", "year", "customer", *FLAGS)
 KINDS = ("csv", "parquet", "xlsx", "fixed")
-# Read to recognise lines and cancellations, kept nowhere.
-_READ_ONLY = {"line", "status"}
-_NOT_IDENTITY = {"customer", "status"}
+_NOT_IDENTITY = {"customer", "status", "year"}
 
 
 class Source(Section):
@@ -93,6 +91,15 @@ class Source(Section):
             raise ValueError("with repeats: keep every line is itself, so line_identity says nothing")
         if self.cancellation is not None and self.cancellation.column is not None and self.cancellation.column not in self.fields:
             raise ValueError(f"cancellation looks at {self.cancellation.column}, which no column is mapped to")
+        return self
+
+    @model_validator(mode="after")
+    def _has_years(self) -> Self:
+        of_year = self.times.counted is not None and self.times.counted.of_year
+        if of_year and ("year" not in self.mapped or "year" in self.optional):
+            raise ValueError("times.counted says of_year, and no column is mapped to year, or one that a file may lack")
+        if "year" in self.fields and not of_year:
+            raise ValueError("year is read where times.counted says of_year alone. Ignore that column")
         return self
 
     @model_validator(mode="after")

@@ -134,9 +134,7 @@ def from_counted(column: pa.Array, days: int, number: int, day: date, has_time: 
     """Days that are numbered, as stripped texts or numbers: `number` is `day`, and the next one is `days` later. `has_time`: a fraction is the time
     of the day, to the second; else it is no such number."""
     missing = column.is_null().to_numpy(zero_copy_only=False)
-    if pa.types.is_string(column.type):
-        column = pc.if_else(pc.match_substring_regex(column, r"^-?[0-9]{1,6}(\.[0-9]*)?$"), column, pa.scalar(None, pa.string()))
-    counted = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
+    counted = _numbers(column)
     bad = ~missing & ~(np.abs(counted) < 1_000_000)
     if not has_time:
         bad |= ~missing & (counted != np.trunc(counted))
@@ -146,6 +144,31 @@ def from_counted(column: pa.Array, days: int, number: int, day: date, has_time: 
     bad |= ~missing & ((found < _FIRST // 86_400) | (found > _LAST // 86_400))
     seconds = np.round((counted - whole) * 86_400).astype(np.int64)
     return Parsed(np.where(bad, 0, found * _DAY + seconds * SECOND), missing, bad)
+
+
+def from_weeks(weeks: pa.Array, years: pa.Array) -> Parsed:
+    """The Mondays of the weeks of years, by ISO 8601: the first week of a year is that of its fourth of January. Missing where either is."""
+    missing = pc.or_(weeks.is_null(), years.is_null()).to_numpy(zero_copy_only=False)
+    week, year = _numbers(weeks), _numbers(years)
+    good = ~missing & (week == np.trunc(week)) & (week >= 1) & (year == np.trunc(year)) & (year >= 1) & (year < 9999)
+    whole = np.where(good, year, 1970).astype(np.int64)
+    found = _first_monday(whole) + (np.where(good, week, 1).astype(np.int64) - 1) * 7
+    good &= found < _first_monday(whole + 1)
+    return Parsed(np.where(good, found, 0) * _DAY, missing, ~(good | missing))
+
+
+def _first_monday(year: Ints) -> Ints:
+    """Days from 1970 to the Monday of the week of the fourth of January."""
+    fourth: Ints = (year - 1970).astype("datetime64[Y]").astype("datetime64[D]").astype(np.int64) + 3
+    return fourth - (fourth + 3) % 7
+
+
+def _numbers(column: pa.Array) -> npt.NDArray[np.float64]:
+    """Stripped texts or numbers as such; NaN for what is none of at most six digits before the point."""
+    if pa.types.is_string(column.type):
+        column = pc.if_else(pc.match_substring_regex(column, r"^-?[0-9]{1,6}(\.[0-9]*)?$"), column, pa.scalar(None, pa.string()))
+    found: npt.NDArray[np.float64] = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
+    return found
 
 
 def _read(column: pa.Array, form: TimeFormat) -> tuple[Ints, Mask]:

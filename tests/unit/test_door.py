@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lakehouse.ingest import door, sources
 from lakehouse.ingest.door import Judged, Limits
 from lakehouse.ingest.raw import RawBatch
+from lakehouse.ingest.times import from_weeks
 
 LIMITS = Limits(oldest=datetime(1990, 1, 1), now=datetime(2012, 1, 1, 12), moment=datetime(2011, 6, 6))
 GOOD: Mapping[str, str | None] = {
@@ -237,6 +240,37 @@ def test_numbered_weeks_are_days_of_a_calendar() -> None:
     told = [str(moment)[:10] for moment in found.columns["sold_at"].to_pylist()[:3]]
     assert told == ["1989-09-14", "1990-06-14", "1990-06-21"]
     assert reasons(found) == [["too_old"], [], [], *[["bad_time"]] * 5]
+
+
+def test_weeks_of_a_year_are_its_mondays_by_iso_8601() -> None:
+    columns = {**{name: name for name in GOOD}, "jahr": "year"}
+    said = [
+        ("1", "2009"),
+        ("53", "2009"),
+        ("1", "2010"),
+        ("53", "2010"),
+        ("0", "2010"),
+        ("1.5", "2010"),
+        ("2", "x"),
+        ("2", None),
+        (None, "2010"),
+    ]
+    lines: list[Mapping[str, str | None]] = [{"sold_at": week, "year": year} for week, year in said]
+    found = judged(*lines, columns=columns, times={"counted": {"unit": "week", "of_year": True}})
+    assert [str(moment)[:10] for moment in found.columns["sold_at"].to_pylist()[:3]] == ["2008-12-29", "2009-12-28", "2010-01-04"]
+    assert reasons(found) == [*[[]] * 3, *[["bad_time"]] * 4, *[["missing_time"]] * 2]
+    assert (
+        "year"
+        not in sources.parse("shop", {**ENTRY, "columns": columns, "times": {"counted": {"unit": "week", "of_year": True}}}).identity_fields
+    )
+
+
+@given(st.dates(date(1901, 1, 1), date(2199, 1, 1)))
+def test_every_week_is_the_calendar_s(day: date) -> None:
+    year, week, weekday = day.isocalendar()
+    found = from_weeks(pa.array([str(week)]), pa.array([float(year)]))
+    monday = datetime.combine(day - timedelta(days=weekday - 1), datetime.min.time())
+    assert not found.bad[0] and datetime(1970, 1, 1) + timedelta(microseconds=int(found.micros[0])) == monday
 
 
 def test_the_fraction_of_a_numbered_day_is_its_time_where_the_source_says_so() -> None:

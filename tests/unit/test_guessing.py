@@ -457,6 +457,17 @@ def test_numbers_whose_minus_stands_behind_them_are_drafted_and_read(tmp_path: P
     assert (used(file).refused, used(file).amount) == ({}, Decimal(7 * 5 - 1005))
 
 
+def test_weeks_beside_a_column_of_years_are_drafted_as_weeks_of_it(tmp_path: Path) -> None:
+    rows = [(1, "A", year, week, 2, 1.5) for year in (2022, 2023) for week in range(1, 53)]
+    names = ("store", "item", "year", "week", "units", "price")
+    for file in (written(tmp_path / "a.csv", lines(names, *rows)), workbook(tmp_path / "a.xlsx", Sales=[names, *rows])):
+        text = draft(file)
+        assert entry_of(text)["times"] == {"counted": {"unit": "week", "of_year": True}}
+        assert entry_of(text)["columns"]["year"] == "year"  # type: ignore[index]
+        assert '# "week" is taken for the weeks of "year" by ISO 8601, dated by their Mondays: is it so?' in text
+        assert (used(file).refused, used(file).first, used(file).last) == ({}, datetime(2022, 1, 3), datetime(2023, 12, 25))
+
+
 def test_what_no_column_says_is_a_constant_to_be_uncommented(tmp_path: Path) -> None:
     shape = purchases(tmp_path)
     text = draft(tmp_path / "CDNOW_master.txt")

@@ -84,6 +84,9 @@ def _times(found: Beginning, given: Mapping[str, str], remarks: list[str]) -> di
     if theirs is None or theirs in found.times or not found.columns[theirs]:
         return None
     values = found.texts[theirs] or found.columns[theirs]
+    if "year" in given:
+        remarks.append(f'"{theirs}" is taken for the weeks of "{given["year"]}" by ISO 8601, dated by their Mondays: is it so?')
+        return {"counted": {"unit": "week", "of_year": True}}
     if (serial := clocks.serial_days(values)) and not names.is_weekly(theirs):
         remarks.append(
             f'"{theirs}" is taken for days as spreadsheets number them, from {serial.first:%Y-%m-%d} to {serial.last:%Y-%m-%d}: is it so?'

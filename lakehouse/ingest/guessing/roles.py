@@ -49,6 +49,7 @@ def told(found: Beginning) -> Roles:
     by_values = _by_values(found, columns)
     columns |= by_values
     columns |= _kinds(found, columns)
+    columns |= _years(found, columns)
     if found.is_named:
         remarks += [f'"{theirs}" is taken for {ours} by its values: is it?' for theirs, ours in by_values.items()]
     given = {ours: theirs for theirs, ours in columns.items()}
@@ -91,6 +92,15 @@ def _kinds(found: Beginning, known: Mapping[str, str]) -> dict[str, str]:
     if "status" in known.values():
         return {}
     return dict([(name, "status") for name, values in found.columns.items() if name not in known and returns(values)][:1])
+
+
+def _years(found: Beginning, known: Mapping[str, str]) -> dict[str, str]:
+    """The column of the year that weeks are numbered in."""
+    weeks = next((name for name, ours in known.items() if ours == "sold_at" and names.is_weekly(name)), None)
+    if weeks is None or not _all(r"[1-9]|[1-4][0-9]|5[0-3]", [value.removesuffix(".0") for value in found.columns[weeks]]):
+        return {}
+    free = [name for name in found.columns if name not in known and {"year", "jahr"} & set(names.words(name)) and found.columns[name]]
+    return dict([(name, "year") for name in free if _all(r"(19|20)[0-9]{2}(\.0)?", found.columns[name])][:1])
 
 
 def _by_values(found: Beginning, known: dict[str, str]) -> dict[str, str]:
