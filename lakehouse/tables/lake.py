@@ -330,17 +330,23 @@ class Lake:
     def pin(self, table: str, version: int, owner: str, reason: str) -> None:
         """Keeps a version from maintenance, and its digest, to hold it to. Pinning it again changes nothing.
 
-        Raises `LeaseHeld` while maintenance is at work: it has looked already which versions are pinned.
+        Raises `LeaseHeld` while maintenance is at work: it has looked already which versions are pinned. Raises `StateError` where that version is not
+        there any more, also where it went away meanwhile; then nothing is pinned.
         """
         number = self._checked(table, version)
         if (table, number) not in pins.recorded(self.ops):
             pins.record(self.ops, self.digest(table, number, full=True))
-        is_new = pins.add(self.ops, table, number, owner, reason)
-        # Maintenance that begins from here on sees the pin; one that is at work may not.
-        who = lease.holder(self.ops)
-        if is_new and who is not None and who.startswith(f'"{lease.MAINTENANCE}"'):
+        if not pins.add(self.ops, table, number, owner, reason):
+            return
+        try:
+            # Maintenance that begins from here on sees the pin; one that is at work may not, and one that has ended may have deleted what is pinned.
+            who = lease.holder(self.ops)
+            if who is not None and who.startswith(f'"{lease.MAINTENANCE}"'):
+                raise LeaseHeld(f"{who} is deleting what nothing needs, and may have begun before this pin. Pin again when it is done")
+            self._checked(table, number)
+        except StateError:
             pins.remove(self.ops, table, number, owner)
-            raise LeaseHeld(f"{who} is deleting what nothing needs, and may have begun before this pin. Pin again when it is done")
+            raise
 
 
 def _end_session(session: SparkSession) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from lakehouse.errors import LeaseHeld, StateError
 from lakehouse.tables import Lake, StageLake, delta, handles, maintenance, opening, pins, runs, snapshots
+from lakehouse.tables.digests import Digest
 from lakehouse.tables.maintenance import TablePlan
 from tests.shop import STORES, Line, Shop, stores
 
@@ -160,6 +161,21 @@ def test_what_a_run_has_not_published_is_not_published_by_maintenance_and_the_ru
             stage.publish(after=())
             stage.finish()
     assert lake.read(STORES).count() == 5
+
+
+def test_a_pin_that_comes_once_maintenance_has_deleted_what_it_names_is_refused(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    lake = shop.lake
+    first = rewritten(shop, 1, 2, as_of="2011-01-05")[0]
+    digest = lake.digest(STORES, first, full=True)
+
+    def read_slowly(*_: object, **__: object) -> Digest:
+        maintenance.maintain(lake)
+        return digest
+
+    monkeypatch.setattr(Lake, "digest", read_slowly)
+    with pytest.raises(StateError, match=f"{STORES} version {first} can't be read any more"):
+        lake.pin(STORES, first, "auditor", "a test")
+    assert not pins.every(lake.ops)
 
 
 def test_broken_off_after_compaction_nothing_is_lost_and_it_is_done_again(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
