@@ -109,11 +109,17 @@ def partition_rows(path: str, column: str, version: int | None = None) -> dict[s
     return dict(found)
 
 
-def statistics(path: str, counted: Iterable[str], bounded: Iterable[str]) -> list[dict[str, object]]:
-    """Of each live file what the log says of it: `num_records`, `null_count.<column>` of `counted`, `min.<column>` and `max.<column>` of `bounded`;
-    None for what whoever wrote it did not count."""
-    actions = open_table(path).get_add_actions(flatten=True)
-    names = ["num_records", *(f"null_count.{name}" for name in counted), *(f"{end}.{name}" for name in bounded for end in ("min", "max"))]
+def statistics(path: str, counted: Iterable[str], bounded: Iterable[str], version: int | None = None) -> list[dict[str, object]]:
+    """Of each live file what the log says of it: `num_records`, `partition.<column>`, `null_count.<column>` of `counted`, `min.<column>` and
+    `max.<column>` of `bounded`; None for what whoever wrote it did not count."""
+    actions = open_table(path, version).get_add_actions(flatten=True)
+    partitions = [name for name in actions.column_names if name.startswith("partition.")]
+    names = [
+        "num_records",
+        *partitions,
+        *(f"null_count.{name}" for name in counted),
+        *(f"{end}.{name}" for name in bounded for end in ("min", "max")),
+    ]
     nothing = [None] * actions.num_rows
     columns = {name: actions.column(name).to_pylist() if name in actions.column_names else nothing for name in names}
     return [{name: values[at] for name, values in columns.items()} for at in range(actions.num_rows)]

@@ -44,13 +44,16 @@ def restore(lake: Lake, number: int, finish: Callable[[], object] = lambda: None
     and is done last.
 
     Broken off, also in `finish`, it is finished by calling it again; until then nothing else is written. Raises `NothingPublished` where there
-    is no such snapshot, `StateError`, before anything is changed, where a file that one of its versions needs is not there any more.
+    is no such snapshot, `StateError`, before anything is changed, where a file that one of its versions needs is not there any more, or a table can't
+    be opened. What is lost of what is to be taken out is not needed.
     """
     with lake.lease(f"restore of snapshot {number}", restoring=True) as held:
         target = snapshots.by_id(lake.ops, number)
         wanted = {name: _version(target, name, lake) for name, table in lake.catalog.items() if table.kind != "log"}
         _check_files(lake, wanted)
-        begun = snapshots.begin_restore(lake.ops, number, lake.head(BRONZE), held.token)
+        newest = lake.head(BRONZE)
+        _taken_out(lake, newest, wanted[BRONZE])  # what can fail does so before anything is noted
+        begun = snapshots.begin_restore(lake.ops, number, newest, held.token)
         taken_out = _taken_out(lake, begun.bronze, wanted[BRONZE])
         made = next((one for one in lake.snapshots() if one.run == begun.run), None) or _published(lake, target, wanted, begun, held.token)
         finish()
@@ -82,6 +85,7 @@ def _version(target: Snapshot, name: str, lake: Lake) -> int:
 
 def _check_files(lake: Lake, wanted: Mapping[str, int]) -> None:
     for name, version in wanted.items():
+        lake.head(name)
         wrong = rebuilding.damage(lake, name, version, delta.files(lake.path(name), version))
         if wrong is not None:
             raise StateError(
@@ -90,12 +94,10 @@ def _check_files(lake: Lake, wanted: Mapping[str, int]) -> None:
 
 
 def _taken_out(lake: Lake, before: int, after: int) -> Listing[TakenOut]:
-    from pyspark.sql import functions as F
-
+    """Counted from the log: the rows may be what is damaged."""
     path = lake.path(BRONZE)
-    files = sorted(delta.partition_values(path, "file_digest", before) - delta.partition_values(path, "file_digest", after))
-    if not files:
-        return Listing([], "no file was taken out of bronze")
-    lines = lake.read(BRONZE, version=before).where(F.col("file_digest").isin(*files))
-    rows = lines.groupBy("file_digest").agg(F.max("source").alias("source"), F.count(F.lit(1)).alias("lines")).toArrow().to_pylist()
-    return Listing(sorted((TakenOut(row["file_digest"], row["source"], row["lines"]) for row in rows), key=lambda one: one.file))
+    lines, kept = delta.partition_rows(path, "file_digest", before), delta.partition_values(path, "file_digest", after)
+    found = delta.statistics(path, (), ("source",), before)
+    sources = dict(sorted((str(one["partition.file_digest"]), str(one["max.source"])) for one in found))
+    taken_out = [TakenOut(file, sources[file], lines[file]) for file in sorted(lines.keys() - kept)]
+    return Listing(taken_out, "no file was taken out of bronze")

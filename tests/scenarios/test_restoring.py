@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lakehouse.errors import NothingPublished, StateError
-from lakehouse.tables import Lake, handles, maintenance, opening, restoring, runs, snapshots
+from lakehouse.tables import Lake, delta, handles, maintenance, opening, restoring, runs, snapshots
 from lakehouse.tables.restoring import BRONZE
 from tests.featured import FeaturedShop, prepared
 from tests.shop import STORES, Line, Shop
@@ -124,6 +124,24 @@ def test_a_snapshot_that_is_damaged_is_refused_before_anything_is_changed(shop: 
         restoring.restore(shop.lake, 1)
     assert {name: shop.lake.head(name) for name in shop.lake.catalog} == heads
     shop.land(Line("D", TUESDAY))
+
+
+def test_a_snapshot_from_before_a_file_of_bronze_was_lost_is_gone_back_to(shop: FeaturedShop) -> None:
+    path, first = shop.lake.path(BRONZE), shop.lake.snapshots()[0].versions[BRONZE]
+    for lost in set(delta.files(path)) - set(delta.files(path, first)):
+        (Path(path) / lost).unlink()
+    found = restoring.restore(shop.lake, 1)
+    assert [(file.source, file.lines) for file in found.taken_out] == [("test", 2)]
+    assert landed(shop.lake) == ["A"] and snapshots.unfinished_restore(shop.lake.ops) is None
+
+
+@pytest.mark.slow
+def test_a_table_that_can_not_be_opened_is_named_before_a_restore_is_noted(shop: FeaturedShop) -> None:
+    newest = Path(shop.lake.path(STORES)) / handles.LOG / f"{shop.lake.head(STORES):020}.json"
+    newest.write_text(newest.read_text(encoding="utf-8")[:40], encoding="utf-8")
+    with pytest.raises(StateError, match="can't be opened"):
+        restoring.restore(shop.lake, 1)
+    assert snapshots.unfinished_restore(shop.lake.ops) is None
 
 
 def test_a_snapshot_that_there_is_not_is_refused(shop: Shop) -> None:
