@@ -20,8 +20,8 @@ import psutil
 from sqlalchemy import Connection, Engine, Row, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from lakehouse import process
 from lakehouse.errors import LeaseHeld
-from lakehouse.tables import process
 from lakehouse.tables.ops import leases, now
 
 NAME = "lake"
