@@ -9,11 +9,13 @@ from __future__ import annotations
 import atexit
 import io
 import os
+import shutil
 import sys
 import tempfile
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from IPython.core.displayhook import DisplayHook
@@ -25,6 +27,7 @@ from papermill.engines import Engine, papermill_engines
 from traitlets.config import Config
 
 from jobs.kept import Kept, cut
+from lakehouse import scratch
 
 if TYPE_CHECKING:
     from papermill.engines import NotebookExecutionManager
@@ -141,20 +144,21 @@ def _shell() -> Iterator[_Shell]:
     config.HistoryManager.enabled = False
     config.InteractiveShell.colors = "nocolor"
     config.InteractiveShell.autocall = 0
-    with tempfile.TemporaryDirectory(prefix="zm-ipython-") as folder:
-        shell = _Shell.instance(config=config, ipython_dir=folder)
-        select_figure_formats(shell, {"png"})  # type: ignore[no-untyped-call]
-        try:
-            yield shell
-        finally:
-            atexit.unregister(shell.atexit_operations)
-            shell.atexit_operations()  # type: ignore[no-untyped-call]
-            _Shell.clear_instance()
-            sys.modules["__main__"], sys.path[:] = main, path
-            sys.displayhook, sys.excepthook = hooks
-            if caller is not None:
-                for ancestor in type(caller)._walk_mro():
-                    ancestor._instance = caller  # type: ignore[assignment]
+    folder = scratch.folder(Path(tempfile.gettempdir()), "zm-ipython-")
+    shell = _Shell.instance(config=config, ipython_dir=str(folder))
+    select_figure_formats(shell, {"png"})  # type: ignore[no-untyped-call]
+    try:
+        yield shell
+    finally:
+        atexit.unregister(shell.atexit_operations)
+        shell.atexit_operations()  # type: ignore[no-untyped-call]
+        _Shell.clear_instance()
+        sys.modules["__main__"], sys.path[:] = main, path
+        sys.displayhook, sys.excepthook = hooks
+        if caller is not None:
+            for ancestor in type(caller)._walk_mro():
+                ancestor._instance = caller  # type: ignore[assignment]
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _run(shell: _Shell, cell: NotebookNode) -> BaseException | None:

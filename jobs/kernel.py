@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import tempfile
 from contextlib import suppress
 from pathlib import Path
 from threading import Thread
@@ -120,6 +121,10 @@ class PrivateKernelManager(AsyncKernelManager):
     @default("transport")
     def _ipc(self) -> str:
         return "ipc"
+
+    @default("ip")
+    def _in_private(self) -> str:
+        return str(Path(tempfile.gettempdir()) / "kernel")  # else where the notebook runs, which outlives a kernel that is killed
 
     @property
     def kernel_spec(self) -> KernelSpec:

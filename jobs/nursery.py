@@ -26,6 +26,7 @@ from pathlib import Path
 
 from jobs import environment, processes
 from jobs.sparing import ADDRESSES, DEBUGGER, POLARS, allow, spare
+from lakehouse import scratch
 from lakehouse.quality import importing
 from lakehouse.registry import tracking
 
@@ -48,7 +49,7 @@ class Nursery:
         """`folder` is the run's, `stages` those that are ahead; `started` is told each process group that is opened."""
         self.folder, self.stages, self.started = folder, tuple(stages), started
         # Paths of sockets are limited to about a hundred characters, which a home may already have.
-        self.private = Path(tempfile.mkdtemp(prefix="zm-"))
+        self.private = scratch.folder(Path(tempfile.gettempdir()), "zm-")
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Nursery:

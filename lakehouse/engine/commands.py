@@ -105,6 +105,7 @@ def spark(settings: Settings, port: int, scratch: Path) -> Command:
     for key, value in settings_of_spark.items():
         words += ["--conf", f"{key}={value}"]
     words += shlex.split(settings.endpoint.spark_options)
-    options = " ".join((os.environ.get("SPARK_SUBMIT_OPTS", ""), ENDS))
+    # Spark makes folders for artifacts in Java's own temporary folder, and a killed one leaves them there.
+    options = " ".join((f'"-Djava.io.tmpdir={scratch}"', os.environ.get("SPARK_SUBMIT_OPTS", ""), ENDS))
     environment = {"SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_PYTHON": sys.executable, "TZ": "UTC", "SPARK_SUBMIT_OPTS": options}
     return Command(words, environment)

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 import psutil
 
+from lakehouse import scratch
 from lakehouse.engine import commands
 from lakehouse.errors import EndpointDown
 from lakehouse.settings import Settings
@@ -30,20 +31,27 @@ _PR_SET_PDEATHSIG = 1
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A Spark Connect endpoint. `process` is ours to stop; None where the endpoint was given to us."""
+    """A Spark Connect endpoint. `process` is ours to stop, and `own` the folder for what it puts aside; None where the endpoint was given to us."""
 
     url: str
     process: subprocess.Popen[bytes] | None = None
+    own: Path | None = None
 
     def stop(self) -> None:
         """Ends the endpoint's process group, if it is ours. Harmless when it has ended already."""
         if self.process is None:
             return
+        self._end(self.process)
+        if self.own is not None:
+            shutil.rmtree(self.own, ignore_errors=True)
+
+    @staticmethod
+    def _end(process: subprocess.Popen[bytes]) -> None:
         for sign, wait_s in ((signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0)):
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(self.process.pid, sign)
+                os.killpg(process.pid, sign)
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self.process.wait(wait_s)
+                process.wait(wait_s)
                 return
 
 
@@ -71,24 +79,26 @@ def attach(url: str, named_by: str, timeout_s: float = 5.0) -> Endpoint:
     return Endpoint(url)
 
 
-def start(settings: Settings, scratch: Path) -> Endpoint:
+def start(settings: Settings, folder: Path) -> Endpoint:
     """Starts the engine's endpoint on a free port of 127.0.0.1 and waits until it listens.
 
-    It dies with the process that started it. Its output goes to `scratch`/endpoint.log (of a home that is read-only: to a folder that goes with
-    this process). A port that was taken between choosing and binding is
-    chosen anew. Raises `EndpointDown` with the log's last lines when it does not come up in `endpoint.start_timeout_s`.
+    It dies with the process that started it. Its output goes to `folder`/endpoint.log (of a home that is read-only: to a folder that goes with
+    this process), and what it puts aside to a folder of its own in there, which the next start clears where it was killed. A port that was taken
+    between choosing and binding is chosen anew. Raises `EndpointDown` with the log's last lines when it does not come up in `endpoint.start_timeout_s`.
     """
-    scratch = _writable(scratch)
-    log = scratch / "endpoint.log"
+    folder = _writable(folder)
+    log = folder / "endpoint.log"
     if log.exists() and log.stat().st_size > LOG_BYTES:  # an engine that others use goes on writing into the older one
         log.replace(log.with_name("endpoint.log.1"))
     said = f"did not listen within {settings.endpoint.start_timeout_s:g} s"
     for _ in range(TRIES):
         port = _free_port()
         make = commands.sail if settings.engine == "sail" else commands.spark
-        command = make(settings, port, scratch)
+        own = scratch.folder(folder, "server-")
+        command = make(settings, port, own)
         process = _spawn(command, log)
-        endpoint = Endpoint(f"sc://127.0.0.1:{port}", process)
+        scratch.share(own, process.pid)  # where it does not die with this one
+        endpoint = Endpoint(f"sc://127.0.0.1:{port}", process, own)
         if _listens(port, process, settings.endpoint.start_timeout_s):
             return endpoint
         if process.poll() is not None:
@@ -100,14 +110,14 @@ def start(settings: Settings, scratch: Path) -> Endpoint:
     raise EndpointDown(f"the engine {settings.engine} {said}. Its log ({log}) ends with:\n{tail}")
 
 
-def _writable(scratch: Path) -> Path:
+def _writable(folder: Path) -> Path:
     with contextlib.suppress(OSError):
-        scratch.mkdir(parents=True, exist_ok=True)
-    if os.access(scratch, os.W_OK | os.X_OK):
-        return scratch
-    elsewhere = tempfile.mkdtemp(prefix="zeromargin-endpoint-")
+        folder.mkdir(parents=True, exist_ok=True)
+    if os.access(folder, os.W_OK | os.X_OK):
+        return folder
+    elsewhere = scratch.folder(Path(tempfile.gettempdir()), "zeromargin-endpoint-")
     atexit.register(shutil.rmtree, elsewhere, ignore_errors=True)
-    return Path(elsewhere)
+    return elsewhere
 
 
 def _spawn(command: commands.Command, log: Path) -> subprocess.Popen[bytes]:

@@ -106,6 +106,10 @@ def test_an_endpoint_killed_in_the_middle_is_named_within_seconds(settings: Sett
     session.stop()
     assert time.monotonic() - begun < 20
 
+    assert bool(list(tmp_path.glob("server-*/artifacts-*"))) == (engine == "spark")
+    endpoint.stop()
+    assert not list(tmp_path.glob("server-*"))
+
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_port_that_somebody_else_took_first_is_left_to_them(
@@ -161,13 +165,17 @@ def test_an_endpoint_that_does_not_come_up_shows_the_end_of_its_log(
         start(broken, tmp_path)
 
 
-def test_an_endpoint_dies_with_the_process_that_started_it(tmp_path: Path) -> None:
+def test_an_endpoint_dies_with_the_process_that_started_it_and_the_next_clears_what_it_left(settings: Settings, tmp_path: Path) -> None:
     starter = subprocess.Popen([sys.executable, "-c", STARTER, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     assert starter.stdout is not None
     child = psutil.Process(int(starter.stdout.readline()))
     starter.kill()
     starter.wait()
     child.wait(timeout=10)
+
+    (left,) = tmp_path.glob("server-*")
+    start(settings, tmp_path).stop()
+    assert not left.exists()
 
 
 def test_spark_out_of_memory_in_a_query_says_which_setting_to_raise(settings: Settings, tmp_path: Path) -> None:

@@ -32,7 +32,6 @@ CASES = (
     ("load", "endpoint"),
 )
 TRIES = 6
-SOCKETS = shutil.ignore_patterns("kernel-ipc-*")  # of a kernel that was killed; no socket can be copied
 LONGEST_S = {"sail": {"load": 4.0, "run": 14.0, "maintain": 5.0}, "spark": {"load": 20.0, "run": 60.0, "maintain": 5.0}}
 
 
@@ -70,7 +69,7 @@ def killed(home: Path, engine: str, chance: random.Random, which: str, *words: s
     """Kills one of the command's processes at a random moment, and says what happened. Where the command was faster, it is started again on the home
     as it was, and killed sooner: a test that killed nobody would show nothing, and what has landed or is maintained gives no work a second time."""
     after, before = chance.uniform(0.2, LONGEST_S[engine][words[0]]), home.with_name("before")
-    shutil.copytree(home, before, ignore=SOCKETS)
+    shutil.copytree(home, before)
     try:
         for _ in range(TRIES):
             hit, code = struck(home, engine, which, after, *words)

@@ -66,14 +66,15 @@ def test_a_kernel_talks_over_sockets_that_only_its_owner_can_reach(home: Path, p
         "import json, os, pathlib, stat\n"
         "from ipykernel.kernelapp import IPKernelApp\n"
         "app = IPKernelApp.instance()\n"
-        "mode = stat.S_IMODE(pathlib.Path(app.abs_connection_file).parent.stat().st_mode)\n"
-        "found = {'transport': app.transport, 'others_may': mode & 0o077}\n"
+        "folders = [pathlib.Path(app.abs_connection_file).parent, pathlib.Path(app.ip).parent]\n"
+        "modes = [stat.S_IMODE(folder.stat().st_mode) & 0o077 for folder in folders]\n"
+        "found = {'transport': app.transport, 'others_may': modes}\n"
         "pathlib.Path(os.environ['ZEROMARGIN_RESULT']).write_text(json.dumps(found))"
     )
 
     found = tried(page(home / "stage.ipynb", look), place, in_kernel(home))
 
-    assert found == {"transport": "ipc", "others_may": 0}
+    assert found == {"transport": "ipc", "others_may": [0, 0]}
 
 
 def test_a_notebook_that_hangs_is_ended_with_its_kernel_and_what_it_started(home: Path, place: Place) -> None:
@@ -174,6 +175,7 @@ def test_a_process_that_is_killed_with_the_notebook_is_tried_again(home: Path, p
     assert isinstance(found, Failure)
     assert (found.error, found.try_again) == ("ProcessKilled", True)
     assert "its process was ended by SIGKILL" in found.message
+    assert not [path for path in place.folder.iterdir() if path.is_socket()]
 
 
 @pytest.mark.parametrize("in_process", [True, False])
