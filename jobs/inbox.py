@@ -6,7 +6,7 @@ import errno
 import os
 import shlex
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,7 +32,8 @@ _NOT_ITS_FAULT = (TableBeside, StillWritten, OtherCurrency)
 @dataclass(frozen=True)
 class Picked:
     """One file, by its place in the inbox: lines that landed, whether it had landed before, what the table beside lacks of them, why it is `kept`
-    though it landed, or what is wrong: with the file itself (`rejected`), or with something else, so that it waits."""
+    though it landed, or what is wrong: with the file itself (`rejected`), or with something else, so that it waits. `fresh`: why it was only looked
+    at, though nothing is wrong."""
 
     file: str
     lines: int = 0
@@ -41,30 +42,79 @@ class Picked:
     kept: str = ""
     rejected: str = ""
     waits: str = ""
+    fresh: str = ""
 
 
-def pick_up(lake: Lake, inbox: Path, timetable: Timetable) -> list[Picked]:
+@dataclass
+class Tally:
+    """What came of an inbox over several looks at it: what landed and what was rejected adds up, what waits is told as of the last look."""
+
+    files: int = 0
+    lines: int = 0
+    kept: int = 0
+    rejected: int = 0
+    waiting: int = 0
+    fresh: int = 0
+
+    def look(self) -> None:
+        self.waiting = self.fresh = 0
+
+    def note(self, one: Picked) -> None:
+        if one.rejected:
+            self.rejected += 1
+        elif one.waits:
+            self.waiting += 1
+        elif one.fresh:
+            self.fresh += 1
+        else:
+            self.files, self.lines, self.kept = self.files + 1, self.lines + one.lines, self.kept + bool(one.kept)
+
+    @property
+    def went_well(self) -> bool:
+        return not (self.kept or self.rejected or self.waiting)
+
+    @property
+    def is_empty(self) -> bool:
+        return self == Tally()
+
+    @property
+    def told(self) -> str:
+        """In a line. No file is named: a name may hold a customer's number, and this is kept."""
+        told = f"{self.files:,} files landed ({self.lines:,} lines)"
+        told += f", {self.kept:,} of them kept for lines later than the clock" if self.kept else ""
+        told += f", {self.rejected:,} rejected" if self.rejected else ""
+        told += f", {self.waiting:,} wait for something" if self.waiting else ""
+        return told + (f", {self.fresh:,} not settled yet" if self.fresh else "")
+
+
+def pick_up(lake: Lake, inbox: Path, timetable: Timetable, note: Callable[[Picked], None] = lambda _: None) -> list[Picked]:
     """Lands every whole file of the inbox, source by source, in order of name. A file that has landed is removed, or moved to `landed` where the
     timetable keeps it; one that can't be taken is moved to `rejected` with the reason beside it, and those after it go on. So is one of which lines
     were refused as later than the clock, for nothing else holds what they say. What lies where no file is looked for, or in the folder of a source
     whose entry is wrong, waits with the reason.
 
     A file is first given another name, so that what is removed is what was read. Raises what may pass on another try (`LeaseHeld`, `TryAgain`)
-    or concerns every file (`SettingsError`, `VaultError`); the files wait.
+    or concerns every file (`SettingsError`, `VaultError`); the files wait. `note` is told each file as soon as it is known what came of it.
     """
-    described = sources.every(lake.settings.profile)
     picked: list[Picked] = []
+    for one in _each(lake, inbox, timetable):
+        note(one)
+        picked.append(one)
+    return picked
+
+
+def _each(lake: Lake, inbox: Path, timetable: Timetable) -> Iterator[Picked]:
+    described = sources.every(lake.settings.profile)
     for found in sorted(inbox.iterdir()) if inbox.is_dir() else ():
         if _is_passed_over(found):
             continue
         source = described.get(found.name, UnknownName("source", found.name, described))
         if not found.is_dir():
-            picked.append(Picked(found.name, waits="it lies in no source's folder. Move it into the one of its source, such as canonical/"))
+            yield Picked(found.name, waits="it lies in no source's folder. Move it into the one of its source, such as canonical/")
         elif isinstance(source, InputError):
-            picked.append(Picked(f"{found.name}/", waits=str(source)))
+            yield Picked(f"{found.name}/", waits=str(source))
         else:
-            picked += _of_source(lake, found, source, timetable)
-    return picked
+            yield from _of_source(lake, found, source, timetable)
 
 
 def put_aside(inbox: Path, profile: str) -> tuple[int, int]:
@@ -88,7 +138,12 @@ def _is_passed_over(path: Path) -> bool:
 
 
 def _of_source(lake: Lake, folder: Path, source: Source, timetable: Timetable) -> Iterator[Picked]:
-    files = list(_whole(folder, source, timetable.settle_s))
+    files, fresh = _sorted_out(folder, source, timetable.settle_s)
+    for file in fresh:
+        yield Picked(
+            f"{source.name}/{file.name}",
+            fresh=f"it was written to less than {timetable.settle_s:g} s ago (settle_s): it waits for the next look",
+        )
     for number, file in enumerate(files):
         if source.beside is not None and not _is_at_rest(folder / source.beside.file, timetable.settle_s):
             left = len(files) - number
@@ -100,17 +155,21 @@ def _of_source(lake: Lake, folder: Path, source: Source, timetable: Timetable) -
             yield Picked(f"{source.name}/{below.name}/", waits=f"it is a folder. Move its files up, into {source.name}/ itself")
 
 
-def _whole(folder: Path, source: Source, settle_s: float) -> Iterator[Path]:
-    """Files that nobody writes to any more, and that are no table beside; those first that a killed process had begun to take."""
+def _sorted_out(folder: Path, source: Source, settle_s: float) -> tuple[list[Path], list[Path]]:
+    """Files that are no table beside: those that nobody writes to any more, what a killed process had begun to take among them and first, and those
+    that somebody may still write to."""
     beside = "" if source.beside is None else source.beside.file
+    whole: list[Path] = []
+    fresh: list[Path] = []
     for file in sorted(folder.iterdir()):
         taken = file.name.startswith(TAKING)
         if taken or not (_is_passed_over(file) or file.name == beside):
             try:
-                if file.is_file() and (taken or _is_settled(file, settle_s)):
-                    yield file
+                if file.is_file():
+                    (whole if taken or _is_settled(file, settle_s) else fresh).append(file)
             except OSError:  # it went away
                 continue
+    return whole, fresh
 
 
 def _is_at_rest(beside: Path, settle_s: float) -> bool:

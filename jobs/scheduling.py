@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,7 +15,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_aft
 
 from jobs import keeping
 from jobs import timetable as timetables
-from jobs.inbox import pick_up
+from jobs.inbox import Picked, Tally, pick_up
 from jobs.runner import run as run_stages
 from jobs.timetable import Job, Timetable
 from lakehouse.engine import explain
@@ -145,26 +145,27 @@ class Schedule:
             return self._ended(
                 lake, name, due, FAILED, f"{before} tries were begun, and each time the process that keeps the timetable was ended"
             )
+        tallies = [Tally() for _ in job.do]  # of all tries: what the first has rejected is not there for the next
         try:
-            for attempt in self._tries(lake, name, due, job, before):
+            for attempt in self._tries(lake, name, due, job, before, tallies):
                 _change(lake, name, due, state=BEGUN)
                 with attempt:
-                    done = [self._tried(step) for step in job.do]
+                    done = [self._tried(step, tally) for step, tally in zip(job.do, tallies, strict=True)]
         except ZeromarginError as error:
-            return self._ended(lake, name, due, FAILED, str(error))
+            return self._ended(lake, name, due, FAILED, f"{error}{_so_far(tallies)}")
         except Exception as error:  # a defect of ours must not end every later turn; what it says may name a file
             log.exception("job %s failed", name)
-            return self._ended(lake, name, due, FAILED, f"{type(error).__name__}: see what the schedule printed")
+            return self._ended(lake, name, due, FAILED, f"{type(error).__name__}: see what the schedule printed{_so_far(tallies)}")
         except BaseException:  # whoever ends the keeper in order has it done by the next one, and it was no try
             _change(lake, name, due, state=WAITING)
             raise
         went_well = all(one.went_well for one in done)
         return self._ended(lake, name, due, DONE if went_well else FAILED, "; ".join(one.told for one in done))
 
-    def _tried(self, step: str) -> Step:
+    def _tried(self, step: str, tally: Tally) -> Step:
         """One step. Raises `TryAgain` where the engine or a database is away."""
         try:
-            return self._step(step)
+            return self._step(step, tally)
         except SQLAlchemyError as error:
             raise TryAgain(f"a database does not answer: {type(error).__name__}") from error
         except ZeromarginError:
@@ -175,9 +176,10 @@ class Schedule:
                 raise
             raise meant from error
 
-    def _tries(self, lake: Lake, name: str, due: datetime, job: Job, before: int) -> Retrying:
+    def _tries(self, lake: Lake, name: str, due: datetime, job: Job, before: int, tallies: Sequence[Tally]) -> Retrying:
         def tell(state: RetryCallState) -> None:
-            reason, done = str(state.outcome.exception()) if state.outcome else "", before + state.attempt_number
+            error, done = state.outcome.exception() if state.outcome else "", before + state.attempt_number
+            reason = f"{error}{_so_far(tallies)}"
             _change(lake, name, due, state=WAITING, tries=done, message=reason)
             self._say(f"{name}: {reason}\n{name}: again in {job.wait_s:g} s (try {done + 1} of {job.tries})")
 
@@ -194,14 +196,14 @@ class Schedule:
         self._say(f"{name}: {state}. {message}")
         return state == DONE
 
-    def _step(self, step: str) -> Step:
+    def _step(self, step: str, tally: Tally) -> Step:
         """One step, on a lake of its own: between two turns no engine is kept. Raises what stopped it."""
         name, *stages = step.split()
         if name == "run":
             return Step(self._run(stages))
         with Lake(self._settings) as lake:
             if name == "load":
-                return self._load(lake)
+                return self._load(lake, tally)
             if name == "maintain":
                 done = keeping.maintain(lake, lambda _: None)
                 return Step(f"maintained: {sum(one.deletes for one in done.tables):,} files deleted")
@@ -212,21 +214,15 @@ class Schedule:
             )
         return Step("verified")
 
-    def _load(self, lake: Lake) -> Step:
-        picked = pick_up(lake, timetables.inbox(self._settings, self.timetable), self.timetable)
-        for one in picked:
-            if one.rejected or one.waits:
-                self._say(f"  {one.file}: {one.rejected or one.waits}")
-            for noted in filter(None, (one.lacks, one.kept)):
-                self._say(f"  {one.file}: {noted}")
-        rejected, waiting = sum(bool(one.rejected) for one in picked), sum(bool(one.waits) for one in picked)
-        landed, kept = [one for one in picked if not (one.rejected or one.waits)], sum(bool(one.kept) for one in picked)
-        # No file is named: a name may hold a customer's number, and this is kept.
-        told = f"{len(landed):,} files landed ({sum(one.lines for one in landed):,} lines)"
-        told += f", {kept:,} of them kept for lines later than the clock" if kept else ""
-        told += f", {rejected:,} rejected" if rejected else ""
-        told += f", {waiting:,} wait for something" if waiting else ""
-        return Step(told, went_well=not (kept or rejected or waiting))
+    def _load(self, lake: Lake, tally: Tally) -> Step:
+        def note(one: Picked) -> None:
+            tally.note(one)
+            for said in filter(None, (one.rejected or one.waits or one.fresh or one.lacks, one.kept)):
+                self._say(f"  {one.file}: {said}")
+
+        tally.look()
+        pick_up(lake, timetables.inbox(self._settings, self.timetable), self.timetable, note)
+        return Step(tally.told, tally.went_well)
 
     def _run(self, stages: list[str]) -> str:
         with Lake(self._settings) as lake:
@@ -234,6 +230,11 @@ class Schedule:
                 return "nothing new to run on"
         report = run_stages(self._settings, stages or None)
         return f"run {report.run} as of {report.as_of:%Y-%m-%d}" + (f" published snapshot {report.snapshot}" if report.published else "")
+
+
+def _so_far(tallies: Sequence[Tally]) -> str:
+    """What came of the inbox before something else stopped a turn."""
+    return "".join(f" (of the inbox: {tally.told})" for tally in tallies if not tally.is_empty)
 
 
 def _has_work(lake: Lake) -> bool:

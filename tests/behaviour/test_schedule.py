@@ -113,7 +113,9 @@ def test_files_land_by_source_and_are_gone_and_what_cannot_be_taken_lies_aside_w
 def test_a_file_that_is_still_written_to_waits_and_one_that_is_to_be_kept_is_moved(lake: Lake, inbox: Path) -> None:
     file = put(inbox, "a.csv")
     with lake:
-        assert pick_up(lake, inbox, table(settle_s=30)) == []
+        (one,) = pick_up(lake, inbox, table(settle_s=30))
+        assert (one.file, one.lines, one.waits) == ("canonical/a.csv", 0, "") and "less than 30 s ago" in one.fresh
+        assert names(inbox / "canonical") == ["a.csv"]
         os.utime(file, (time.time() - 60, time.time() - 60))
         assert [one.file for one in pick_up(lake, inbox, table(settle_s=30, keep_landed=True))] == ["canonical/a.csv"]
         put(inbox, "a.csv", "2,B,1,2011-01-04T10:00:00,1.00")
@@ -373,6 +375,24 @@ def test_it_is_tried_again_only_where_that_can_help(
     assert sum("again in" in line for line in said) == turn.tries
     if state == FAILED and not isinstance(error, ZeroDivisionError):  # what a defect says may name a file
         assert str(error) in turn.message
+
+
+def test_what_an_earlier_try_landed_and_rejected_is_told_by_the_last_and_what_has_not_settled_too(
+    lake: Lake, settings: Settings, inbox: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for file in (put(inbox, "a.csv"), inbox / "canonical" / "broken.parquet"):
+        file.touch()
+        os.utime(file, (time.time() - 600, time.time() - 600))
+    put(inbox, "new.csv", "2,B,1,2011-01-04T10:00:00,1.00")
+    schedule, said = overdue(lake, settings, table(("load", "verify"), tries=2, settle_s=300))
+    monkeypatch.setattr(scheduling, "verify", fails(1, TryAgain("the registry is away")))
+    assert not schedule.once()
+    turn = turns(lake)["nightly"][0]
+    assert (turn.state, turn.tries) == (FAILED, 1)
+    assert turn.message == "1 files landed (1 lines), 1 rejected, 1 not settled yet; verified"
+    assert any("the registry is away (of the inbox: 1 files landed (1 lines), 1 rejected, 1 not settled yet)" in line for line in said)
+    assert sum("new.csv: it was written to less than 300 s ago" in line for line in said) == 2
+    assert names(inbox / "canonical") == ["new.csv", "rejected"]
 
 
 @pytest.mark.parametrize(("times", "state"), [(2, DONE), (4, FAILED)])
