@@ -171,6 +171,10 @@ def _show_restored(found: Restored) -> None:
     print(
         f"The lake is what snapshot {found.snapshot} published, as of {day(found.as_of)}, now as snapshot {found.published}{undone}{again}."
     )
+    if found.lacking:
+        print(
+            f"Of {', '.join(found.lacking)} that snapshot has nothing: nobody can read it until the next run, which makes all tables anew from bronze."
+        )
     if found.taken_out:
         rows = [(one.file, one.source, one.lines) for one in found.taken_out]
         table("Taken out of bronze; these files may land again", ("file (SHA-256)", "source", "lines"), rows, right=("lines",))

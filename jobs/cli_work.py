@@ -121,6 +121,14 @@ def run(
     from_bronze: Annotated[
         bool, typer.Option("--from-bronze", help="Make every table anew from what landed: for one that was lost, or to compare.")
     ] = False,
+    drop_history: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--drop-history",
+            metavar="TABLE",
+            help="With --from-bronze: give up a table's older versions and their pins, as verify may say.",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Run the stages from silver to predictions on what has landed. An unfinished run is gone on with."""
@@ -129,7 +137,9 @@ def run(
 
     if engine not in (None, "sail", "spark"):
         raise UnknownName("engine", str(engine), ("sail", "spark"))
-    report = run_stages(session(context).settings(engine), stages, as_of, from_bronze=from_bronze, progress=_tell)
+    report = run_stages(
+        session(context).settings(engine), stages, as_of, from_bronze=from_bronze, progress=_tell, dropped=drop_history or ()
+    )
     if as_json:
         answer(asdict(report))
     else:
@@ -181,6 +191,9 @@ def _totals(landed: list[Landed]) -> str:
 
 def _tell(event: Event) -> None:
     """A run's progress, line by line, on standard error."""
+    if event.step == "prepared":
+        say(event.message)
+        return
     head = f"[{event.number}/{event.total}] {event.stage}"
     words = {
         "started": "…",

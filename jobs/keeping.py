@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
 from typing import TYPE_CHECKING
 
-from lakehouse.features.publish import publish_online
+from lakehouse.features import popular
+from lakehouse.features.publish import empty_online, publish_online
+from lakehouse.features.store import FEATURES
 from lakehouse.registry.batch import tell_popular
 from lakehouse.registry.training_pins import expired_pins
 from lakehouse.tables import Lake, maintenance, ops, restoring
@@ -23,7 +24,13 @@ def restore(lake: Lake, snapshot: int) -> Restored:
     written until it is called again."""
 
     def finish() -> None:
-        tell_popular(lake, datetime.fromisoformat(publish_online(lake).moment))
+        published = lake.snapshot()
+        if published is not None and set(FEATURES) <= published.versions.keys():
+            publish_online(lake)
+            tell_popular(lake, published.moment)
+        else:  # until all is made anew from bronze
+            empty_online(lake)
+            popular.write(lake.home, [])
 
     return restoring.restore(lake, snapshot, finish)
 

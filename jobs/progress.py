@@ -6,17 +6,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-Step = Literal["started", "skipped", "again", "done", "failed"]
+Step = Literal["prepared", "started", "skipped", "again", "done", "failed"]
 
 
 @dataclass(frozen=True)
 class Event:
-    """Stage `number` of `total` of a run. `message` says why it is tried again or failed."""
+    """Stage `number` of `total` of a run; none yet where something is `prepared`. `message` says what, or why a stage is tried again or failed."""
 
     step: Step
-    stage: str
-    number: int
-    total: int
+    stage: str = ""
+    number: int = 0
+    total: int = 0
     seconds: float = 0.0
     message: str = ""
 

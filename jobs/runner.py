@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -69,9 +69,10 @@ def run(
     engine: str | None = None,
     from_bronze: bool = False,
     progress: Progress = silent,
+    dropped: Collection[str] = (),
 ) -> RunReport:
     """Runs the whole pipeline, or the named stages and those before them that the run has not done yet, and says how it went. `from_bronze`: makes
-    every derived table anew, those that were lost too.
+    every derived table anew, those that were lost too, and those whose history is `dropped`.
 
     Raises `UnknownName` for a stage, an engine or a parameter that is not there, `LeaseHeld` when somebody else is writing, `GateFailed` or
     `StageFailed` with the cell, the message and the executed notebook when a stage fails. Nothing that failed is published.
@@ -89,7 +90,9 @@ def run(
         # Whoever held the lease before us is gone; what it started may not be.
         processes.end_marked(settings.home / "runs")
         lake.sweep()
-        record = begin_or_resume(lake, as_of, lease.token, stages=named, from_bronze=from_bronze)
+        record = begin_or_resume(
+            lake, as_of, lease.token, named, from_bronze, dropped, lambda said: progress(Event("prepared", message=said))
+        )
         if record.back_test and named and not wanted[-1].looks_back:
             runs.end(lake.ops, record.id, "abandoned")
             back = ", ".join(stage.name for stage in pipeline.STAGES if stage.looks_back)

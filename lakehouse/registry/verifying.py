@@ -48,8 +48,9 @@ def _logs(lake: Lake) -> list[Verified]:
         lost = rebuilding.loss(lake, name, published)
         if lost is None and not delta.exists(lake.path(name)):
             continue  # nobody has written to it yet
-        wrong = lost or rebuilding.gap(lake, name)
-        said = "every entry is there" if wrong is None else str(rebuilding.refuse(name, wrong))
+        absent = None if lost else rebuilding.gap(lake, name)
+        wrong = rebuilding.refuse(name, lost) if lost else rebuilding.refuse_gap(name, absent) if absent else None
+        said = "every entry is there" if wrong is None else str(wrong)
         found.append(Verified("log", name, "" if lost else str(lake.head(name)), wrong is None, said))
     return found
 

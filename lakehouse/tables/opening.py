@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from datetime import date, datetime, time, timedelta
 from itertools import pairwise
 
@@ -20,18 +20,29 @@ LONELY_DAYS = 35
 READS_FILES = "silver"  # the stage that reads what has landed
 
 
-def begin_or_resume(lake: Lake, as_of: str | None, token: str, stages: Collection[str] = (), from_bronze: bool = False) -> Run:
+def begin_or_resume(
+    lake: Lake,
+    as_of: str | None,
+    token: str,
+    stages: Collection[str] = (),
+    from_bronze: bool = False,
+    dropped: Collection[str] = (),
+    tell: Callable[[str], object] = lambda _: None,
+) -> Run:
     """The run that goes on now, under the lease `token`.
 
     The newest unfinished run is resumed if as_of, code, settings and the head of bronze.sales are what they were. Where `stages` are asked
     for by name, also without an `as_of` to compare, and with lines that landed after it had published: those are the next run's, unless the
     stage that reads them is among those asked for.
     Anything else begins a new run, which first puts every table that stages write back to the newest snapshot; `from_bronze`: to the beginning, and
-    makes them anew, those that were lost too. Raises `StateError` where nothing has landed yet, or a table was lost. While a rebuild that
-    was broken off is not made good, every run is one.
+    makes them anew, those that were lost too, and those whose history is `dropped`; `tell` is told what is put aside for that. Raises `StateError`
+    where nothing has landed yet, or a table was lost. While a rebuild that was broken off is not made good, every run is one.
     """
+    if dropped and not from_bronze:
+        raise InputError("a table's history is dropped only where all tables are made anew: --from-bronze")
     if from_bronze:
-        rebuilding.make_room(lake)
+        for said in rebuilding.make_room(lake, dropped):
+            tell(said)
     lake.create_tables()
     _check_layouts(lake)
     _check_grid(lake)
@@ -169,9 +180,11 @@ def _restore(lake: Lake, from_bronze: bool) -> dict[str, int]:
     for name, table in lake.catalog.items():
         if table.stage is None:
             continue
-        version = delta.created_version(table)
-        if published is not None and not (from_bronze and table.kind == "derived"):
-            version = published.versions.get(name, version)
+        is_anew = published is None or name not in published.versions or (from_bronze and table.kind == "derived")
         lake.check_lease()
-        restored[name] = delta.restore(lake.path(name), version, lake.catalog[name])
+        if is_anew and rebuilding.gap(lake, name):  # what it was at its beginning can't be read any more
+            restored[name] = delta.empty(lake.path(name), table)
+        else:
+            version = delta.created_version(table) if is_anew or published is None else published.versions[name]
+            restored[name] = delta.restore(lake.path(name), version, table)
     return restored

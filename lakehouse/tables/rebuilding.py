@@ -7,7 +7,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Engine, delete
+from sqlalchemy import Engine, delete, func, select
 
 from lakehouse.errors import StateError
 from lakehouse.tables import catalog, delta, delta_log, file_lists, handles, ops
@@ -45,7 +45,9 @@ def gap(lake: Lake, name: str) -> str | None:
     if not absent:
         return None
     shown = f"{', '.join(map(str, absent[:5]))}{', …' if len(absent) > 5 else ''}"
-    return f"the log of {name} lacks the entries of versions {shown}: versions between checkpoints can't be read without them"
+    return (
+        f"the log of {name} lacks the entries of versions {shown}: versions between checkpoints can't be read without them, the others can"
+    )
 
 
 def other_layout(lake: Lake, name: str) -> str | None:
@@ -84,28 +86,41 @@ def refuse(name: str, what: str) -> StateError:
     return StateError(f"{what}. Make all tables anew from bronze with: {ANEW}. What the older versions of {name} held is gone")
 
 
-def make_room(lake: Lake) -> list[str]:
-    """Puts what is left of lost tables, those whose log lacks an entry and those of another layout aside, as `NAME.damaged-1` and on, so that they
-    can be made anew. Returns their names.
+def refuse_gap(name: str, what: str) -> StateError:
+    """What to do about a table of which versions can't be read for want of entries, while the newest can."""
+    if catalog.table(name).stage is None:
+        return refuse(name, what)
+    return StateError(
+        f"{what}. Bring the home back from a backup (zeromargin restore-backup), or give up what its other versions held and what was pinned of them:"
+        f" {ANEW} --drop-history {name}"
+    )
+
+
+def make_room(lake: Lake, dropped: Collection[str] = ()) -> list[str]:
+    """Puts what is left of lost tables, of those of another layout and of those whose history is `dropped` aside, as `NAME.damaged-1` and on, so that
+    they can be made anew. Returns a sentence about each.
 
     Snapshots, pins and digests that name a lost version are forgotten: another table will have versions of these numbers. Broken off, it is
-    done again. Raises `StateError` where what was lost is bronze, or a log; one that merely lacks an entry can be read on.
+    done again. Raises `UnknownName` for a table to be dropped that there is not, `StateError` where it, or what was lost, is bronze or a log.
     """
     lake.check_lease()
     published = lake.snapshot()
     lost = {name: what for name in catalog.load() if (what := loss(lake, name, published) or other_layout(lake, name)) is not None}
+    lost = {catalog.table(name).name: f"the history of {name} is dropped" for name in dropped} | lost
     for name in sorted(lost, key=lambda one: one != BRONZE):
         if catalog.table(name).stage is None:
             raise refuse(name, lost[name])
-    lost |= {name: what for name, table in catalog.load().items() if table.stage is not None and (what := gap(lake, name)) is not None}
-    for name in lost:
+    told = []
+    for name, what in lost.items():
         place, number = Path(lake.path(name)), 1
         while (aside := place.with_name(f"{place.name}.damaged-{number}")).exists():
             number += 1
+        told.append(f"{what}: it is made anew, and {_forgotten(lake.ops, name)} of its versions so far are forgotten")
         if place.exists():
             place.rename(aside)
+            told[-1] += f". What is left of it is in {aside}"
     _forget(lake.ops, lost)
-    return list(lost)
+    return told
 
 
 def is_due(lake: Lake) -> bool:
@@ -115,6 +130,15 @@ def is_due(lake: Lake) -> bool:
     return published is not None and any(
         table.kind == "derived" and name not in published.versions for name, table in catalog.load().items()
     )
+
+
+def _forgotten(engine: Engine, name: str) -> str:
+    with engine.connect() as connection:
+        held, of_snapshots = (
+            connection.execute(select(func.count()).select_from(table).where(table.c.name == name)).scalar_one()
+            for table in (ops.pins, ops.snapshot_tables)
+        )
+    return f"{held} pins and what {of_snapshots} snapshots say"
 
 
 def _forget(engine: Engine, names: Collection[str]) -> None:

@@ -27,7 +27,8 @@ class TakenOut:
 class Restored:
     """What going back did. `snapshot` is what was gone back to, `published` the number under which it is published now, `versions` the tables
     that were others, with the versions that they have now, `undone` the snapshots that count no more, `again` those that had been undone and count
-    again, as they did when it was the newest."""
+    again, as they did when it was the newest. `lacking`: tables made from bronze that are in no version of that snapshot (lost and made anew since, or
+    come since with a newer library): they are in no snapshot now, and the next run makes all anew."""
 
     snapshot: int
     published: int
@@ -36,6 +37,7 @@ class Restored:
     versions: Mapping[str, int]
     undone: tuple[int, ...]
     again: tuple[int, ...]
+    lacking: tuple[str, ...]
     taken_out: Listing[TakenOut]
 
 
@@ -49,7 +51,8 @@ def restore(lake: Lake, number: int, finish: Callable[[], object] = lambda: None
     """
     with lake.lease(f"restore of snapshot {number}", restoring=True) as held:
         target = snapshots.by_id(lake.ops, number)
-        wanted = {name: _version(target, name, lake) for name, table in lake.catalog.items() if table.kind != "log"}
+        lacking = tuple(name for name, table in lake.catalog.items() if table.kind == "derived" and name not in target.versions)
+        wanted = {name: _version(target, name, lake) for name, table in lake.catalog.items() if table.kind != "log" and name not in lacking}
         _check_files(lake, wanted)
         newest = lake.head(BRONZE)
         _taken_out(lake, newest, wanted[BRONZE])  # what can fail does so before anything is noted
@@ -62,7 +65,7 @@ def restore(lake: Lake, number: int, finish: Callable[[], object] = lambda: None
     before = max(one.id for one in snapshots.every(lake.ops, undone_too=True) if one.id < made.id)
     counted, counts = (set(line) for line in snapshots.lines(lake.ops, (before, made.id)))
     undone, again = tuple(sorted(counted - counts)), tuple(sorted(counts - counted - {made.id}))
-    return Restored(number, made.id, target.as_of, target.moment, changed, undone, again, taken_out)
+    return Restored(number, made.id, target.as_of, target.moment, changed, undone, again, lacking, taken_out)
 
 
 def _published(lake: Lake, target: Snapshot, wanted: Mapping[str, int], begun: Restore, token: str) -> Snapshot:
@@ -72,14 +75,14 @@ def _published(lake: Lake, target: Snapshot, wanted: Mapping[str, int], begun: R
     for name in sorted(wanted, key=lambda one: one == BRONZE):
         lake.check_lease()
         versions[name] = delta.restore(lake.path(name), wanted[name], lake.catalog[name])
-    versions |= {name: lake.head(name) for name in lake.catalog if name not in versions}
+    versions |= {name: lake.head(name) for name, table in lake.catalog.items() if table.kind == "log"}
     lake.note_published(versions)
     made = Snapshot(0, begun.run, target.as_of, target.moment, target.every, versions)
     return snapshots.publish(lake.ops, made, token, restored=target.id)
 
 
 def _version(target: Snapshot, name: str, lake: Lake) -> int:
-    """Tables that the catalog has got since are put back to when they were empty."""
+    """Of tables that are not made from bronze and that the catalog has got since, the version in which they were empty."""
     return target.versions.get(name, delta.created_version(lake.catalog[name]))
 
 

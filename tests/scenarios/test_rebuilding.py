@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -11,11 +12,11 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from lakehouse.errors import NothingPublished, StateError
+from lakehouse.errors import NothingPublished, StateError, UnknownName
 from lakehouse.features import build
 from lakehouse.medallion import silver
 from lakehouse.registry.verifying import verify
-from lakehouse.tables import Lake, StageLake, audit, catalog, delta, delta_log, handles, maintenance, opening, ops, pins, runs
+from lakehouse.tables import Lake, StageLake, audit, catalog, delta, delta_log, handles, maintenance, opening, ops, pins, restoring, runs
 from lakehouse.tables.catalog import BRONZE
 from tests.featured import FeaturedShop, opened, prepared
 from tests.shop import Line, Shop
@@ -43,9 +44,11 @@ def digests(lake: Lake) -> dict[str, str]:
     return {name: lake.digest(name).digest for name in TABLES}
 
 
-def anew(lake: Lake) -> None:
+def anew(lake: Lake, dropped: Collection[str] = ()) -> list[str]:
+    """Silver and features made anew. Returns what was said of it."""
+    told: list[str] = []
     with lake.lease("test") as held:
-        run = opening.begin_or_resume(lake, None, held.token, from_bronze=True)
+        run = opening.begin_or_resume(lake, None, held.token, from_bronze=True, dropped=dropped, tell=told.append)
         for name, work in (("silver", silver.build), ("features", build.build)):
             with StageLake(lake.settings, name, run.id) as stage:
                 work(stage)
@@ -53,6 +56,7 @@ def anew(lake: Lake) -> None:
                     stage.publish(after=())
                 stage.finish()
         runs.end(lake.ops, run.id)
+    return told
 
 
 def entry(lake: Lake, name: str, version: int) -> Path:
@@ -241,9 +245,39 @@ def test_entries_that_are_missing_below_a_checkpoint_are_named_and_the_table_is_
     with pytest.raises(StateError, match=f"put back to version {first}.* zeromargin verify"):
         delta.restore(lake.path(SALES), first, lake.catalog[SALES])
 
-    anew(lake)
+    newest = lake.version(SALES)
+    lake.pin(SALES, newest, "auditor", "a test")
+    pinned = lake.digest(SALES, newest, full=True)
+
+    anew(lake)  # whatever for: what can be read of the table is kept
+
+    assert digests(lake) == before
+    assert lake.digest(SALES, newest, full=True) == pinned
+    assert list(broken(lake)) == ["bronze.sales", SALES]
+    assert anew(lake, dropped=[SALES]) == [
+        f"the history of {SALES} is dropped: it is made anew, and 1 pins and what 3 snapshots say of its versions so far are forgotten."
+        f" What is left of it is in {lake.path(SALES)}.damaged-1"
+    ]
     assert digests(lake) == before
     assert list(broken(lake)) == ["bronze.sales"]
+    for wrong, error in (("bronze.sales", StateError), ("silver.sails", UnknownName)):
+        with pytest.raises(error):
+            anew(lake, dropped=[wrong])
+
+
+def test_a_snapshot_that_knows_nothing_of_a_table_made_anew_is_gone_back_to_and_all_is_made_anew(shop: FeaturedShop) -> None:
+    lake, before = shop.lake, digests(shop.lake)
+    second = lake.snapshots()[-1].id
+    lose(lake, SALES, "removed")
+    anew(lake)
+    found = restoring.restore(lake, second)
+    assert found.lacking == (SALES,)
+    with pytest.raises(NothingPublished, match=f"{SALES} has no version to read"):
+        lake.read(SALES)
+    shop.land_now(Line("C", "2011-01-13T10:00:00", invoice="9"))
+    shop.publish("2011-01-19")
+    assert lake.read(SALES).count() == lake.read(BRONZE).count() == 5
+    assert digests(lake).keys() == before.keys()
 
 
 def test_what_is_let_go_while_it_is_verified_is_not_said_to_be_broken(shop: FeaturedShop, monkeypatch: pytest.MonkeyPatch) -> None:
