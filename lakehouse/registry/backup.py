@@ -2,7 +2,8 @@
 
 Nobody writes while it is taken: the lease is held. SQLite databases are copied by SQLite itself, whoever is reading or writing. The set is
 whole once its list of files (`backup.json`, with sizes and SHA-256) is there, which is written last. It holds the vault: who is erased from the
-home later is still in it.
+home later is still in it. Files in the inbox are not in it: they are raw, with customer numbers as they were written. They are counted among what
+is left out.
 """
 
 from __future__ import annotations
@@ -22,18 +23,25 @@ from pydantic import BaseModel, ValidationError
 from sqlalchemy.engine import make_url
 
 from lakehouse.errors import InputError, StateError
-from lakehouse.registry.moving import move
+from lakehouse.registry.moving import is_database, move
 from lakehouse.settings import Settings
 from lakehouse.tables import Lake, ops, reading
 
 LIST = "backup.json"
 FORMAT: Literal[1] = 1
 SPARE = 0.05  # of the disk's free bytes beyond what is copied
-_SKIPPED = {"endpoint", "staging", "inbox"}  # what an engine leaves, what is under way, and raw files, which hold customer numbers
+_INBOX = "inbox"
+_OF_A_DISK = "lost+found"  # lies in each that is mounted
+_SKIPPED = {
+    "endpoint",
+    "staging",
+    _INBOX,
+    _OF_A_DISK,
+}  # what an engine leaves, what is under way, and raw files, which hold customer numbers
+DRAFT = ".being-restored"
 _SECRETS = "secrets"
 _LOG = Path("answers")  # the only files that somebody writes who does not hold the lease
 _TRIES = 20
-_SQLITE = b"SQLite format 3\0"
 _CHUNK = 1 << 20
 Progress = Callable[[int, int], None]
 
@@ -116,7 +124,7 @@ def _backed_up(lake: Lake, home: Path, target: Path, secrets: bool, progress: Pr
         home=str(home),
         snapshot=None if snapshot is None else snapshot.id,
         taken_at=ops.now(),
-        left_out=(*_elsewhere(lake.settings), *(() if secrets else (_SECRETS,))),
+        left_out=(*_elsewhere(lake.settings), *_in_inbox(home), *(() if secrets else (_SECRETS,))),
         files=files,
     )
     draft = target / f"{LIST}.part"
@@ -126,18 +134,20 @@ def _backed_up(lake: Lake, home: Path, target: Path, secrets: bool, progress: Pr
 
 
 def restore_backup(folder: Path, home: Path, progress: Progress = lambda *_: None) -> BackedUp:
-    """Makes `home`, which must not be there or be empty, of a backup. Every file is held to its SHA-256 before the home appears, all at once.
+    """Makes `home`, which must not be there or be empty, of a backup. Every file is held to its SHA-256 before the home appears: all at once, or, in a
+    folder that is there, which a disk may be mounted at, folder by folder.
 
     Raises `InputError` for a folder that is no whole backup or a home that holds something, `StateError` where a file is not what was backed
     up or the disk has too little room.
     """
     listed = _listed(folder)
     home = home.absolute()
-    if home.exists() and (not home.is_dir() or any(home.iterdir())):
+    is_there = home.exists()
+    if is_there and (not home.is_dir() or {one.name for one in home.iterdir()} - {_OF_A_DISK, DRAFT}):
         raise InputError(f"the home {home} is not empty. A backup is brought back into a new one: --home DIR")
-    _check_room(home, sum(file.bytes for file in listed.files.values()))
-    draft = home.with_name(f".{home.name}.being-restored")
+    draft = home / DRAFT if is_there else home.with_name(f".{home.name}{DRAFT}")
     shutil.rmtree(draft, ignore_errors=True)
+    _check_room(draft, sum(file.bytes for file in listed.files.values()))
     try:
         for number, (name, file) in enumerate(listed.files.items(), 1):
             found = _copied(_within(folder, name), draft / name, plain=True)
@@ -146,9 +156,11 @@ def restore_backup(folder: Path, home: Path, progress: Progress = lambda *_: Non
             progress(number, len(listed.files))
         draft.mkdir(parents=True, exist_ok=True)
         move(draft, listed.home, home)
-        if home.exists():
-            home.rmdir()
-        draft.rename(home)
+        if is_there:
+            for place in sorted(draft.iterdir(), key=Path.is_file):  # the databases last: without them it is no home
+                place.rename(home / place.name)
+        else:
+            draft.rename(home)
     except FileNotFoundError as error:
         raise StateError(f"{error.filename} is missing from the backup {folder}. Nothing was brought back") from None
     finally:
@@ -223,7 +235,7 @@ def _take_away(target: Path, itself: bool) -> None:
 def _copied(source: Path, target: Path, plain: bool = False) -> _File:
     """Copies one file, a database as SQLite copies it unless `plain`. Returns what the copy is."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    if not plain and _is_database(source):
+    if not plain and is_database(source):
         with closing(reading.opened(source)) as read, closing(sqlite3.connect(target)) as written:
             read.backup(written)
     else:
@@ -241,11 +253,6 @@ def _chunks(file: Path) -> Iterator[bytes]:
     with file.open("rb") as content:
         while chunk := content.read(_CHUNK):
             yield chunk
-
-
-def _is_database(file: Path) -> bool:
-    with file.open("rb") as content:
-        return content.read(len(_SQLITE)) == _SQLITE
 
 
 def _check_room(target: Path, needed: int) -> None:
@@ -271,6 +278,12 @@ def _within(folder: Path, name: str) -> Path:
     if place.is_absolute() or ".." in place.parts:
         raise InputError(f"{folder / LIST} names {name}, which lies outside of the backup")
     return folder / place
+
+
+def _in_inbox(home: Path) -> tuple[str, ...]:
+    """How many files lie in the home's inbox; their names, which are their senders', are not told."""
+    files = sum(place.is_file() for place in (home / _INBOX).rglob("*"))
+    return (f"{_INBOX} ({files:,} files)",) if files else ()
 
 
 def _elsewhere(settings: Settings) -> tuple[str, ...]:

@@ -10,22 +10,30 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 _ENDS = r"""(?=[/"'\\]|$)"""  # a longer name that begins alike is another place; within JSON a quote may be escaped
+_SQLITE = b"SQLite format 3\0"
 _BEGINS = r"""(?:^|(?<=["']))"""
 
 
 def move(draft: Path, old: str, new: Path) -> None:
-    """Makes the files in `draft`, which said that they lie in `old`, say that they lie in `new`. The lease under which they were copied is ended."""
-    operations, mlflow = draft / "ops.db", draft / "mlflow.db"
-    moved = rewriter({Path(old), *_homes_before(mlflow)}, new)
-    for database in (operations, mlflow):
-        if database.is_file():
-            with closing(sqlite3.connect(database)) as connection, connection:
-                _rewrite(connection, moved)
-    if operations.is_file():
-        with closing(sqlite3.connect(operations)) as connection, connection:
-            connection.execute("DELETE FROM leases")
+    """Makes the files in `draft`, which said that they lie in `old`, say that they lie in `new`. The lease under which they were copied is ended.
+
+    What only tells how something came about stays as it was written: Delta's logs, executed notebooks.
+    """
+    moved = rewriter({Path(old), *_homes_before(draft / "mlflow.db")}, new)
+    files = [file for file in draft.rglob("*") if file.is_file()]
+    for database in filter(is_database, files):  # that of runs may have another name, and lie elsewhere in the home
+        with closing(sqlite3.connect(database)) as connection, connection:
+            if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'leases'").fetchone():
+                connection.execute("DELETE FROM leases")
+            _rewrite(connection, moved)
     for described in (draft / "mlartifacts").rglob("MLmodel"):
         described.write_text(moved(described.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def is_database(file: Path) -> bool:
+    """Whether it is one of SQLite's."""
+    with file.open("rb") as content:
+        return content.read(len(_SQLITE)) == _SQLITE
 
 
 def rewriter(olds: Iterable[Path], new: Path) -> Callable[[str], str]:

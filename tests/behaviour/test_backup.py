@@ -219,6 +219,53 @@ def test_a_small_disk_is_asked_first_and_one_that_fills_up_meanwhile_is_left_as_
         backup(lake, small_disk / "backup")
 
 
+def test_a_disk_that_is_mounted_where_the_home_is_to_be_is_asked_for_room_and_filled(
+    settings: Settings, taken: Path, small_disk: Path
+) -> None:
+    (small_disk / "lost+found").mkdir()
+    (small_disk / backups.DRAFT / "tables").mkdir(parents=True)  # left by one that was killed
+    with pytest.MonkeyPatch.context() as patch:
+        usage = namedtuple("usage", "total used free")
+        real = shutil.disk_usage
+        patch.setattr(backups.shutil, "disk_usage", lambda place: usage(9, 4, 5) if Path(place) == small_disk else real(place))
+        with pytest.raises(StateError, match=f"the disk of {small_disk} has 5 bytes free"):
+            restore_backup(taken, small_disk)
+    restore_backup(taken, small_disk)
+    assert {one.name for one in small_disk.iterdir()} == {one.name for one in taken.iterdir()} - {LIST} | {"lost+found"}
+    there = settings_of(small_disk)
+    with Lake(there) as lake:
+        assert [one for one in verify(lake) if not one.whole] == []
+        assert backup(lake, small_disk.with_name("another")).files == len([one for one in taken.rglob("*") if one.is_file()]) - 1
+    with pytest.raises(InputError, match="not empty"):
+        restore_backup(taken, small_disk)
+
+
+def test_a_run_database_of_another_name_within_the_home_says_where_it_is_now(settings: Settings, tmp_path: Path) -> None:
+    (settings.home / "databases").mkdir()
+    for part in settings.home.glob("ops.db*"):
+        part.rename(settings.home / "databases" / part.name.replace("ops.db", "runs"))
+    url = f"sqlite:///{settings.home / 'databases' / 'runs'}"
+    named = settings.model_copy(update={"ops": settings.ops.model_copy(update={"url": url})})
+    with Lake(named) as lake:
+        backup(lake, tmp_path / "backup")
+        restore_backup(tmp_path / "backup", tmp_path / "new")
+    with sqlite3.connect(tmp_path / "new" / "databases" / "runs") as connection:
+        notebooks = [Path(notebook) for (notebook,) in connection.execute("SELECT notebook FROM stages")]
+        assert connection.execute("SELECT count(*) FROM leases").fetchone() == (0,)
+    assert notebooks and all(notebook.is_relative_to(tmp_path / "new") for notebook in notebooks)
+
+
+def test_files_that_wait_in_the_inbox_are_counted_and_left_out(settings: Settings, tmp_path: Path) -> None:
+    for name in ("a-17850.csv", "rejected/b.csv"):
+        file = settings.home / "inbox" / "canonical" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("a line", encoding="utf-8")
+    with Lake(settings) as lake:
+        assert backup(lake, tmp_path / "backup").left_out == ("inbox (2 files)",)
+    assert not (tmp_path / "backup" / "inbox").exists()
+    assert "17850" not in (tmp_path / "backup" / LIST).read_text(encoding="utf-8")
+
+
 def test_what_lies_on_a_larger_disk_is_in_the_backup_and_becomes_part_of_the_new_home(settings: Settings, tmp_path: Path) -> None:
     (tmp_path / "larger").mkdir()
     shutil.move(settings.home / "tables", tmp_path / "larger" / "tables")
