@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import tempfile
 import time
@@ -20,6 +19,7 @@ from report import Spread
 import lakehouse
 from jobs import environment
 from jobs.attempt import Place, attempt
+from jobs.inprocess import drawn_once
 from jobs.inprocess import environment as process_environment
 from jobs.nursery import Nursery
 from jobs.outcome import Failure
@@ -106,7 +106,7 @@ class _Stage:
             for cell in self.cells[1:]:
                 exec(cell, names)
             for number in pyplot.get_fignums():
-                pyplot.figure(number).savefig(io.BytesIO(), format="png", bbox_inches="tight")
+                drawn_once(pyplot.figure(number))
             pyplot.close("all")
 
     def in_process(self) -> None:

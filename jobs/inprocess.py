@@ -21,7 +21,11 @@ from typing import TYPE_CHECKING
 from IPython.core.displayhook import DisplayHook
 from IPython.core.displaypub import DisplayPublisher
 from IPython.core.interactiveshell import InteractiveShell
-from IPython.core.pylabtools import select_figure_formats
+from IPython.core.pylabtools import print_figure
+from matplotlib import rcParams
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
 from nbformat import NotebookNode
 from papermill.engines import Engine, papermill_engines
 from traitlets.config import Config
@@ -146,7 +150,8 @@ def _shell() -> Iterator[_Shell]:
     config.InteractiveShell.autocall = 0
     folder = scratch.folder(Path(tempfile.gettempdir()), "zm-ipython-")
     shell = _Shell.instance(config=config, ipython_dir=str(folder))
-    select_figure_formats(shell, {"png"})  # type: ignore[no-untyped-call]
+    assert shell.display_formatter is not None
+    shell.display_formatter.formatters["image/png"].for_type(Figure, drawn_once)
     try:
         yield shell
     finally:
@@ -194,6 +199,17 @@ def _kept(printed: Mapping[str, io.StringIO], shown: Iterable[NotebookNode]) -> 
 
 def _output(kind: str, **fields: object) -> NotebookNode:
     return NotebookNode(output_type=kind, **fields)  # type: ignore[no-untyped-call]
+
+
+def drawn_once(figure: Figure) -> str | None:
+    """The figure as a kernel's inline backend draws it, as wide and high as what is in it, in base64. To learn that size, the backend draws all of
+    it a first time, which takes as long as the picture; where nothing is laid out while drawing, it can be asked beforehand."""
+    size: Bbox | str = "tight"
+    if figure.get_layout_engine() is None and isinstance(figure.canvas, FigureCanvasAgg):
+        renderer = figure.canvas.get_renderer()  # type: ignore[no-untyped-call]
+        size = figure.get_tightbbox(renderer).padded(rcParams["savefig.pad_inches"])
+    picture: str | None = print_figure(figure, bbox_inches=size, base64=True)  # type: ignore[no-untyped-call]
+    return picture
 
 
 def _show_figures() -> None:

@@ -2,13 +2,19 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import nbformat
 import pytest
+from IPython.core.pylabtools import print_figure
+from matplotlib import pyplot
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from jobs.execute import execute
-from jobs.inprocess import environment
+from jobs.inprocess import drawn_once, environment
 from tests.pages import page
 
 
@@ -91,3 +97,38 @@ def test_the_environment_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert os.environ["ZM_TEST_KEPT"] == "old"
     assert "ZM_TEST_NEW" not in os.environ
+
+
+def bars(axes: Axes) -> None:
+    axes.barh(["a long name of a product", "b"], [1, 2])
+    axes.set_title("above all of it")
+
+
+def lines(axes: Axes) -> None:
+    axes.plot([1, 2, 3], [10_000, 20_000, 15_000], label="sold")
+    axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    axes.tick_params(axis="x", rotation=90)
+
+
+def squares(axes: Axes) -> None:
+    shown = axes.imshow([[1, 2, 3], [4, 5, 6]])
+    assert isinstance(axes.figure, Figure)
+    axes.figure.colorbar(shown)
+
+
+@pytest.mark.parametrize(("fill", "layout", "draws"), [(bars, None, 1), (lines, None, 1), (squares, None, 1), (bars, "constrained", 2)])
+def test_a_figure_is_drawn_once_and_is_what_a_kernel_shows(
+    monkeypatch: pytest.MonkeyPatch, fill: Callable[[Axes], None], layout: Literal["constrained"] | None, draws: int
+) -> None:
+    figures = [pyplot.figure(figsize=(6, 2), layout=layout) for _ in range(2)]
+    for figure in figures:
+        fill(figure.add_subplot())
+    drawn: list[Figure] = []
+    real = Figure.draw
+    monkeypatch.setattr(Figure, "draw", lambda self, renderer: (drawn.append(self), real(self, renderer)))
+
+    found = drawn_once(figures[0])
+
+    assert len(drawn) == draws
+    assert found == print_figure(figures[1], base64=True)
+    pyplot.close("all")
