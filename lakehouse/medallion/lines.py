@@ -38,8 +38,9 @@ class Settled:
     conflicts: DataFrame
 
 
-def typed(lines: DataFrame) -> DataFrame:
-    """Accepted lines of bronze as lines of silver (without `_run`): product codes in upper case, inner spaces single, kinds named."""
+def typed(lines: DataFrame, *more: str) -> DataFrame:
+    """Accepted lines of bronze as lines of silver (without `_run`, with `more` columns as they are): product codes in upper case, inner spaces
+    single, kinds named."""
     kind = F.when(~F.col("is_product"), F.lit("charge")).when(F.col("is_cancellation"), F.lit("return")).otherwise(F.lit("sale"))
     return lines.select(
         "line_id",
@@ -63,6 +64,7 @@ def typed(lines: DataFrame) -> DataFrame:
         "_known_at",
         F.col("file_digest").alias("_file"),
         F.col("line_number").alias("_line"),
+        *more,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -48,6 +49,25 @@ def kept(vault: Vault, row: Mapping[str, Any], values: Mapping[str, str], profil
 def made(lake: Lake, vault: Vault, row: Mapping[str, Any], values: Mapping[str, str], digest: str = "0" * 64, place: int = 1) -> pa.Table:
     """The corrected line as one of bronze. Raises `InputError` where it would be refused, by the door or by silver."""
     found = _table(lake, vault, row, values, digest, place)
+    _refuse(lake, found)
+    return found
+
+
+def check(lake: Lake, vault: Vault, row: Mapping[str, Any], values: Mapping[str, str]) -> None:
+    """Raises `InputError` where the corrected line would be refused whoever its customer is: whoever is named gets a key only after this."""
+    if "customer" not in values:
+        _refuse(lake, _table(lake, vault, row, values, "0" * 64, 1))
+        return
+    found = _table(
+        lake, vault, row, {name: value for name, value in values.items() if name != "customer"} | {"customer_key": ""}, "0" * 64, 1
+    )
+    if values["customer"].strip():
+        at = SCHEMA.get_field_index("customer_key")
+        found = found.set_column(at, SCHEMA.field(at), pa.array([secrets.token_hex(16)], SCHEMA.field(at).type))
+    _refuse(lake, found)
+
+
+def _refuse(lake: Lake, found: pa.Table) -> None:
     reasons: Sequence[str] = found.column("reasons").to_pylist()[0]
     if not reasons:
         frame: DataFrame = lake.spark.createDataFrame(found)
@@ -58,7 +78,6 @@ def made(lake: Lake, vault: Vault, row: Mapping[str, Any], values: Mapping[str, 
         reasons = [CONFLICT]
     if reasons:
         raise InputError(f"the corrected line would be refused again: {', '.join(reasons)}. Nothing was changed")
-    return found
 
 
 def _table(lake: Lake, vault: Vault, row: Mapping[str, Any], values: Mapping[str, str], digest: str, place: int) -> pa.Table:

@@ -27,6 +27,19 @@ from lakehouse.tables.catalog import BRONZE
 from lakehouse.tables.listing import Listing
 
 OPEN = "open"
+_OF_COPIES = (
+    "line_id",
+    "store",
+    "invoice",
+    "product_code",
+    "description",
+    "quantity",
+    "unit_price",
+    "amount",
+    "sold_at",
+    "customer_key",
+    "country",
+)
 
 
 @dataclass(frozen=True)
@@ -69,9 +82,9 @@ def refused(lake: Lake, reason: str | None = None, state: str | None = OPEN, lim
         rows = rows.where(F.array_contains("reasons", reason))
     if state in (OPEN, PROPOSED):
         rows = rows.where(~F.array_contains("reasons", CORRECTED))
-    known = {(one.file, one.line): one.state for one in corrections(lake) if one.state in (PROPOSED, RELEASED)}
-    told = rows.orderBy(F.col("sold_at").desc(), "file_digest", "line_number").limit(limit + len(known)).toArrow().to_pylist()
-    found = [_refused(row, known.get((row["file_digest"], row["line_number"]), OPEN)) for row in told]
+    known = _known(lake)
+    told = rows.orderBy(F.col("sold_at").desc(), "file_digest", "line_number").limit(limit + known.rows).toArrow().to_pylist()
+    found = [_refused(row, known.state(row)) for row in told]
     return Listing(
         [one for one in found if state in (None, one.state)][:limit], "no line is in quarantine" if state != OPEN else "no line waits"
     )
@@ -93,8 +106,7 @@ def line(lake: Lake, file: str, number: int) -> tuple[Refused, dict[str, Any], L
     """
     row = _row(lake, file, number)
     history = Listing([one for one in corrections(lake) if (one.file, one.line) == (row["file_digest"], number)], "nobody corrected it")
-    state = next((one.state for one in reversed(history) if one.state in (PROPOSED, RELEASED)), OPEN)
-    return _refused(row, state), row, history
+    return _refused(row, _known(lake).state(row)), row, history
 
 
 def correct(lake: Lake, file: str, number: int, values: Mapping[str, str], by: str, why: str) -> Correction:
@@ -115,9 +127,12 @@ def correct(lake: Lake, file: str, number: int, values: Mapping[str, str], by: s
             raise StateError(
                 f"line {number} of {file} was corrected {author} and released already. What has landed is changed by another line only"
             )
+        if found.state == PROPOSED and not any(one.state == PROPOSED for one in history):
+            raise StateError(
+                f"a correction of a copy of line {number} of {file}, in another file, waits already. See: zeromargin quarantine list"
+            )
         _check_away(lake, [row])
-        # Whoever is named gets a key only once the rest of the line is found to pass.
-        corrected_line.made(lake, vault, row, {name: value for name, value in values.items() if name != "customer"} | {"customer_key": ""})
+        corrected_line.check(lake, vault, row, values)
         kept = corrected_line.kept(vault, row, values, lake.settings.profile)
         corrected_line.made(lake, vault, row, kept)
         facts = {"file_digest": row["file_digest"], "line": number, "values": kept, "by": by.strip(), "why": why.strip()}
@@ -159,6 +174,7 @@ def release(lake: Lake, file: str | None = None, number: int | None = None) -> R
                 f"no correction waits{gone}. Propose one: zeromargin quarantine correct FILE LINE --set NAME=VALUE --by WHO --why TEXT"
             )
         _check_away(lake, rows)
+        _check_single(lake, rows)
         digest = _digest(waiting)
         made = [
             corrected_line.made(lake, vault, row, one.values, digest, place)
@@ -215,6 +231,52 @@ def _check_away(lake: Lake, rows: Sequence[Mapping[str, Any]]) -> None:
             f"line {row['line_number']} of {row['file_digest'][:12]} needs no correction: it came in by another file since, {there['_file'][:12]}."
             " What waits for it can be withdrawn (zeromargin quarantine withdraw); nothing was changed"
         )
+
+
+def _check_single(lake: Lake, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Raises `InputError` where two of the refused lines are copies of one, or a copy was let in already."""
+    known, seen = _known(lake, (RELEASED,)), set()
+    for row in rows:
+        copy = _same(row)
+        if copy in seen or known.by_content.get(copy) == RELEASED:
+            raise InputError(
+                f"line {row['line_number']} of {row['file_digest'][:12]} is a copy of another one that is corrected, and would count twice. Withdraw it:"
+                " zeromargin quarantine withdraw; nothing was changed"
+            )
+        seen |= {copy} - {None}
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What is known of corrected lines, by file and number, and by what they say, for copies in other files; `rows` says at most how many lines of
+    quarantine these are."""
+
+    by_number: Mapping[tuple[str, int], str]
+    by_content: Mapping[object, str]
+    rows: int
+
+    def state(self, row: Mapping[str, Any]) -> str:
+        return self.by_number.get((row["file_digest"], row["line_number"])) or self.by_content.get(_same(row)) or OPEN
+
+
+def _known(lake: Lake, states: Sequence[str] = (PROPOSED, RELEASED)) -> _Known:
+    from pyspark.sql import functions as F
+
+    by_number = {(one.file, one.line): one.state for one in corrections(lake) if one.state in states}
+    if not by_number:
+        return _Known({}, {}, 0)
+    rows = lake.read(QUARANTINE)
+    they = lake.spark.createDataFrame(sorted(by_number), "file_digest string, line_number bigint")
+    corrected = rows.join(they, they.columns, "left_semi").toArrow().to_pylist()
+    found = {copy: by_number[row["file_digest"], row["line_number"]] for row in corrected if (copy := _same(row)) is not None}
+    ids = sorted({row["line_id"] for row in corrected if row["line_id"] is not None})
+    copies = rows.where(F.col("line_id").isin(*ids)).count() if ids else 0
+    return _Known(by_number, found, len(by_number) + copies)
+
+
+def _same(row: Mapping[str, Any]) -> object:
+    """What copies of a refused line have in common; None of one whose id is not known. Of one that the door refused hardly more is kept."""
+    return None if row["line_id"] is None else tuple(row[name] for name in _OF_COPIES)
 
 
 def _digest(waiting: Sequence[Correction]) -> str:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import insert
 
 from lakehouse import settings
 from lakehouse.errors import InputError, StateError
-from lakehouse.ingest import load
+from lakehouse.ingest import load, loading
 from lakehouse.quality import config, corrections
-from lakehouse.tables import Lake
+from lakehouse.tables import Lake, ops
 from tests.featured import derived, refined
 from tests.shop import Line, Shop
 
@@ -157,3 +159,65 @@ def test_what_came_in_by_a_copy_since_the_rules_changed_needs_no_correction(lake
         with pytest.raises(InputError, match="line 2 of .* came in by another file since.*nothing was changed"):
             what()
     assert pots(lake) == ([40], ["quantity_plausible"])
+
+
+def test_a_line_that_the_door_refused_and_that_was_corrected_counts_once_when_it_lands_again(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake.create_tables()
+    shop = Shop(lake)
+    ahead = datetime.now(UTC) + timedelta(days=3)
+    early = f"2,POT,A POT,4,{ahead:%Y-%m-%dT%H:%M:%S},3.00,98765432109876"
+    file = sent(lake, "first.csv", RIGHT, early)
+    shop.refine("2011-01-10")
+    told = {"sold_at": "2011-01-04T10:00:00", "invoice": "2", "product_code": "POT", "quantity": "4", "unit_price": "3.00"}
+    corrections.correct(lake, file, 2, told, "Ada", "the till's clock was wrong")
+    corrections.release(lake)
+    monkeypatch.setattr(loading, "wall", lambda _: ahead.replace(tzinfo=None) + timedelta(days=1))  # four days later
+    sent(lake, "second.csv", early, early.replace("2,POT", "3,JUG"))
+    shop.refine("2011-01-17")
+    assert pots(lake) == ([4], ["corrected", "in_the_future"])
+    refined(lake, "2011-01-24", from_bronze=True)
+    assert pots(lake) == ([4], ["corrected", "in_the_future"])
+
+
+def test_the_copy_of_a_refused_line_in_another_file_is_corrected_with_it(lake: Lake, rule: Callable[[str], None]) -> None:
+    lake.create_tables()
+    shop = Shop(lake)
+    rule("abs(quantity) <= 30")
+    first, second = sent(lake, "first.csv", RIGHT, WRONG), sent(lake, "second.csv", WRONG, WRONG.replace("2,POT", "3,JUG"))
+    shop.refine("2011-01-10")
+    assert [(one.file, one.line) for one in corrections.refused(lake)] == sorted([(first, 2), (second, 1), (second, 2)])
+    corrections.correct(lake, first, 2, {"quantity": "4"}, "Ada", "the till's list")
+    with pytest.raises(StateError, match="a copy of line 1 .*waits already"):
+        corrections.correct(lake, second, 1, {"quantity": "5"}, "Bob", "too")
+    assert [one.state for one in corrections.refused(lake, state=corrections.PROPOSED)] == ["proposed", "proposed"]
+    with lake.ops.begin() as connection:  # as an earlier version let it be said
+        facts = {"file_digest": second, "line": 1, "values": {"quantity": "5"}, "by": "Bob", "why": "too", "withdrawn": False}
+        connection.execute(insert(ops.corrections).values(**facts, proposed_at=ops.now()))
+    with pytest.raises(InputError, match="line 1 of .* is a copy of another one that is corrected"):
+        corrections.release(lake)
+    corrections.withdraw(lake, second, 1)
+    corrections.release(lake)
+    assert [(one.file, one.line) for one in corrections.refused(lake)] == [(second, 2)]
+    with pytest.raises(StateError, match="was corrected as it is in another file"):
+        corrections.correct(lake, second, 1, {"quantity": "5"}, "Bob", "too")
+    shop.refine("2011-01-17")
+    assert pots(lake)[0] == [4]
+
+
+def test_the_right_line_that_lands_after_its_customer_was_corrected_is_a_repeat(lake: Lake, rule: Callable[[str], None]) -> None:
+    lake.create_tables()
+    shop = Shop(lake)
+    rule("abs(quantity) <= 30 AND (product_code <> 'POT' OR customer_key IS NOT NULL)")
+    nobodys = WRONG.replace(",40,", ",4,").replace("98765432109876", "")
+    file = sent(lake, "first.csv", RIGHT, nobodys)
+    shop.refine("2011-01-10")
+    corrections.correct(lake, file, 2, {"customer": "98765432109876"}, "Ada", "the till's list")
+    corrections.release(lake)
+    sent(lake, "second.csv", WRONG.replace(",40,", ",4,"))
+    made, _ = shop.refine("2011-01-17")
+    assert (made.repeats, pots(lake)) == (1, ([4], ["quantity_plausible"]))
+    rule(PLAUSIBLE)
+    refined(lake, "2011-01-24", from_bronze=True)
+    assert pots(lake) == ([4], ["corrected"])
