@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -16,7 +17,7 @@ from pyspark.sql import functions as F
 
 from lakehouse.ingest import load
 from lakehouse.quality import corrections
-from lakehouse.tables import Lake, StageLake, delta, digests, maintenance, opening, pins, restoring, runs, snapshots
+from lakehouse.tables import Lake, StageLake, delta, digests, maintenance, opening, pins, rebuilding, restoring, runs, snapshots
 from lakehouse.tables.snapshots import Snapshot
 from tests.canonical import written
 from tests.featured import opened, refined
@@ -84,11 +85,18 @@ class Maintain:
 
 
 @dataclass(frozen=True)
+class Lose:
+    """One of the tables that are made from bronze is removed by hand, and all are made anew. What is relied on of the others stays."""
+
+    which: int
+
+
+@dataclass(frozen=True)
 class Change:
     """What comes next is done by the other engine."""
 
 
-Step = Land | Run | Correct | Restore | Pin | Unpin | Compact | Maintain | Change
+Step = Land | Run | Correct | Restore | Pin | Unpin | Compact | Maintain | Lose | Change
 
 
 def steps(engines: int) -> st.SearchStrategy[list[Step]]:
@@ -103,6 +111,7 @@ def steps(engines: int) -> st.SearchStrategy[list[Step]]:
         st.builds(Restore, which=which),
         st.builds(Pin, which=which),
         st.builds(Unpin, which=which),
+        st.builds(Lose, which=which),
         st.just(Compact()),
         *([st.just(Change())] * (engines - 1)),
     )
@@ -185,7 +194,7 @@ class Past:
     @do.register
     def _(self, step: Run) -> None:
         as_of = f"{self.day() + timedelta(days=step.days):%Y-%m-%d}"
-        if step.of != "one":
+        if step.of != "one" or rebuilding.is_due(self.lake):
             refined(self.lake, as_of, until="features" if step.of == "all" else "silver")
             return
         with self.lake.lease("a run") as held:
@@ -241,6 +250,17 @@ class Past:
         self.happened["compacted"] += sum(one.compacts for one in done.tables)
 
     @do.register
+    def _(self, step: Lose) -> None:
+        if self.lake.snapshot() is None:
+            return
+        derived = [name for name, table in self.lake.catalog.items() if table.kind == "derived"]
+        lost = derived[step.which % len(derived)]
+        shutil.rmtree(self.lake.path(lost))
+        refined(self.lake, f"{self.day():%Y-%m-%d}", from_bronze=True)
+        self.seen = {(name, version): held for (name, version), held in self.seen.items() if name != lost}
+        self.happened["lost"] += 1
+
+    @do.register
     def _(self, step: Change) -> None:
         self.lakes.reverse()
         self.monkeypatch.setenv("SPARK_REMOTE", self.lake.endpoint.url)
@@ -267,6 +287,8 @@ EACH = [
     Restore(0),
     Restore(-1),
     Unpin(0),
+    Lose(0),
+    Restore(0),
     Run(14, "all"),
     Maintain(years=True),
 ]
@@ -308,5 +330,5 @@ def test_what_pins_and_kept_snapshots_name_holds_what_it_held_after_whatever_is_
 
     always()
     # What was not relied on did go, so that the rest was kept by what relies on it.
-    for what in ("deleted", "compacted", "restored", "released", "pinned", "unpinned", *(["changed"] if len(both) > 1 else [])):
+    for what in ("deleted", "compacted", "restored", "released", "pinned", "unpinned", "lost", *(["changed"] if len(both) > 1 else [])):
         assert happened[what], (what, happened)
