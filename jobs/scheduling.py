@@ -20,6 +20,7 @@ from jobs.runner import run as run_stages
 from jobs.timetable import Job, Timetable
 from lakehouse.engine import explain
 from lakehouse.errors import DiskFull, LeaseHeld, NoPermission, StateError, TryAgain, ZeromarginError
+from lakehouse.quality import config
 from lakehouse.registry.verifying import verify
 from lakehouse.settings import Settings
 from lakehouse.tables import Lake, delta, lease, ops, runs
@@ -140,6 +141,7 @@ class Schedule:
         if not _claim(lake, name, due, BEGUN):
             return True  # it is done
         self._say(f"{name}: due {self.timetable.told(due)}")
+        config.read_anew()
         before = _tries(lake, name, due)
         if before >= job.tries:
             return self._ended(

@@ -186,6 +186,11 @@ def _text(path: Path) -> str:
     return path.read_text(encoding="utf-8") if path.exists() else ""
 
 
+def forget_files() -> None:
+    """Has the files of conf/ read anew when they are asked for next."""
+    _text.cache_clear()
+
+
 def _file(path: Path) -> Tree:
     tree = yaml.safe_load(_text(path)) or {}
     if not isinstance(tree, dict):

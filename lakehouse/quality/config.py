@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lakehouse.errors import SettingsError, UnknownName
 from lakehouse.quality.rules import RowRule, columns_of, row_rules
-from lakehouse.settings import conf_file
+from lakehouse.settings import conf_file, forget_files
 from lakehouse.tables import catalog
 
 FILE = "quality.yml"
@@ -94,6 +94,12 @@ def load(profile: str = "local") -> Quality:
     is wrong.
     """
     return parse(conf_file(FILE, profile))
+
+
+def read_anew() -> None:
+    """Has quality.yml, sources.yml and the other files of conf/ read anew: a process that lives for months is to see what was edited meanwhile."""
+    forget_files()
+    load.cache_clear()
 
 
 def load_rules(profile: str = "local") -> tuple[RowRule, ...]:
