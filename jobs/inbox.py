@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jobs.timetable import Timetable
-from lakehouse.errors import InputError, OtherCurrency, SettingsError, StillWritten, TableBeside, UnknownName
+from lakehouse.errors import ClockBehind, InputError, OtherCurrency, SettingsError, StillWritten, TableBeside, UnknownName
 from lakehouse.ingest import load, sources
 from lakehouse.ingest.beside import lacking
 from lakehouse.ingest.clock import of_the_future
@@ -26,7 +26,7 @@ _REASON = ".reason.txt"
 _NOT_YET = (".part", ".tmp", ".crdownload", ".filepart")
 _LOOK_AGAIN_S = 1
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EXDEV)
-_NOT_ITS_FAULT = (TableBeside, StillWritten, OtherCurrency)
+_NOT_ITS_FAULT = (TableBeside, StillWritten, OtherCurrency, ClockBehind)
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def pick_up(lake: Lake, inbox: Path, timetable: Timetable, note: Callable[[Picke
     """Lands every whole file of the inbox, source by source, in order of name. A file that has landed is removed, or moved to `landed` where the
     timetable keeps it; one that can't be taken is moved to `rejected` with the reason beside it, and those after it go on. So is one of which lines
     were refused as later than the clock, for nothing else holds what they say. What lies where no file is looked for, or in the folder of a source
-    whose entry is wrong, waits with the reason.
+    whose entry is wrong, waits with the reason, as does one with lines that this computer's clock can't be held to.
 
     A file is first given another name, so that what is removed is what was read. Raises what may pass on another try (`LeaseHeld`, `TryAgain`)
     or concerns every file (`SettingsError`, `VaultError`); the files wait. `note` is told each file as soon as it is known what came of it.
@@ -243,7 +243,8 @@ def _kept(digest: str, later: int) -> str:
     return (
         f"{later:,} of its lines were refused as {FUTURE}: they are later than this computer's clock showed. The others have landed. Where the clock was "
         f"behind, set it, take the file out of bronze (zeromargin unload {digest[:12]}) and put it into the inbox again; once a snapshot stands on it, "
-        "put those lines alone there, as a file. Remove this one then: it holds customer numbers"
+        "put those lines alone there, as a file, without those that were corrected meanwhile, for they could count twice. Where the clock was right, say what "
+        "the lines should have been (zeromargin quarantine correct). Remove this file then: it holds customer numbers"
     )
 
 

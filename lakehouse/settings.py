@@ -48,6 +48,7 @@ class VaultSettings(Section):
 class Door(Section):
     batch_rows: int = Field(ge=1)
     oldest: str
+    trust_clock: bool
 
 
 class Features(Section):

@@ -21,9 +21,10 @@ def wall(source: Source) -> datetime:
 
 
 def refuse_clock_behind(lake: Lake, source: Source, judged: Judged) -> None:
-    """Raises `ClockBehind` where lines were judged to be of the future that are not, by a time that the lake has recorded."""
+    """Raises `ClockBehind` where lines were judged to be of the future that are not, by a time that the lake has recorded, unless the settings say
+    that the clock is right."""
     ahead = judged.broken.get(FUTURE)
-    if ahead is None:
+    if ahead is None or lake.settings.door.trust_clock:
         return
     recorded = _last_recorded(lake)
     sold = judged.columns["sold_at"].filter(pa.array(ahead))
@@ -33,8 +34,9 @@ def refuse_clock_behind(lake: Lake, source: Source, judged: Judged) -> None:
         raise ClockBehind(
             f"this computer's clock shows {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC, and this lake recorded something at "
             f"{recorded:%Y-%m-%d %H:%M:%S} UTC: by this clock lines would be refused as {FUTURE} that may be good, such as one sold at "
-            f"{first:%Y-%m-%d %H:%M:%S}. Nothing of this file was loaded. Set the clock right and load again; if it is right, and was ahead before, "
-            "correct these lines' time"
+            f"{first:%Y-%m-%d %H:%M:%S}. Nothing of this file was loaded. Set the clock right and load again. If it is right, and was ahead before, "
+            f"say so with door.trust_clock: true (conf/, or ZEROMARGIN_DOOR__TRUST_CLOCK=true), and such lines are refused as {FUTURE}; or correct "
+            "their time in the file"
         )
 
 

@@ -25,7 +25,7 @@ from jobs.inbox import pick_up
 from jobs.processes import ROOT
 from jobs.scheduling import BEGUN, DONE, FAILED, SEEN, WAITING, Schedule, turns
 from jobs.timetable import Timetable
-from lakehouse.errors import ClockBehind, InputError, LeaseHeld, TryAgain
+from lakehouse.errors import InputError, LeaseHeld, TryAgain
 from lakehouse.ingest import sources
 from lakehouse.ingest.unloading import unload
 from lakehouse.settings import Settings
@@ -271,20 +271,27 @@ def test_a_file_with_lines_later_than_the_clock_lands_and_is_kept_with_what_to_d
         assert unload(lake, digest).lines == 3
 
 
-def test_with_a_clock_behind_what_the_lake_has_recorded_no_line_is_judged_and_the_file_waits(lake: Lake, inbox: Path) -> None:
+def test_with_a_clock_behind_what_the_lake_has_recorded_no_line_is_judged_and_that_file_alone_waits(lake: Lake, inbox: Path) -> None:
     now = ops.now()
     recorded = now + timedelta(days=7)
     sold = f"{now + timedelta(days=5):%Y-%m-%dT%H:%M:%S}"
-    old, new = put(inbox, "a.csv"), put(inbox, "b.csv", "1,A,2,2011-01-03T10:00:00,2.50", f"2,B,1,{sold},1.00")
+    new, old = put(inbox, "a.csv", "1,A,2,2011-01-03T10:00:00,2.50", f"2,B,1,{sold},1.00"), put(inbox, "b.csv")
     runs.begin(lake.ops, Terms(now, now, "week", False, {"bronze.sales": 1}, "sail", "code", "settings"), "lease")
     with lake:
         _begun(lake, recorded)
-        with pytest.raises(ClockBehind, match=f"shows {now:%Y-%m-%d}.* recorded something at {recorded:%Y-%m-%d %H:%M:%S} UTC") as error:
-            pick_up(lake, inbox, table())
-        assert not old.exists() and new.exists() and new.name not in str(error.value)
-        assert lake.read("bronze.sales").count() == 1  # a line of the past needs no clock
-        _begun(lake, now)
-        assert pick_up(lake, inbox, table())[0].kept  # nothing tells that the clock is behind, and the file is not lost
+        waiting, landed = pick_up(lake, inbox, table())
+        assert re.search(f"shows {now:%Y-%m-%d}.* recorded something at {recorded:%Y-%m-%d %H:%M:%S} UTC", waiting.waits)
+        assert "door.trust_clock: true" in waiting.waits and new.name not in waiting.waits
+        assert (landed.file, landed.lines, landed.waits) == ("canonical/b.csv", 1, "")  # a line of the past needs no clock
+        assert new.exists() and not old.exists() and lake.read("bronze.sales").count() == 1
+        with Lake(_trusting(lake.settings), endpoint=lake.endpoint) as trusting:
+            (kept,) = pick_up(trusting, inbox, table())  # it was ahead before: the line is refused, and the file is not lost
+        assert kept.lines == 2 and "1 of its lines were refused as in_the_future" in kept.kept
+        assert names(inbox / "canonical" / "rejected") == ["a.csv", "a.csv.reason.txt"]
+
+
+def _trusting(settings: Settings) -> Settings:
+    return settings.model_copy(update={"door": settings.door.model_copy(update={"trust_clock": True})})
 
 
 def _begun(lake: Lake, when: datetime) -> None:
