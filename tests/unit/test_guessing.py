@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -13,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 from lakehouse.errors import InputError
@@ -187,6 +188,45 @@ def test_what_a_draft_reads_without_a_word_is_what_was_written(
     assert [one.quantity for one in found.sample] == [quantity for quantity, _, _ in rows[:3]]
     first = min(datetime.strptime(when.strftime(clock), clock) for _, _, when in rows)
     assert found.first == first
+
+
+WORDS = ("item", "qty", "day", "price", "total", "type", "week", "year", "customer_id", "invoice", "ref", "", "Menge", "log_qty")
+SHAPES = (
+    *("05-Mai-2011", "12-AB-34", "99-99-99", "1/2/03", "2011-13-45", "2011-05-07", "20110507", "1304726400", "May 5, 2011"),
+    *("40900.41", "99999", "7", "-3", "3-", "-", "+", "1.234", "1,5", "1e9", "1e999", "NaN", "\u0663", "\u00b2", "0", "07.05.2011 24:61"),
+    *("NULL", "C1", "Return", "A1", "\u00e9", '"', " ", ""),
+)
+GOOD = {"day": "2011-05-{:02}", "item": "A{}", "qty": "{}", "price": "{}.50", "total": "{},25", "invoice": "C{}"}
+
+
+def column(name: str) -> st.SearchStrategy[list[str]]:
+    """A column of a few values over and over, with or without a name of its own."""
+    values = st.lists(st.one_of(st.sampled_from(SHAPES), st.text(max_size=8)), min_size=1, max_size=3)
+    odd = st.tuples(st.sampled_from((name, name, *WORDS, *SHAPES)), values).map(lambda made: [made[0], *made[1] * 9])
+    good = st.just([name, *(GOOD.get(name, "").format(row) for row in range(1, 28))])
+    return st.one_of(good, good, odd)
+
+
+@settings(
+    max_examples=100, deadline=None, phases=[Phase.explicit, Phase.generate], suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@example(
+    rows=[("day", "item", "qty", "price"), *((f"{day:02}-Mai-2011", f"A{day}", str(day), "2.50") for day in range(1, 9))],
+    mark=";",
+    ending="csv",
+)
+@example(rows=[(f"2011-05-{day:02}", f"A{day}", str(day), "2.50", f"{day}-AB-{day}") for day in range(1, 9)], mark="\t", ending="tsv")
+@given(
+    rows=st.tuples(*map(column, (*GOOD, "ref"))).map(lambda columns: list(zip(*columns, strict=False))),
+    mark=st.sampled_from((",", ";", "\t", "|", " ", "")),
+    ending=st.sampled_from(("csv", "tsv", "txt", "")),
+)
+def test_a_text_whatever_it_holds_is_drafted_or_refused_with_a_word(
+    rows: Sequence[Sequence[str]], mark: str, ending: str, tmp_path: Path
+) -> None:
+    file = written(tmp_path / f"a.{ending}", lines(*rows, mark=mark))
+    with suppress(InputError):
+        assert entry_of(draft(file))["currency"] == "XXX"
 
 
 def test_a_draft_shows_the_numbers_as_it_read_them(tmp_path: Path) -> None:

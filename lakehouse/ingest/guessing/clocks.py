@@ -50,10 +50,10 @@ class Written:
 def written(values: Sequence[str]) -> Written | None:
     """How times are written; None where no format fits four of five values."""
     candidates = [text for shape in sorted({_shape(value) for value in values}) for text in _formats().get(shape, ())]
-    if not candidates:
-        return None
     column = pa.array(values, pa.string())
-    fits = {text: _fits(column, text) for text in sorted(candidates, key=_rank)}
+    fits = {text: fit for text in sorted(candidates, key=_rank) if (fit := _fits(column, text)).any()}
+    if not fits:
+        return None
     best, or_else = _best(column, fits)
     order, formats, rest = _order(best), [best], ~fits[best]
     while rest.any() and len(formats) < _MOST:
