@@ -12,13 +12,13 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import sqlglot
 
 from lakehouse.ingest import door
 from lakehouse.ingest.checking import Settled
 from lakehouse.ingest.sources import Source
 from lakehouse.ingest.times import Mask
 from lakehouse.medallion.lines import SPACES, VALUES
+from lakehouse.medallion.trial_rules import translated
 from lakehouse.quality.quarantine import CONFLICT
 from lakehouse.quality.rules import RowRule
 
@@ -33,8 +33,8 @@ _TYPED = {
 
 def settled(lines: pa.Table, source: Source, rules: Sequence[RowRule]) -> Settled:
     """What silver would make of accepted lines of bronze (`loading.SCHEMA`), were they the only ones of a lake; the customers' keys may be anything
-    that tells them apart; of copies that name different customers it is up to the keys which one stays. A rule that DuckDB can't evaluate is named,
-    and breaks no line."""
+    that tells them apart; of copies that name different customers it is up to the keys which one stays. A rule that DuckDB tells otherwise than an
+    engine, or not at all, is named, and breaks no line."""
     lines = lines.set_column(lines.schema.get_field_index("sold_at"), "sold_at", lines["sold_at"].cast(pa.timestamp("us")))
     lines = lines.set_column(lines.schema.get_field_index("_known_at"), "_known_at", lines["_known_at"].cast(pa.timestamp("us")))
     with duckdb.connect() as connection:
@@ -60,8 +60,10 @@ def settled(lines: pa.Table, source: Source, rules: Sequence[RowRule]) -> Settle
 
 
 def _broken(connection: duckdb.DuckDBPyConnection, rule: RowRule) -> Mask | None:
-    """Which lines break the rule; None where DuckDB can't tell."""
-    expression = sqlglot.transpile(rule.expression, read="spark", write="duckdb")[0]
+    """Which lines break the rule; None where only an engine can tell."""
+    expression = translated(rule)
+    if expression is None:
+        return None
     try:
         found = connection.sql(f"SELECT NOT coalesce(({expression}), false) AS broken FROM lines").to_arrow_table()
     except duckdb.Error:

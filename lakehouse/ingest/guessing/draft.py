@@ -195,6 +195,7 @@ def _outcome(found: Understood) -> list[str]:
         lines.append(
             f"of the accepted lines silver would keep {found.kept:,}, leave out {found.repeats:,} as repeats, send {found.quarantined:,} to quarantine"
         )
+    lines += [f"the row rule {rule} can't be told without an engine" for rule in found.unjudged]
     lines += [f"quarantined for {rule} {count:,}, such as {', '.join(found.examples[rule])}" for rule, count in found.broken.items()]
     if found.first is not None and found.last is not None:
         lines.append(
