@@ -479,6 +479,14 @@ def test_returns_that_a_column_tells_are_drafted(returned: str, unsigned: dict[s
     assert (used(file).cancellations, used(file).amount) == (1, Decimal(10))
 
 
+def test_a_dash_in_place_of_a_quantity_is_no_minus(tmp_path: Path) -> None:
+    rows = [(row, "A", "-" if row % 9 == 0 else 2, f"2024-03-{row:02}", 2.5, "Return" if row == 4 else "SALE") for row in range(1, 20)]
+    entry = entry_of(draft(written(tmp_path / "a.csv", lines(("invoice", "item", "qty", "day", "price", "type"), *rows))))
+    assert entry["cancellation"] == {"column": "status", "values": ["Return"], "unsigned": True}
+    text = lines(("invoice", "item", "qty", "day", "price"), *(row[:-1] for row in rows))
+    assert "cancellation" not in entry_of(draft(written(tmp_path / "b.csv", text)))
+
+
 def test_texts_that_stand_for_no_customer_are_drafted(tmp_path: Path) -> None:
     nobody = {2: "NULL", 3: "n/a", 4: "0", 5: "Null"}
     rows = [(row, "A", 2, f"2024-03-{row:02}", 2.5, nobody.get(row, 100 + row)) for row in range(1, 9)]

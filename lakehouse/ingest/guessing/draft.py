@@ -125,7 +125,7 @@ def _times(found: Beginning, given: Mapping[str, str], remarks: list[str]) -> di
 
 def _cancellation(found: Beginning, given: Mapping[str, str], remarks: list[str]) -> dict[str, object] | None:
     quantities = found.columns.get(given.get("quantity", ""), [])
-    has_minus = any("-" in (value[0], value[-1]) for value in quantities)
+    has_minus = any("-" in (value[0], value[-1]) and re.search("[0-9]", value) for value in quantities)
     if words := returns(found.columns.get(given.get("status", ""), [])):
         told = "" if has_minus else ", whose quantities and amounts are written without a minus (unsigned)"
         remarks.append(f'"{given["status"]}" is taken to tell returns ({", ".join(words)}){told}: does it?')
