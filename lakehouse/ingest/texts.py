@@ -80,16 +80,16 @@ def fixed(file: BinaryIO, name: str, source: Source, form: Format, batch_rows: i
                     texts.append(text)
                     numbers.append(done)
         lines += len(numbers) + len(refused)
+        lengths.check(name, form, marks[-1])
         whole = pa.array(texts, pa.string())
         columns = {ours: pc.utf8_slice_codeunits(whole, start, end) for ours, (start, end) in places.items()}
         yield RawBatch(np.array(numbers, dtype=np.int64), columns, tuple(refused))
     _check_whole(name, form, tally, lines)
-    lengths.check(name, form, marks[-1])
 
 
 @dataclass
 class _Lengths:
-    """How long the lines of a file are, with the spaces at their ends: in bytes, and in characters."""
+    """How long the lines of a file are that were read so far, with the spaces at their ends: in bytes, and in characters."""
 
     lines: int = 0
     in_bytes: set[int] = field(default_factory=set)

@@ -382,6 +382,13 @@ def test_places_are_counted_in_bytes_or_characters_and_a_file_of_the_other_kind_
         list(readers.read(io.BytesIO(content), "a.txt", SHOP, formats[other], 10))
 
 
+def test_a_file_whose_places_are_counted_otherwise_is_refused_before_its_first_lines_are_taken() -> None:
+    content = b"".join(fixed_line(code, 13, True) for code in ("Becher", "M\u00fcsli") * 10)
+    form = Format.model_validate({"kind": "fixed", "header": ["Code", "When", "Qty", "Price"], "widths": [8, 8, 4, 8]})
+    with pytest.raises(InputError, match="all as many bytes"):
+        next(readers.read(io.BytesIO(content), "a.txt", SHOP, form, 10))  # whoever looks at a file takes no more than these
+
+
 def test_a_character_that_two_places_share_is_no_text() -> None:
     form = Format.model_validate(
         {"kind": "fixed", "header": ["Code", "When", "Qty", "Price"], "widths": [8, 8, 4, 8], "widths_in": "bytes"}
