@@ -122,6 +122,8 @@ def _show(found: Understood) -> None:
         print(f"  {found.no_quantity:,} have an amount and the quantity 0")
     if found.unmatched:
         print(f"  {found.unmatched:,} have a key of which the table beside says nothing")
+    for remark in found.remarks:
+        print(f"  {remark}")
     for one in found.sample:
         print(
             f"  {one.where}: quantity {one.quantity:f}, unit price {'–' if one.unit_price is None else f'{one.unit_price:f}'}, amount {one.amount:f}"

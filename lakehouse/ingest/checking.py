@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -39,7 +39,7 @@ class Understood:
     `examples` names the first few lines of each reason as an editor does, or a sheet. Of the lines that it would keep: the first and last
     time, how many products there are, how many lines name their customer or receipt, cancel something, are of something that is no product, and
     their amount in money. Of the accepted ones: how many have an amount without a quantity (`no_quantity`), and the numbers of the first few.
-    `unmatched`: lines that were read of which the table beside says nothing.
+    `unmatched`: lines that were read of which the table beside says nothing. `remarks`: what else of an entry would be worth a try.
     """
 
     file: str
@@ -71,6 +71,7 @@ class Understood:
     unmatched: int
     amount: Decimal
     sample: tuple[Numbers, ...]
+    remarks: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -103,8 +104,12 @@ def check(path: Path, source: Source, oldest: datetime, most: int = MOST, settle
     """Reads up to `most` lines as a load would. `settle` tells what silver would make of the accepted ones, were they the only lines of a lake;
     without it all of them are taken for kept. Raises `InputError` for what is wrong with the whole file."""
     form = readers.format_of(path.suffix.lstrip(".").lower(), source, path.name)
-    limits = Limits(oldest, wall(source), None)
-    found = _Tally(source)
+    found = _tallied(path, source, form, oldest, most)
+    return found.told(path.name, form, settle, _counted_otherwise(path, source, form, oldest, found))
+
+
+def _tallied(path: Path, source: Source, form: Format, oldest: datetime, most: int) -> _Tally:
+    limits, found = Limits(oldest, wall(source), None), _Tally(source)
     try:
         with path.open("rb") as file:
             found.header, found.offset = readers.header(file, path.name, form)
@@ -114,7 +119,25 @@ def check(path: Path, source: Source, oldest: datetime, most: int = MOST, settle
             found.unmatched = read.unmatched
     except OSError as error:
         raise InputError(f"{path} can't be read: {error.strerror}") from None
-    return found.told(path.name, form, settle)
+    return found
+
+
+def _counted_otherwise(path: Path, source: Source, form: Format, oldest: datetime, found: _Tally) -> tuple[str, ...]:
+    """A remark where fewer lines of fixed width were refused if their places were counted in the other of characters and bytes: lines that
+    are not padded at their ends don't tell by their lengths in which they are."""
+    refused = found.refused.total()
+    if form.kind != "fixed" or not refused:
+        return ()
+    other: Literal["bytes", "characters"] = "characters" if form.widths_in == "bytes" else "bytes"
+    try:
+        better = _tallied(path, source, form.model_copy(update={"widths_in": other}), oldest, found.lines).refused.total()
+    except InputError:
+        return ()
+    if better >= refused:
+        return ()
+    return (
+        f"with widths_in: {other} (formats) {better:,} lines would be refused instead of {refused:,}: are the fields padded to so many {other}?",
+    )
 
 
 def _batches(file: BinaryIO, name: str, source: Source, form: Format, rows: int, found: _Tally) -> Iterator[RawBatch]:
@@ -202,7 +225,7 @@ class _Tally:
         for row in accepted.slice(0, _EXAMPLES - len(self.sample)).to_pylist():
             self.sample.append(Numbers(self._where(row["line_number"]), row["quantity"], row["unit_price"], row["amount"]))
 
-    def told(self, file: str, form: Format, settle: Settle | None) -> Understood:
+    def told(self, file: str, form: Format, settle: Settle | None, remarks: tuple[str, ...]) -> Understood:
         accepted = pa.concat_tables([loading.SCHEMA.empty_table(), *self.accepted])
         settled = settle(accepted, self.source) if settle is not None else Settled(accepted, 0, 0, {}, {}, ())
         for rule, numbers in settled.examples.items():
@@ -239,6 +262,7 @@ class _Tally:
             unmatched=self.unmatched,
             amount=pc.sum(lines["amount"]).as_py() or Decimal(0),
             sample=tuple(self.sample),
+            remarks=remarks,
         )
 
 

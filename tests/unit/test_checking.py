@@ -206,6 +206,24 @@ def test_fields_that_are_padded_to_so_many_bytes_are_drafted_so(tmp_path: Path) 
     assert [one.quantity for one in found.sample] == [12, 15, 11]
 
 
+def test_lines_of_fixed_width_that_the_other_way_of_counting_would_read_are_remarked_upon(tmp_path: Path) -> None:
+    formats = {"kind": "fixed", "header": ["item", "qty", "day", "total"], "widths": [8, 4, 10, 8]}
+    columns = {"item": "product_code", "qty": "quantity", "day": "sold_at", "total": "amount"}
+    entry = {"about": "a shop", "columns": columns, "times": {"formats": ["%Y-%m-%d"]}, "currency": "EUR", "repeats": "keep"}
+    items = ("M\u00fcsli", "Brot", "\u00d6l", "Mehl", "K\u00e4se", "Ei", "Salz", "Tee", "Reis", "Milch", "Saft", "Kaffee")
+    padded = (item.encode().ljust(8) + f"{units:<4}2011-01-03{units * 1.5:.2f}\n".encode() for units, item in enumerate(items, 1))
+    file = tmp_path / "a.txt"
+    file.write_bytes(b"".join(padded))
+
+    found = check(file, sources.parse("shop", entry | {"formats": {"txt": formats}}), OLDEST)
+    assert (found.accepted, found.refused) == (9, {"bad_time": 3})
+    assert found.remarks == (
+        "with widths_in: bytes (formats) 0 lines would be refused instead of 3: are the fields padded to so many bytes?",
+    )
+    right = check(file, sources.parse("shop", entry | {"formats": {"txt": formats | {"widths_in": "bytes"}}}), OLDEST)
+    assert (right.accepted, right.remarks) == (12, ())
+
+
 def test_times_with_an_offset_get_a_zone_to_look_at(tmp_path: Path) -> None:
     text = draft(written(tmp_path / "a.csv", "item,qty,price,timestamp\nA,1,2.5,2017-01-01T11:53:26Z\n"))
     assert "# times carry an offset: say the shop's zone" in text

@@ -191,6 +191,7 @@ def _outcome(found: Understood) -> list[str]:
         f"refused for {reason} {count:,}, such as {', '.join(found.examples[reason])}{words.get(reason, '')}"
         for reason, count in found.refused.items()
     ]
+    lines += found.remarks
     if found.repeats or found.quarantined:
         lines.append(
             f"of the accepted lines silver would keep {found.kept:,}, leave out {found.repeats:,} as repeats, send {found.quarantined:,} to quarantine"
