@@ -90,7 +90,7 @@ def connect(url: str) -> Engine:
         reraise=True,
     ):
         with attempt:
-            found, wrote = (_written(engine) or _made(engine)).split(" ", 1)
+            found, _space, wrote = (_written(engine) or _made(engine)).partition(" ")
             release.refuse_newer(f"the vault {where.render_as_string(hide_password=True)}", int(found), SCHEMA, wrote)
     return engine
 

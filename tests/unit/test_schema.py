@@ -94,6 +94,8 @@ def test_a_vault_of_a_newer_release_is_refused_by_name(settings: Settings) -> No
     change(settings.home / "vault.db", "UPDATE vault_facts SET value = '2 9.1.0' WHERE name = 'schema'")
     with pytest.raises(OtherSchema, match=r"zeromargin 9\.1\.0 wrote the vault .*vault\.db \(schema 2\).*install 9\.1\.0 or newer"):
         open_vault(settings)
+    change(settings.home / "vault.db", "UPDATE vault_facts SET value = '1' WHERE name = 'schema'")
+    open_vault(settings).close()  # which release wrote it is told by one that is refused alone
 
 
 def test_a_registry_that_another_mlflow_wrote_is_said_to_be_one(settings: Settings) -> None:
