@@ -27,13 +27,15 @@ def differing(one: Mapping[str, str], other: Mapping[str, str]) -> list[str]:
 def _comparable(name: str, seen: pl.DataType, kind: str) -> pl.Expr:
     column = pl.col(name)
     if kind == "string":
-        return column.cast(pl.String)
+        return (pl.lit("=") + column.cast(pl.String)).alias(name)  # so that no text is what a missing one is written as
     if kind == "timestamp":
         return column.dt.replace_time_zone(None).cast(pl.Datetime("us")).dt.timestamp("us")
     if kind == "date" and seen.is_temporal():
         return column.cast(pl.Date).cast(pl.Int32).cast(pl.Int64)
     if kind == "array<string>":
-        return column.list.join("\x1f", ignore_nulls=False)
+        text = pl.element()
+        marked = (text.str.len_bytes().cast(pl.String) + ":" + text).fill_null("-")  # each with its length, so that none runs into the next
+        return (pl.lit("=") + column.list.eval(marked).list.join("")).alias(name)
     if kind.startswith("decimal"):
         places = int(kind.rstrip(")").split(",")[1])
         exact = column if seen.is_decimal() else column.cast(pl.Float64).fill_nan(None).round(places)

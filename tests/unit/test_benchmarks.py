@@ -64,6 +64,27 @@ def test_one_other_value_is_seen_in_its_column(column: str, value: object) -> No
     assert differing(digests(ROWS, ["code"], KINDS), digests(other, ["code"], KINDS)) == [column]
 
 
+@pytest.mark.parametrize(
+    ("kind", "one", "other"),
+    [
+        ("string", None, "missing"),
+        ("string", None, ""),
+        ("array<string>", [], [""]),
+        ("array<string>", [], None),
+        ("array<string>", [None], ["missing"]),
+        ("array<string>", [None], []),
+        ("array<string>", ["a", "b"], ["a\x1fb"]),
+    ],
+    ids=repr,
+)
+def test_what_is_missing_is_like_no_other(kind: str, one: object, other: object) -> None:
+    dtype = pl.List(pl.String) if kind.startswith("array") else pl.String
+    rows, turned = (pl.DataFrame({"key": [1, 2], "names": pl.Series([value, None], dtype=dtype)}) for value in (one, other))
+    kinds = {"key": "bigint", "names": kind}
+    assert differing(digests(rows, ["key"], kinds), digests(turned, ["key"], kinds)) == ["names"]
+    assert not differing(digests(rows, ["key"], kinds), digests(rows.clone(), ["key"], kinds))
+
+
 def test_a_row_too_many_is_seen() -> None:
     assert "rows" in differing(digests(ROWS, ["code"], KINDS), digests(pl.concat([ROWS, ROWS[:1]]), ["code"], KINDS))
 
