@@ -79,3 +79,9 @@ def _later(trained: Trained, folder: Path) -> Settings:
         load(lake, folder / "late.csv", "canonical")
     run_stages(settings, ["features"], as_of="2024-05-13")
     return settings
+
+
+@pytest.fixture
+def inbox(settings: Settings) -> Path:
+    (settings.home / "inbox" / "canonical").mkdir(parents=True)
+    return settings.home / "inbox"

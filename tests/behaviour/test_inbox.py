@@ -1,0 +1,275 @@
+"""Files picked up from the inbox: taken whole, by source, and none lost that can't be taken."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import shlex
+import time
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import update
+
+from jobs import inbox as inboxes
+from jobs.cli import main
+from jobs.inbox import pick_up
+from jobs.scheduling import turns
+from lakehouse.errors import LeaseHeld
+from lakehouse.ingest import sources
+from lakehouse.ingest.unloading import unload
+from lakehouse.settings import Settings
+from lakehouse.tables import Lake, ops, runs
+from lakehouse.tables.runs import Terms
+from tests.retailers import grocery_lines, purchases
+from tests.timetabled import names, overdue, put, table
+
+
+@pytest.fixture
+def lake(settings: Settings) -> Lake:
+    return Lake(settings)
+
+
+def test_files_land_by_source_and_are_gone_and_what_cannot_be_taken_lies_aside_with_the_reason(lake: Lake, inbox: Path) -> None:
+    put(inbox, "a.csv")
+    put(inbox, "b.csv", "2,B,1,2011-01-04T10:00:00,1.00", "3,B,x,2011-01-04T10:00:00,1.00")
+    put(inbox, "same.csv")  # what a.csv says, once more
+    (inbox / "canonical" / "broken.parquet").write_bytes(b"PAR1 and no more")
+    (inbox / "canonical" / "notes.doc").write_text("hello", encoding="utf-8")
+    put(inbox, "half.csv.part")
+    (inbox / "canonicl").mkdir()
+    put(inbox, "c.csv", source="canonicl")
+    with lake:
+        found = {one.file: one for one in pick_up(lake, inbox, table())}
+        assert lake.read("bronze.sales").count() == 3
+    assert (found["canonical/a.csv"].lines, found["canonical/b.csv"].lines, found["canonical/same.csv"].already) == (1, 2, True)
+    assert "not a whole Parquet file" in found["canonical/broken.parquet"].rejected
+    assert 'ends in ".doc"' in found["canonical/notes.doc"].rejected
+    assert 'Did you mean "canonical"' in found["canonicl/"].waits
+    assert names(inbox / "canonical") == ["half.csv.part", "rejected"]
+    assert names(inbox / "canonical" / "rejected") == ["broken.parquet", "broken.parquet.reason.txt", "notes.doc", "notes.doc.reason.txt"]
+    assert names(inbox / "canonicl") == ["c.csv"]
+
+
+def test_a_file_that_is_still_written_to_waits_and_one_that_is_to_be_kept_is_moved(lake: Lake, inbox: Path) -> None:
+    file = put(inbox, "a.csv")
+    with lake:
+        (one,) = pick_up(lake, inbox, table(settle_s=30))
+        assert (one.file, one.lines, one.waits) == ("canonical/a.csv", 0, "") and "less than 30 s ago" in one.fresh
+        assert names(inbox / "canonical") == ["a.csv"]
+        os.utime(file, (time.time() - 60, time.time() - 60))
+        assert [one.file for one in pick_up(lake, inbox, table(settle_s=30, keep_landed=True))] == ["canonical/a.csv"]
+        put(inbox, "a.csv", "2,B,1,2011-01-04T10:00:00,1.00")
+        pick_up(lake, inbox, table(keep_landed=True))
+    assert names(inbox / "canonical" / "landed") == ["a-2.csv", "a.csv"]
+
+
+def test_what_comes_under_the_same_name_while_a_file_lands_is_another_file(
+    lake: Lake, inbox: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(inbox, "sales.csv")
+    real = inboxes.load
+
+    def load(*words: object) -> object:
+        put(inbox, "sales.csv", "2,B,1,2011-01-04T10:00:00,1.00")  # the sender's next one
+        return real(*words)  # type: ignore[arg-type]
+
+    with lake:
+        with monkeypatch.context() as patch:
+            patch.setattr(inboxes, "load", load)
+            assert [one.lines for one in pick_up(lake, inbox, table())] == [1]
+        assert names(inbox / "canonical") == ["sales.csv"]
+        assert [one.lines for one in pick_up(lake, inbox, table())] == [1]
+        assert lake.read("bronze.sales").count() == 2
+    assert names(inbox / "canonical") == []
+
+
+def test_what_is_written_to_a_file_while_its_lines_are_committed_lands_at_the_next_look(
+    lake: Lake, inbox: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, sender = inboxes.load, put(inbox, "sales.csv").open("a", encoding="utf-8")
+
+    def load(*words: object) -> object:
+        landed = real(*words)  # type: ignore[arg-type]
+        sender.write("2,B,1,2011-01-04T10:00:00,1.00\n")
+        sender.close()
+        return landed
+
+    with lake:
+        with monkeypatch.context() as patch:
+            patch.setattr(inboxes, "load", load)
+            (one,) = pick_up(lake, inbox, table())
+        assert (one.lines, "written to while it landed" in one.waits) == (1, True)
+        assert names(inbox / "canonical") == ["sales.csv"]
+        assert [one.lines for one in pick_up(lake, inbox, table())] == [2]  # the first of them is a copy, which silver takes once
+        assert {row["product_code"] for row in lake.read("bronze.sales").toArrow().to_pylist()} == {"A", "B"}
+    assert names(inbox / "canonical") == []
+
+
+def test_what_a_killed_keeper_had_begun_to_take_is_taken_first(lake: Lake, inbox: Path) -> None:
+    put(inbox, "sales.csv").rename(inbox / "canonical" / ".taking-sales.csv")
+    put(inbox, "sales.csv", "2,B,1,2011-01-04T10:00:00,1.00")
+    with lake:
+        assert [(one.file, one.lines) for one in pick_up(lake, inbox, table())] == [("canonical/sales.csv", 1)] * 2
+    assert names(inbox / "canonical") == []
+
+
+def test_a_file_waits_where_the_fault_is_not_its_own(lake: Lake, inbox: Path) -> None:
+    shape = inbox / "complete-journey"
+    shape.mkdir()
+    grocery_lines(shape)
+    products = (shape / "products.csv").read_text(encoding="utf-8")
+    (shape / "products.csv").write_text("product_id\n", encoding="utf-8")
+    with lake:
+        (one,) = pick_up(lake, inbox, table())
+        assert 'no column "product_type"' in one.waits and ".taking" not in one.waits
+        assert names(shape) == ["products.csv", "transactions.csv"]
+        (shape / "products.csv").write_text(products, encoding="utf-8")
+        assert pick_up(lake, inbox, table())[0].lines > 0
+    assert names(shape) == ["products.csv"]
+
+
+def test_the_files_of_a_source_wait_until_the_table_beside_them_is_whole(lake: Lake, inbox: Path) -> None:
+    shape = inbox / "complete-journey"
+    shape.mkdir()
+    grocery_lines(shape)
+    products = (shape / "products.csv").read_text(encoding="utf-8")
+    (shape / "products.csv").write_text(products[: products.index("1020,")], encoding="utf-8")  # half of it, whole lines
+    (inbox / "cdnow").mkdir()
+    purchases(inbox / "cdnow")
+    for file in (shape / "transactions.csv", inbox / "cdnow" / "CDNOW_master.txt"):
+        os.utime(file, (time.time() - 60, time.time() - 60))
+    with lake:
+        found = pick_up(lake, inbox, table(settle_s=30))
+        assert [(one.file, one.waits) for one in found] == [
+            ("cdnow/CDNOW_master.txt", ""),
+            ("complete-journey/products.csv", "it is still written to, and so the files beside it wait (1)"),
+        ]
+        assert names(shape) == ["products.csv", "transactions.csv"]
+        os.utime(shape / "products.csv", (time.time() - 60, time.time() - 60))
+        (one,) = pick_up(lake, inbox, table(settle_s=30))  # nobody can tell that more was to come: what is missing is said
+    assert re.fullmatch(r"\d,\d{3} lines of products that products.csv lacks", one.lacks) and one.lines > 0
+
+
+def test_a_wrong_entry_holds_up_its_own_folder_alone(
+    lake: Lake, inbox: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put(inbox, "a.csv")
+    (inbox / "cdnow").mkdir()
+    purchases(inbox / "cdnow")
+    real = sources.conf_file
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            sources, "conf_file", lambda *words: (entries := real(*words)) | {"cdnow": entries["cdnow"] | {"currency": "dollars"}}
+        )
+        with lake:
+            found = {one.file: one for one in pick_up(lake, inbox, table())}
+            assert lake.read("bronze.sales").count() == 1
+        assert 'source "cdnow" of sources.yml, currency' in found["cdnow/"].waits
+        assert main(["--home", str(lake.home), "sources", "list", "--json"]) == 0
+    rows = {row["name"]: row["fault"] for row in json.loads(capsys.readouterr().out)}
+    assert "currency" in rows["cdnow"] and rows["canonical"] is None
+    assert names(inbox / "cdnow") == ["CDNOW_master.txt"] and names(inbox / "canonical") == []
+
+
+def test_what_lies_where_no_file_is_looked_for_is_named(lake: Lake, inbox: Path) -> None:
+    put(inbox, "a.csv").rename(inbox / "a.csv")
+    (inbox / "canonical" / "2011").mkdir()
+    put(inbox, "2011/b.csv")
+    (inbox / "canonical" / "empty").mkdir()
+    with lake:
+        found = {one.file: one.waits for one in pick_up(lake, inbox, table())}
+    assert list(found) == ["a.csv", "canonical/2011/"]
+    assert "lies in no source's folder" in found["a.csv"] and "Move its files up" in found["canonical/2011/"]
+    assert inboxes.put_aside(inbox, "test") == (2, 0)
+
+
+def test_a_source_of_another_currency_waits_and_the_rest_lands(lake: Lake, inbox: Path) -> None:
+    put(inbox, "a.csv")
+    (inbox / "cdnow").mkdir()
+    purchases(inbox / "cdnow")
+    put(inbox, "b.csv", "2,B,1,2011-01-04T10:00:00,1.00").rename(inbox / "canonical" / "~b.csv")
+    with lake:
+        found = {one.file: one for one in pick_up(lake, inbox, table())}
+    assert found["canonical/a.csv"].lines == 1 and "is in USD, and this lake holds 1 lines" in found["cdnow/CDNOW_master.txt"].waits
+    assert inboxes.put_aside(inbox, "test") == (1, 0)
+
+
+def test_a_file_with_lines_later_than_the_clock_lands_and_is_kept_with_what_to_do(lake: Lake, settings: Settings, inbox: Path) -> None:
+    lines = ("1,A,2,2011-01-03T10:00:00,2.50", "2,B,1,2091-01-03T10:00:00,1.00", "3,B,1,2091-01-03T10:00:00,1.00")
+    put(inbox, "a.csv", *lines)
+    schedule, said = overdue(lake, settings, table())
+    assert not schedule.once()
+    aside = inbox / "canonical" / "rejected"
+    assert names(aside) == ["a.csv", "a.csv.reason.txt"] and inboxes.put_aside(inbox, "test") == (0, 1)
+    assert turns(lake)["nightly"][0].message == "1 files landed (3 lines), 1 of them kept for lines later than the clock"
+    assert any("a.csv: 2 of its lines were refused as in_the_future" in line for line in said)
+    (aside / "a.csv").rename(inbox / "canonical" / "a.csv")
+    with lake:
+        (one,) = pick_up(lake, inbox, table())  # it had landed, and what it says is still nowhere else
+        assert one.already and one.kept and names(aside)[0] == "a.csv"
+        (digest,) = re.findall(r"zeromargin unload ([0-9a-f]+)", (aside / "a.csv.reason.txt").read_text(encoding="utf-8"))
+        assert unload(lake, digest).lines == 3
+
+
+def test_with_a_clock_behind_what_the_lake_has_recorded_no_line_is_judged_and_that_file_alone_waits(lake: Lake, inbox: Path) -> None:
+    now = ops.now()
+    recorded = now + timedelta(days=7)
+    sold = f"{now + timedelta(days=5):%Y-%m-%dT%H:%M:%S}"
+    new, old = put(inbox, "a.csv", "1,A,2,2011-01-03T10:00:00,2.50", f"2,B,1,{sold},1.00"), put(inbox, "b.csv")
+    runs.begin(lake.ops, Terms(now, now, "week", False, {"bronze.sales": 1}, "sail", "code", "settings"), "lease")
+    with lake:
+        _begun(lake, recorded)
+        waiting, landed = pick_up(lake, inbox, table())
+        assert re.search(f"shows {now:%Y-%m-%d}.* recorded something at {recorded:%Y-%m-%d %H:%M:%S} UTC", waiting.waits)
+        assert "door.trust_clock: true" in waiting.waits and new.name not in waiting.waits
+        assert (landed.file, landed.lines, landed.waits) == ("canonical/b.csv", 1, "")  # a line of the past needs no clock
+        assert new.exists() and not old.exists() and lake.read("bronze.sales").count() == 1
+        with Lake(_trusting(lake.settings), endpoint=lake.endpoint) as trusting:
+            (kept,) = pick_up(trusting, inbox, table())  # it was ahead before: the line is refused, and the file is not lost
+        assert kept.lines == 2 and "1 of its lines were refused as in_the_future" in kept.kept
+        assert names(inbox / "canonical" / "rejected") == ["a.csv", "a.csv.reason.txt"]
+
+
+def _trusting(settings: Settings) -> Settings:
+    return settings.model_copy(update={"door": settings.door.model_copy(update={"trust_clock": True})})
+
+
+def _begun(lake: Lake, when: datetime) -> None:
+    """The only run was begun then."""
+    with lake.ops.begin() as connection:
+        connection.execute(update(ops.runs).values(started_at=when))
+
+
+def test_the_reason_names_the_file_where_it_lies_then(lake: Lake, inbox: Path) -> None:
+    put(inbox, "it's a.csv", "1,A,x,2011-01-03T10:00:00,2.50")
+    with lake:
+        (one,) = pick_up(lake, inbox, table())
+    command = shlex.split(one.rejected.partition("makes of it: ")[2])
+    assert command[:3] == ["zeromargin", "sources", "check"] and Path(command[3]) == inbox / "canonical" / "rejected" / "it's a.csv"
+    assert Path(command[3]).is_file()
+    assert inboxes.put_aside(inbox, "test") == (0, 1)
+
+
+def test_where_there_are_no_links_files_land_too_and_none_is_overwritten(lake: Lake, inbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_links(*_: object) -> None:
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "link", no_links)
+    put(inbox, "a.csv")
+    with lake:
+        assert [one.lines for one in pick_up(lake, inbox, table())] == [1]
+    taken, other = put(inbox, "b.csv").rename(inbox / "b"), put(inbox, "c.csv")
+    with pytest.raises(FileExistsError):
+        inboxes._rename(other, taken)
+    assert other.exists()
+
+
+def test_a_lake_that_somebody_writes_to_leaves_the_files_where_they_are(lake: Lake, settings: Settings, inbox: Path) -> None:
+    put(inbox, "a.csv")
+    with lake, Lake(settings) as other, other.lease("a long load"), pytest.raises(LeaseHeld):
+        pick_up(lake, inbox, table())
+    assert names(inbox / "canonical") == ["a.csv"]
