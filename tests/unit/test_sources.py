@@ -96,6 +96,11 @@ def test_a_misspelt_name_gets_a_hint(changes: dict[str, Any], words: str) -> Non
         ({"cancellation": {"negative_quantity": True, "prefix": "C"}}, "expected {column, prefix}"),
         ({"cancellation": {"negative_quantity": True, "unsigned": True}}, "unsigned says nothing where the minus is what tells"),
         ({"repeats": "keep", "line_identity": ["product_code"]}, "repeats: keep"),
+        (
+            {"columns": columns(Stat="status"), "line_identity": ["status"]},
+            "line_identity names status alone, which tells no line from another",
+        ),
+        ({"columns": columns(Bon="invoice", Cust="customer"), "line_identity": ["customer"]}, "line_identity names customer alone"),
         ({"repeats": "maybe"}, "repeats"),
         ({"currency": "pounds"}, "currency"),
         ({"currency": "XXX"}, "XXX stands for no currency"),
