@@ -25,6 +25,7 @@ _KEYS = {"customer_key", "line_id", "file_digest"}
 _NUMBER = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")  # exact in both
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}( [0-9]{2}:[0-9]{2}:[0-9]{2})?")
 _TIMES = (exp.DataType.Type.DATE, exp.DataType.Type.TIMESTAMPTZ, exp.DataType.Type.TIMESTAMPNTZ)
+_DIGITS = 28  # of decimals: their products hold, and so do the columns
 _COMPARISONS = (exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE)
 _WHOLE = (exp.Column, exp.Boolean, exp.Paren, exp.Case, exp.If, exp.Coalesce)  # what no order of precedence takes apart
 _FACTORS = (exp.Column, exp.Literal, exp.Neg, exp.Abs, exp.Paren)  # a product of more is rounded by the one and not by the other
@@ -39,11 +40,14 @@ def translated(rule: RowRule) -> str | None:
 
 
 def _as_on_an_engine(node: exp.Expr) -> exp.Expr:
-    """DuckDB trims more than spaces unless it is told what, and holds times with a zone to its own."""
+    """DuckDB trims more than spaces unless it is told what, holds times with a zone to its own, and gives the product of two numbers no more digits
+    than 18 where they have no more."""
     if isinstance(node, exp.Trim):
         return exp.Trim(this=node.this, expression=exp.Literal.string(" "))
     if isinstance(node, exp.Cast) and node.to.this == exp.DataType.Type.TIMESTAMPTZ:
         return exp.cast(node.this, exp.DataType.Type.TIMESTAMP)
+    if isinstance(node, exp.Column) and (places := _places(node)):
+        return exp.cast(node.copy(), f"DECIMAL({_DIGITS}, {places})")
     return node
 
 
@@ -95,10 +99,15 @@ def _are_alike(*nodes: exp.Expr) -> bool:
 
 
 def _of_column(node: exp.Column) -> Kind | None:
-    types = {column.name: column.type.partition("(")[0] for column in catalog.table(BRONZE).columns}
-    if node.table or node.name not in types:
+    if node.table or node.name not in catalog.table(BRONZE).column_names:
         return None
-    return "key" if node.name in _KEYS else _KINDS.get(types[node.name])
+    return "key" if node.name in _KEYS else _KINDS.get(catalog.table(BRONZE).type_of(node.name).partition("(")[0])
+
+
+def _places(node: exp.Column) -> str:
+    """After the point, of a decimal column."""
+    found = re.fullmatch(r"decimal\([0-9]+,([0-9]+)\)", catalog.table(BRONZE).type_of(node.name))
+    return found.group(1) if found else ""
 
 
 def _of_literal(node: exp.Literal | exp.Cast) -> Kind | None:

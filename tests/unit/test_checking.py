@@ -249,6 +249,13 @@ def test_a_rule_that_only_an_engine_can_tell_is_named_and_refuses_nothing(tmp_pa
     assert (found.unjudged, found.broken, found.kept) == (("hashed",), {"free": 1}, 1)
 
 
+def test_the_rules_that_ship_are_judged_whatever_the_numbers(tmp_path: Path) -> None:
+    rules = config.load("test").row_rules
+    file = written(tmp_path / "a.csv", "\n".join([HEADER, GOOD, GOOD.replace(",2,", ",2000,").replace("2.50", "900000.00"), ""]))
+    found = check(file, sources.find("canonical", "test"), OLDEST, settle=partial(settled, rules=rules))
+    assert (found.unjudged, found.broken) == ((), {"amount_plausible": 1})
+
+
 def test_a_draft_of_lines_without_receipts_counts_each_of_them(tmp_path: Path) -> None:
     settle = partial(settled, rules=config.load("test").row_rules)
     for names, repeats in (("item,qty,day,total", "keep"), ("item,qty,day,total,receipt", None)):
