@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from argparse import Namespace
+from datetime import datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 
+import duckdb
 import polars as pl
 import pytest
 
 from benchmarks.answers import differing, digests
 from benchmarks.by_hand import rules
 from benchmarks.report import TIMES, Figure, Spread, table, tell
+from lakehouse.medallion.trial_rules import translated
 from lakehouse.quality import config
 
 KINDS = {"code": "string", "day": "date", "units": "decimal(18,3)", "lines": "bigint", "names": "array<string>"}
@@ -95,5 +100,58 @@ def test_a_ratio_is_compared_to_its_last_place() -> None:
     assert differing(digests(one, ["code"], kinds), digests(other, ["code"], kinds)) == ["share"]
 
 
+NOON = datetime(2011, 1, 3, 12)
+LINE = {  # a sale that keeps every rule
+    "line_id": "1",
+    "store": "all",
+    "product_code": "A",
+    "covers": "day",
+    "sold_at": NOON,
+    "_known_at": NOON,
+    "is_product": True,
+    "is_cancellation": False,
+    "quantity": Decimal(2),
+    "unit_price": Decimal("2.5"),
+    "amount": Decimal(5),
+}
+TYPES = {
+    **dict.fromkeys(("line_id", "store", "product_code", "covers"), pl.String),
+    **dict.fromkeys(("sold_at", "_known_at"), pl.Datetime("us")),
+    **dict.fromkeys(("is_product", "is_cancellation"), pl.Boolean),
+    "quantity": pl.Decimal(18, 3),
+    "unit_price": pl.Decimal(18, 4),
+    "amount": pl.Decimal(18, 4),
+}
+TEXTS = (None, "", " ", "\u00a0", "\t", "week", "month", "Day")
+EDGES: dict[str, tuple[object, ...]] = {
+    **dict.fromkeys(("line_id", "store", "product_code", "covers"), TEXTS),
+    **dict.fromkeys(("sold_at", "_known_at"), (None, NOON - timedelta(microseconds=1), NOON + timedelta(microseconds=1))),
+    **dict.fromkeys(("is_product", "is_cancellation"), (None, True, False)),
+}
+
+
+def around(most: int, step: str) -> tuple[Decimal | None, ...]:
+    """Values at zero and at the furthest that are plausible, and those beside them."""
+    beside = (Decimal(0), Decimal(step), Decimal(most), Decimal(most) + Decimal(step))
+    return (None, *beside, *(-one for one in beside[1:]))
+
+
+def edges() -> pl.DataFrame:
+    """The line with each column at its edges, and numbers, which rules read together, in every combination of theirs."""
+    alone = [LINE | {name: value} for name, values in EDGES.items() for value in values]
+    prices = (None, Decimal("-0.0001"), Decimal(0), Decimal("0.0001"))
+    numbers = itertools.product(around(1_000_000, "0.001"), prices, around(100_000_000, "0.0001"), (None, True, False))
+    together = [LINE | dict(zip(("quantity", "unit_price", "amount", "is_cancellation"), one, strict=True)) for one in numbers]
+    return pl.DataFrame([LINE, *alone, *together], schema=TYPES)
+
+
 def test_silver_by_hand_judges_lines_by_the_rules_that_ours_does() -> None:
-    assert list(rules()) == [rule.name for rule in config.load("test").row_rules]
+    ours = {rule.name: translated(rule) for rule in config.load("test").row_rules}
+    lines, theirs = edges(), rules()
+    assert list(theirs) == list(ours)
+    by_hand = lines.select(rule.fill_null(False).alias(name) for name, rule in theirs.items())
+    with duckdb.connect() as connection:
+        connection.register("lines", lines.to_arrow())
+        told = connection.sql(f"SELECT {', '.join(f'coalesce({sql}, false) AS {name}' for name, sql in ours.items())} FROM lines").pl()
+    assert [name for name in ours if not (told[name] == by_hand[name]).all()] == []
+    assert [name for name in ours if told[name].n_unique() < 2] == []  # each has lines on both sides
