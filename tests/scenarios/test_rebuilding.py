@@ -215,6 +215,8 @@ def test_a_damaged_checkpoint_is_left_out_for_the_log_says_the_same(shop: Featur
 def test_an_older_version_whose_entry_is_damaged_is_named_and_nothing_of_the_table_is_deleted(shop: FeaturedShop) -> None:
     lake = shop.lake
     older = lake.snapshots()[0].versions[PRODUCTS]
+    with lake.lease("test"):  # so that the newest version needs no older entry, whichever files the engine wrote anew
+        delta_log.checkpoint(lake.path(PRODUCTS), lake.home / "staging")
     entry(lake, PRODUCTS, older).write_text("")
     assert lake.read(PRODUCTS).count() > 0
     with pytest.raises(StateError, match=f"{PRODUCTS} version {older} can't be read any more.*log .* was damaged"):
