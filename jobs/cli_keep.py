@@ -175,6 +175,10 @@ def _show_restored(found: Restored) -> None:
         print(
             f"Of {', '.join(found.lacking)} that snapshot has nothing: nobody can read it until the next run, which makes all tables anew from bronze."
         )
+    if found.emptied:
+        print(
+            f"Of {', '.join(found.emptied)} that snapshot has nothing: empty now. What they held before can be gone back to, as is said below."
+        )
     if found.taken_out:
         rows = [(one.file, one.source, one.lines) for one in found.taken_out]
         table("Taken out of bronze; these files may land again", ("file (SHA-256)", "source", "lines"), rows, right=("lines",))

@@ -132,7 +132,7 @@ def _status(lake: Lake) -> dict[str, object]:
     from jobs.cli_schedule import inbox, told
     from jobs.parts import parts
     from lakehouse.registry.loading import versions
-    from lakehouse.tables import pins, snapshots
+    from lakehouse.tables import pins, rebuilding, snapshots
 
     snapshot, (off, unused) = lake.snapshot(), parts(lake)
     return {
@@ -144,6 +144,7 @@ def _status(lake: Lake) -> dict[str, object]:
         "as_of": None if snapshot is None else snapshot.as_of,
         "moment": None if snapshot is None else snapshot.moment,
         "unfinished_restore": snapshots.unfinished_restore(lake.ops),
+        "waits_to_be_made_anew": [] if snapshot is None else list(rebuilding.lacking(snapshot)),
         "tables": [{"name": t.name, "version": t.version, "rows": t.rows, "bytes": t.bytes} for t in lake.tables()],
         "models": [_model(model) for model in versions(lake.settings)],
         "pins": [asdict(pin) for pin in pins.every(lake.ops)],
@@ -167,7 +168,7 @@ def _last_run(lake: Lake) -> dict[str, object] | None:
 def _show_status(lake: Lake) -> None:
     from jobs.parts import parts
     from lakehouse.registry.loading import versions
-    from lakehouse.tables import runs, snapshots
+    from lakehouse.tables import rebuilding, runs, snapshots
 
     settings, snapshot = lake.settings, lake.snapshot()
     published = "nothing published yet" if snapshot is None else f"snapshot {snapshot.id}, as of {day(snapshot.as_of)}"
@@ -177,6 +178,8 @@ def _show_status(lake: Lake) -> None:
         print(
             f"A restore of snapshot {unfinished} was broken off; nothing is written before it is finished: zeromargin restore {unfinished}"
         )
+    if snapshot is not None and (lacking := rebuilding.lacking(snapshot)):
+        print(f"Of {', '.join(lacking)} nothing is published. The next run makes all tables anew from bronze: zeromargin run")
     if settings.vault.keys == "derived":
         print("Customer keys are derived from the numbers (vault.keys: derived), to compare lakes with. Not for real customers.")
     print()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import TYPE_CHECKING
 
+from lakehouse.errors import NothingPublished
 from lakehouse.features import popular
 from lakehouse.features.publish import empty_online, publish_online
-from lakehouse.features.store import FEATURES
 from lakehouse.registry.batch import tell_popular
 from lakehouse.registry.training_pins import expired_pins
 from lakehouse.tables import Lake, maintenance, ops, restoring
@@ -24,11 +25,10 @@ def restore(lake: Lake, snapshot: int) -> Restored:
     written until it is called again."""
 
     def finish() -> None:
-        published = lake.snapshot()
-        if published is not None and set(FEATURES) <= published.versions.keys():
-            publish_online(lake)
-            tell_popular(lake, published.moment)
-        else:  # until all is made anew from bronze
+        try:
+            moment = publish_online(lake).moment
+            tell_popular(lake, datetime.fromisoformat(moment))
+        except NothingPublished:  # of a table that is made anew by the next run
             empty_online(lake)
             popular.write(lake.home, [])
 

@@ -23,7 +23,7 @@ from lakehouse.errors import DiskFull, LeaseHeld, NoPermission, StateError, TryA
 from lakehouse.quality import config
 from lakehouse.registry.verifying import verify
 from lakehouse.settings import Settings
-from lakehouse.tables import Lake, delta, lease, ops, runs
+from lakehouse.tables import Lake, delta, lease, ops, rebuilding, runs
 from lakehouse.tables.catalog import BRONZE
 from lakehouse.tables.lease import Lease
 
@@ -240,13 +240,13 @@ def _so_far(tallies: Sequence[Tally]) -> str:
 
 
 def _has_work(lake: Lake) -> bool:
-    """Whether lines have landed since what is published, or a run is unfinished."""
+    """Whether lines have landed since what is published, a run is unfinished, or tables wait to be made anew."""
     published, newest = lake.snapshot(), runs.newest(lake.ops)
     if newest and newest[0].state == "open":
         return True
     if published is None:
         return delta.exists(lake.path(BRONZE)) and bool(delta.size(lake.path(BRONZE)).files)
-    return published.versions[BRONZE] != lake.head(BRONZE)
+    return published.versions[BRONZE] != lake.head(BRONZE) or rebuilding.is_due(lake)
 
 
 def _claim(lake: Lake, job: str, due: datetime, state: str) -> bool:

@@ -51,6 +51,9 @@ def publish_online(lake: Lake) -> PublishReport:
     published = lake.snapshot()
     if published is None:
         raise NothingPublished("nothing published yet, so there is nothing to put online. Load files, then run: zeromargin run")
+    lacking = [name for name in FEATURES if name not in published.versions]
+    if lacking:
+        raise NothingPublished(f"{published} knows nothing of {', '.join(lacking)}. Have all tables made anew: zeromargin run")
     pins = {name: published.versions[name] for name in FEATURES}
     with redis_seal.answering():
         return _publish(lake, published, open_store(lake.settings, pins))

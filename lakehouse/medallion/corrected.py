@@ -24,31 +24,28 @@ def among(lake: StageLake, candidates: DataFrame, beside: Mapping[str, Collectio
     by_number, let_in = correction_history.in_bronze(lake, lake.run.bronze)
     if not by_number:
         return None
-    corrected = _corrected(lake, candidates, by_number)
+    landed = lake.read(BRONZE, version=lake.run.bronze)
+    corrected = _corrected(lake, landed, by_number)
     values, customer = lines.values_hash(beside).alias("values"), F.coalesce("customer_key", F.lit("")).alias("customer")
     marked = candidates.where(~F.col("_file").isin(*let_in)).select("*", values, customer)
-    same = ["line_id", "values", "customer"]
-    # Of a line that the door refused hardly anything is kept but its id.
-    at_door = corrected.where("at_door AND line_id IS NOT NULL").select("line_id")
-    copies = [marked.join(at_door, "line_id", "left_semi")]
-    copies.append(marked.join(at_door, "line_id", "left_anti").join(corrected.select("line_id", values, customer), same, "left_semi"))
-    # What was let in may have the id of what it corrects, and may have been corrected in turn.
+    # Of a line that the door refused hardly anything is kept but its id. Else a copy says the same, of the same customer or of none.
+    known = corrected.select(F.col("line_id").alias("id"), "at_door", values.alias("said"), customer.alias("of"))
+    of_one = F.expr("customer = of OR customer = '' OR of = ''")
+    copies = marked.join(
+        known, (F.col("line_id") == F.col("id")) & (F.col("at_door") | ((F.col("values") == F.col("said")) & of_one)), "left_semi"
+    )
+    # What was let in may have the id of what it corrects, and may have been corrected in turn. What says the same as it is its repeat.
+    right = lines.typed(landed.where(F.col("file_digest").isin(*let_in))).select("line_id", values, customer)
+    copies = copies.join(right, right.columns, "left_anti").drop("values", "customer")
     again = candidates.where(F.col("_file").isin(*let_in)).join(corrected.select(*PLACE), PLACE, "left_semi")
-    return lake.staged(copies[0].unionByName(copies[1]).drop("values", "customer").unionByName(again))
+    return lake.staged(copies.unionByName(again))
 
 
-def _corrected(lake: StageLake, candidates: DataFrame, by_number: Collection[tuple[str, int]]) -> DataFrame:
-    """The lines of bronze that were corrected, as far as they can have to do with the candidates: copies of one line are of one time."""
-    assert lake.run is not None
-    (told,) = candidates.agg(F.min("sold_at").alias("first"), F.max("sold_at").alias("last")).toArrow().to_pylist()
+def _corrected(lake: StageLake, landed: DataFrame, by_number: Collection[tuple[str, int]]) -> DataFrame:
+    """The lines of bronze that were corrected, as lines of silver, and whether the door had refused them."""
     they = lake.spark.createDataFrame(sorted(by_number), "file_digest string, line_number bigint")
-    files = sorted({file for file, _ in by_number})
-    bronze = lake.read(BRONZE, version=lake.run.bronze).where(F.col("file_digest").isin(*files))
-    if told["first"] is not None:
-        first, last = (f"TIMESTAMP'{told[name]:%Y-%m-%d %H:%M:%S.%f}'" for name in ("first", "last"))
-        bronze = bronze.where(f"sold_at BETWEEN {first} AND {last}")
-    found = bronze.join(they, they.columns, "left_semi").withColumn("at_door", F.size("reasons") > 0)
-    return lines.typed(found, "at_door")
+    found = landed.where(F.col("file_digest").isin(*sorted({file for file, _ in by_number}))).join(they, they.columns, "left_semi")
+    return lines.typed(found.withColumn("at_door", F.size("reasons") > 0), "at_door")
 
 
 def as_quarantined(found: DataFrame, silver: DataFrame, beside: Mapping[str, Collection[str]]) -> DataFrame:

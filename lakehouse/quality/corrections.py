@@ -27,19 +27,7 @@ from lakehouse.tables.catalog import BRONZE
 from lakehouse.tables.listing import Listing
 
 OPEN = "open"
-_OF_COPIES = (
-    "line_id",
-    "store",
-    "invoice",
-    "product_code",
-    "description",
-    "quantity",
-    "unit_price",
-    "amount",
-    "sold_at",
-    "customer_key",
-    "country",
-)
+_OF_COPIES = ("store", "invoice", "product_code", "description", "quantity", "unit_price", "amount", "sold_at", "country")
 
 
 @dataclass(frozen=True)
@@ -235,28 +223,27 @@ def _check_away(lake: Lake, rows: Sequence[Mapping[str, Any]]) -> None:
 
 def _check_single(lake: Lake, rows: Sequence[Mapping[str, Any]]) -> None:
     """Raises `InputError` where two of the refused lines are copies of one, or a copy was let in already."""
-    known, seen = _known(lake, (RELEASED,)), set()
-    for row in rows:
-        copy = _same(row)
-        if copy in seen or known.by_content.get(copy) == RELEASED:
+    known = _known(lake, (RELEASED,))
+    for place, row in enumerate(rows):
+        if known.state(row) == RELEASED or any(_are_copies(row, other) for other in rows[:place]):
             raise InputError(
                 f"line {row['line_number']} of {row['file_digest'][:12]} is a copy of another one that is corrected, and would count twice. Withdraw it:"
                 " zeromargin quarantine withdraw; nothing was changed"
             )
-        seen |= {copy} - {None}
 
 
 @dataclass(frozen=True)
 class _Known:
-    """What is known of corrected lines, by file and number, and by what they say, for copies in other files; `rows` says at most how many lines of
-    quarantine these are."""
+    """What is known of corrected lines, by file and number, and by id, for copies in other files; `rows` says at most how many lines of quarantine
+    these are."""
 
     by_number: Mapping[tuple[str, int], str]
-    by_content: Mapping[object, str]
+    by_id: Mapping[str, Sequence[Mapping[str, Any]]]
     rows: int
 
     def state(self, row: Mapping[str, Any]) -> str:
-        return self.by_number.get((row["file_digest"], row["line_number"])) or self.by_content.get(_same(row)) or OPEN
+        own = self.by_number.get(_place(row))
+        return own or next((self.by_number[_place(one)] for one in self.by_id.get(row["line_id"], ()) if _are_copies(row, one)), OPEN)
 
 
 def _known(lake: Lake, states: Sequence[str] = (PROPOSED, RELEASED)) -> _Known:
@@ -267,16 +254,25 @@ def _known(lake: Lake, states: Sequence[str] = (PROPOSED, RELEASED)) -> _Known:
         return _Known({}, {}, 0)
     rows = lake.read(QUARANTINE)
     they = lake.spark.createDataFrame(sorted(by_number), "file_digest string, line_number bigint")
-    corrected = rows.join(they, they.columns, "left_semi").toArrow().to_pylist()
-    found = {copy: by_number[row["file_digest"], row["line_number"]] for row in corrected if (copy := _same(row)) is not None}
-    ids = sorted({row["line_id"] for row in corrected if row["line_id"] is not None})
-    copies = rows.where(F.col("line_id").isin(*ids)).count() if ids else 0
-    return _Known(by_number, found, len(by_number) + copies)
+    by_id: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows.join(they, they.columns, "left_semi").toArrow().to_pylist():
+        if row["line_id"] is not None:
+            by_id.setdefault(row["line_id"], []).append(row)
+    copies = rows.where(F.col("line_id").isin(*sorted(by_id))).count() if by_id else 0
+    return _Known(by_number, by_id, len(by_number) + copies)
 
 
-def _same(row: Mapping[str, Any]) -> object:
-    """What copies of a refused line have in common; None of one whose id is not known. Of one that the door refused hardly more is kept."""
-    return None if row["line_id"] is None else tuple(row[name] for name in _OF_COPIES)
+def _place(row: Mapping[str, Any]) -> tuple[str, int]:
+    return row["file_digest"], row["line_number"]
+
+
+def _are_copies(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two refused lines are copies of one: they say the same, of the same customer or of none. Of one that the door refused hardly anything is
+    kept but its id."""
+    if one["line_id"] is None or one["line_id"] != other["line_id"]:
+        return False
+    customers = {row["customer_key"] for row in (one, other)} - {None}
+    return "door" in (one["stage"], other["stage"]) or (len(customers) < 2 and all(one[name] == other[name] for name in _OF_COPIES))
 
 
 def _digest(waiting: Sequence[Correction]) -> str:

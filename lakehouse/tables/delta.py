@@ -184,8 +184,9 @@ def not_there(path: str, names: Iterable[str]) -> list[str]:
 
 
 def empty(path: str, table: Table) -> int:
-    """Takes every row out, as a new version, which is returned; with the columns that the table has got since."""
-    open_to_change(path).delete()
+    """Takes every row out, as a new version where there is any, and returns the newest; with the columns that the table has got since."""
+    if size(path).files:
+        open_to_change(path).delete()
     return evolve(path, table)
 
 

@@ -70,8 +70,14 @@ def _check_layouts(lake: Lake) -> None:
 
 
 def _may_go_on(lake: Lake, run: str, from_bronze: bool) -> bool:
-    """Whether the versions that the finished stages of a run wrote are there still, and it makes all anew where that is due."""
-    if from_bronze and runs.get(lake.ops, run).base is not None:
+    """Whether a run got as far as having put its tables back, knows every table that it reads, makes all anew where that is due, and the versions that
+    its finished stages wrote are there still."""
+    record = runs.get(lake.ops, run)
+    if from_bronze and record.base is not None:
+        return False
+    if not record.back_test and not record.restored:
+        return False
+    if record.base is not None and rebuilding.lacking(record.base):
         return False
     wrote = [stage.versions for stage in runs.stage_runs(lake.ops, run) if stage.state == "done"]
     return all(lake.head(name) >= max(versions) for one in wrote for name, versions in one.items() if versions)

@@ -83,6 +83,8 @@ def refuse(name: str, what: str) -> StateError:
     """What to do about a lost table."""
     if catalog.table(name).stage is None:
         return StateError(f"{what}. Nothing else holds what landed: bring the home back from a backup (zeromargin restore-backup)")
+    if catalog.table(name).kind == "output":
+        return StateError(f"{what}. What it held can't be made anew, so it begins empty, once and for all tables, with: {ANEW}")
     return StateError(f"{what}. Make all tables anew from bronze with: {ANEW}. What the older versions of {name} held is gone")
 
 
@@ -115,7 +117,8 @@ def make_room(lake: Lake, dropped: Collection[str] = ()) -> list[str]:
         place, number = Path(lake.path(name)), 1
         while (aside := place.with_name(f"{place.name}.damaged-{number}")).exists():
             number += 1
-        told.append(f"{what}: it is made anew, and {_forgotten(lake.ops, name)} of its versions so far are forgotten")
+        begins = "begins empty, since what it held can't be made anew" if catalog.table(name).kind == "output" else "is made anew"
+        told.append(f"{what}: it {begins}, and {_forgotten(lake.ops, name)} of its versions so far are forgotten")
         if place.exists():
             place.rename(aside)
             told[-1] += f". What is left of it is in {aside}"
@@ -127,9 +130,12 @@ def is_due(lake: Lake) -> bool:
     """Whether the newest snapshot lacks a table that is made from bronze: it was lost, or has come with a newer version of this library. Adding to
     it what is new would leave out all that came before."""
     published = lake.snapshot()
-    return published is not None and any(
-        table.kind == "derived" and name not in published.versions for name, table in catalog.load().items()
-    )
+    return published is not None and bool(lacking(published))
+
+
+def lacking(snapshot: Snapshot) -> tuple[str, ...]:
+    """The tables made from bronze of which a snapshot knows nothing."""
+    return tuple(name for name, table in catalog.load().items() if table.kind == "derived" and name not in snapshot.versions)
 
 
 def _forgotten(engine: Engine, name: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -28,7 +28,8 @@ class Restored:
     """What going back did. `snapshot` is what was gone back to, `published` the number under which it is published now, `versions` the tables
     that were others, with the versions that they have now, `undone` the snapshots that count no more, `again` those that had been undone and count
     again, as they did when it was the newest. `lacking`: tables made from bronze that are in no version of that snapshot (lost and made anew since, or
-    come since with a newer library): they are in no snapshot now, and the next run makes all anew."""
+    come since with a newer library): they are in no snapshot now, and the next run makes all anew. `emptied`: tables of predictions that it knows nothing
+    of, and that are empty now."""
 
     snapshot: int
     published: int
@@ -38,6 +39,7 @@ class Restored:
     undone: tuple[int, ...]
     again: tuple[int, ...]
     lacking: tuple[str, ...]
+    emptied: tuple[str, ...]
     taken_out: Listing[TakenOut]
 
 
@@ -51,26 +53,32 @@ def restore(lake: Lake, number: int, finish: Callable[[], object] = lambda: None
     """
     with lake.lease(f"restore of snapshot {number}", restoring=True) as held:
         target = snapshots.by_id(lake.ops, number)
-        lacking = tuple(name for name, table in lake.catalog.items() if table.kind == "derived" and name not in target.versions)
-        wanted = {name: _version(target, name, lake) for name, table in lake.catalog.items() if table.kind != "log" and name not in lacking}
+        lacking = rebuilding.lacking(target)
+        emptied = tuple(name for name, table in lake.catalog.items() if table.kind == "output" and name not in target.versions)
+        wanted = {name: version for name, version in target.versions.items() if name in lake.catalog and lake.catalog[name].kind != "log"}
         _check_files(lake, wanted)
         newest = lake.head(BRONZE)
         _taken_out(lake, newest, wanted[BRONZE])  # what can fail does so before anything is noted
         begun = snapshots.begin_restore(lake.ops, number, newest, held.token)
         taken_out = _taken_out(lake, begun.bronze, wanted[BRONZE])
-        made = next((one for one in lake.snapshots() if one.run == begun.run), None) or _published(lake, target, wanted, begun, held.token)
+        made = next((one for one in lake.snapshots() if one.run == begun.run), None) or _published(
+            lake, target, wanted, emptied, begun, held.token
+        )
         finish()
         snapshots.end_restore(lake.ops, held.token)
     changed = {name: version for name, version in made.versions.items() if name in wanted and version != wanted[name]}
     before = max(one.id for one in snapshots.every(lake.ops, undone_too=True) if one.id < made.id)
     counted, counts = (set(line) for line in snapshots.lines(lake.ops, (before, made.id)))
     undone, again = tuple(sorted(counted - counts)), tuple(sorted(counts - counted - {made.id}))
-    return Restored(number, made.id, target.as_of, target.moment, changed, undone, again, lacking, taken_out)
+    return Restored(number, made.id, target.as_of, target.moment, changed, undone, again, lacking, emptied, taken_out)
 
 
-def _published(lake: Lake, target: Snapshot, wanted: Mapping[str, int], begun: Restore, token: str) -> Snapshot:
+def _published(lake: Lake, target: Snapshot, wanted: Mapping[str, int], emptied: Collection[str], begun: Restore, token: str) -> Snapshot:
     """The tables put back, as one more snapshot."""
     versions = {}
+    for name in emptied:
+        lake.check_lease()
+        versions[name] = delta.empty(lake.path(name), lake.catalog[name])
     # Bronze last: what is published of the other tables can be made anew from it.
     for name in sorted(wanted, key=lambda one: one == BRONZE):
         lake.check_lease()
@@ -79,11 +87,6 @@ def _published(lake: Lake, target: Snapshot, wanted: Mapping[str, int], begun: R
     lake.note_published(versions)
     made = Snapshot(0, begun.run, target.as_of, target.moment, target.every, versions)
     return snapshots.publish(lake.ops, made, token, restored=target.id)
-
-
-def _version(target: Snapshot, name: str, lake: Lake) -> int:
-    """Of tables that are not made from bronze and that the catalog has got since, the version in which they were empty."""
-    return target.versions.get(name, delta.created_version(lake.catalog[name]))
 
 
 def _check_files(lake: Lake, wanted: Mapping[str, int]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Collection
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -12,11 +13,26 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
+from jobs import keeping, scheduling
 from lakehouse.errors import NothingPublished, StateError, UnknownName
 from lakehouse.features import build
 from lakehouse.medallion import silver
 from lakehouse.registry.verifying import verify
-from lakehouse.tables import Lake, StageLake, audit, catalog, delta, delta_log, handles, maintenance, opening, ops, pins, restoring, runs
+from lakehouse.tables import (
+    Lake,
+    StageLake,
+    audit,
+    catalog,
+    delta,
+    delta_log,
+    handles,
+    maintenance,
+    opening,
+    ops,
+    pins,
+    rebuilding,
+    runs,
+)
 from lakehouse.tables.catalog import BRONZE
 from tests.featured import FeaturedShop, opened, prepared
 from tests.shop import Line, Shop
@@ -24,6 +40,7 @@ from tests.shop import Line, Shop
 pytestmark = pytest.mark.slow_on_jvm
 
 SALES, PRODUCTS = "silver.sales", "features.product_sales"
+SEGMENTS = "predictions.segments"
 TABLES = (SALES, PRODUCTS, "features.customer_history")
 REPAIR = "zeromargin run --from-bronze"
 
@@ -270,16 +287,52 @@ def test_entries_that_are_missing_below_a_checkpoint_are_named_and_the_table_is_
 def test_a_snapshot_that_knows_nothing_of_a_table_made_anew_is_gone_back_to_and_all_is_made_anew(shop: FeaturedShop) -> None:
     lake, before = shop.lake, digests(shop.lake)
     second = lake.snapshots()[-1].id
-    lose(lake, SALES, "removed")
+    for lost in (SALES, "gold.products"):
+        shutil.rmtree(lake.path(lost))
     anew(lake)
-    found = restoring.restore(lake, second)
-    assert found.lacking == (SALES,)
+    found = keeping.restore(lake, second)  # ends, though what is popular is made of a table that is lacking
+    assert set(found.lacking) == {SALES, "gold.products"} and found.emptied == ()
+    assert rebuilding.is_due(lake) and scheduling._has_work(lake)
     with pytest.raises(NothingPublished, match=f"{SALES} has no version to read"):
         lake.read(SALES)
     shop.land_now(Line("C", "2011-01-13T10:00:00", invoice="9"))
     shop.publish("2011-01-19")
     assert lake.read(SALES).count() == lake.read(BRONZE).count() == 5
     assert digests(lake).keys() == before.keys()
+
+
+def test_a_rebuild_that_was_killed_before_tables_were_put_back_leaves_predictions_as_they_were(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake.create_tables()
+    shop = FeaturedShop(lake)
+    shop.land_now(Line("A", "2011-01-03T10:00:00"))
+    with shop.run("2011-01-05") as run, StageLake(lake.settings, "predictions", run.id) as stage:
+        row = {
+            "customer_key": "c" * 32,
+            "segment": "new",
+            "version": "1",
+            "digest": "d" * 64,
+            "fallback": False,
+            "as_of": datetime(2011, 1, 3),
+        }
+        columns = [column for column in lake.catalog[SEGMENTS].columns if column.name != "_run"]
+        schema = ", ".join(f"{column.name} {column.type}" for column in columns)
+        frame = stage.spark.createDataFrame([tuple(row[column.name] for column in columns)], schema)
+        stage.writer.replace(SEGMENTS, frame, where="version = '1'")
+        stage.publish(after=())
+        stage.finish()
+    assert lake.read(SEGMENTS).count() == 1
+    with monkeypatch.context() as patch:
+        patch.setattr(runs, "set_restored", _killed)
+        with pytest.raises(KeyboardInterrupt):
+            anew(lake)
+    shop.publish("2011-01-05")
+    assert lake.read(SEGMENTS).count() == 1
+
+
+def _killed(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def test_what_is_let_go_while_it_is_verified_is_not_said_to_be_broken(shop: FeaturedShop, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy import insert
 
 from lakehouse import settings
 from lakehouse.errors import InputError, StateError
-from lakehouse.ingest import load, loading
+from lakehouse.ingest import load, loading, sources
 from lakehouse.quality import config, corrections
 from lakehouse.tables import Lake, ops
 from tests.featured import derived, refined
@@ -128,8 +128,9 @@ def test_a_corrected_line_counts_once_whatever_the_rules_say_later_of_what_it_co
 
     rule(PLAUSIBLE)
     again = sent(lake, "second.csv", RIGHT, WRONG, WRONG.replace("2,POT", "3,JUG"))
+    sent(lake, "nobodys.csv", WRONG.replace("98765432109876", ""))  # as after an erasure
     made, _ = shop.refine("2011-01-24")
-    assert (made.refused, made.repeats, pots(lake)) == ({"corrected": 1}, 1, ([4], ["corrected", "quantity_plausible"]))
+    assert (made.refused, made.repeats, pots(lake)) == ({"corrected": 2}, 1, ([4], ["corrected", "corrected", "quantity_plausible"]))
     assert [one.line for one in corrections.refused(lake)] == []
     with pytest.raises(StateError, match="was corrected as it is in another file and released already"):
         corrections.correct(lake, again, 2, {"quantity": "4"}, "Bob", "too")
@@ -138,7 +139,7 @@ def test_a_corrected_line_counts_once_whatever_the_rules_say_later_of_what_it_co
 
     refined(lake, "2011-01-31", from_bronze=True)
 
-    assert pots(lake) == ([4], ["corrected", "corrected"])
+    assert pots(lake) == ([4], ["corrected"] * 3)
     assert gold(lake) == with_jug
 
 
@@ -185,7 +186,10 @@ def test_the_copy_of_a_refused_line_in_another_file_is_corrected_with_it(lake: L
     lake.create_tables()
     shop = Shop(lake)
     rule("abs(quantity) <= 30")
-    first, second = sent(lake, "first.csv", RIGHT, WRONG), sent(lake, "second.csv", WRONG, WRONG.replace("2,POT", "3,JUG"))
+    first, second = (
+        sent(lake, "first.csv", RIGHT, WRONG),
+        sent(lake, "second.csv", WRONG.replace("98765432109876", ""), WRONG.replace("2,POT", "3,JUG")),
+    )
     shop.refine("2011-01-10")
     assert [(one.file, one.line) for one in corrections.refused(lake)] == sorted([(first, 2), (second, 1), (second, 2)])
     corrections.correct(lake, first, 2, {"quantity": "4"}, "Ada", "the till's list")
@@ -221,3 +225,31 @@ def test_the_right_line_that_lands_after_its_customer_was_corrected_is_a_repeat(
     rule(PLAUSIBLE)
     refined(lake, "2011-01-24", from_bronze=True)
     assert pots(lake) == ([4], ["corrected"])
+
+
+def test_where_the_time_does_not_tell_lines_apart_a_line_that_the_door_refused_counts_once_too(
+    lake: Lake, rule: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = sources.conf_file
+    monkeypatch.setattr(
+        sources,
+        "conf_file",
+        lambda *words: (all_ := real(*words)) | {"canonical": all_["canonical"] | {"line_identity": ["invoice", "product_code"]}},
+    )
+    lake.create_tables()
+    shop = Shop(lake)
+    rule("abs(quantity) <= 30")
+    early = WRONG.replace("2011-01-04", "1911-01-04").replace(",40,", ",4,")
+    file = sent(lake, "first.csv", RIGHT, early)
+    other = sent(lake, "other.csv", WRONG)  # the same line, refused for something else
+    shop.refine("2011-01-10")
+    told = {"sold_at": "2011-01-05T10:00:00", "invoice": "9", "product_code": "POT", "quantity": "4", "unit_price": "3.00"}
+    corrections.correct(lake, file, 2, told, "Ada", "the till's clock was wrong")
+    with pytest.raises(StateError, match="a correction of a copy of line 1 .*waits already"):
+        corrections.correct(lake, other, 1, {"quantity": "4"}, "Bob", "too")
+    corrections.release(lake)
+    sent(lake, "again.csv", WRONG.replace(",40,", ",4,"))
+    shop.refine("2011-01-17")
+    assert pots(lake) == ([4], ["corrected", "quantity_plausible", "too_old"])
+    refined(lake, "2011-01-24", from_bronze=True)
+    assert pots(lake) == ([4], ["corrected", "quantity_plausible", "too_old"])
