@@ -40,6 +40,8 @@ LATER = {  # what is imported while earlier stages run
     "recommendations": MODELS,
     "predictions": ("lakehouse.registry.batch",),
 }
+_SOCKET = "zm-12345678/tmp12345678/kernel-99"  # the longest that lies in the folder for temporary files
+_SOCKET_BYTES = 103  # what macOS takes; Linux takes four more
 
 
 class Nursery:
@@ -48,8 +50,7 @@ class Nursery:
     def __init__(self, folder: Path, stages: Iterable[str] = (), started: Callable[[int], None] = lambda group: None) -> None:
         """`folder` is the run's, `stages` those that are ahead; `started` is told each process group that is opened."""
         self.folder, self.stages, self.started = folder, tuple(stages), started
-        # Paths of sockets are limited to about a hundred characters, which a home may already have.
-        self.private = scratch.folder(Path(tempfile.gettempdir()), "zm-")
+        self.private = scratch.folder(_for_sockets(), "zm-")
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Nursery:
@@ -104,6 +105,13 @@ class Nursery:
         if self._process is not None:
             processes.end(self._process, self.folder / "nursery")
             self._process = None
+
+
+def _for_sockets() -> Path:
+    """The folder for temporary files, or a short one: a socket's path is limited to about a hundred bytes, which a home may already have, and so may
+    the folder that TMPDIR names."""
+    usual = Path(tempfile.gettempdir())
+    return usual if len(os.fsencode(usual / _SOCKET)) <= _SOCKET_BYTES else Path("/tmp")
 
 
 def _answer(process: subprocess.Popen[bytes], until: float) -> int | None:

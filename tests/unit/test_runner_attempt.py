@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Mapping
@@ -61,7 +62,14 @@ def test_the_declared_result_is_read_and_the_executed_copy_is_kept(home: Path, p
     assert not nursery.private.exists()
 
 
-def test_a_kernel_talks_over_sockets_that_only_its_owner_can_reach(home: Path, place: Place) -> None:
+def test_a_kernel_talks_over_sockets_that_only_its_owner_can_reach_however_long_the_path_of_the_temporary_folder(
+    home: Path, place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    temporary = tmp_path / "t".ljust(94 - len(str(tmp_path)), "t")
+    temporary.mkdir()
+    assert len(str(temporary)) >= 95
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    monkeypatch.setattr(tempfile, "tempdir", None)
     look = (
         "import json, os, pathlib, stat\n"
         "from ipykernel.kernelapp import IPKernelApp\n"
