@@ -38,7 +38,7 @@ _SKIPPED = {
     _INBOX,
     _OF_A_DISK,
 }  # what an engine leaves, what is under way, and raw files, which hold customer numbers
-DRAFT = ".being-restored"
+DRAFT = ".being-restored"  # what a killed restore leaves ends so; it may hold a vault
 _SECRETS = "secrets"
 _LOG = Path("answers")  # the only files that somebody writes who does not hold the lease
 _TRIES = 20
@@ -80,8 +80,8 @@ class _Listed(BaseModel):
 
 
 def backup(lake: Lake, folder: Path, secrets: bool = True, progress: Progress = lambda *_: None) -> BackedUp:
-    """Copies the home into `folder`, which must not be there or be empty; what the home links to is copied as if it lay there. `secrets`: with
-    the vault's secret and the signing key, without which nobody can go on with it. What fails leaves nothing behind.
+    """Copies the home into `folder`, which must not be there or be empty, as a disk that is mounted there is; what the home links to is copied as if
+    it lay there. `secrets`: with the vault's secret and the signing key, without which nobody can go on with it. What fails leaves nothing behind.
 
     Raises `InputError` for a folder that holds something or lies in the home, `StateError` where the disk has too little room, a link leads
     nowhere or a file goes away meanwhile, `LeaseHeld`, `NoPermission` where this user can't keep others from writing meanwhile; from a disk that is
@@ -91,7 +91,7 @@ def backup(lake: Lake, folder: Path, secrets: bool = True, progress: Progress = 
     if target.resolve() == home.resolve() or home.resolve() in target.resolve().parents:
         raise InputError(f"{folder} lies in the home {home} that is to be backed up. Choose a folder elsewhere")
     was_there = target.exists()
-    if was_there and any(target.iterdir()):
+    if was_there and {one.name for one in target.iterdir()} - {_OF_A_DISK}:
         raise InputError(f"{folder} is not empty. A backup needs a folder of its own")
     nobody_writes = ops.is_read_only(lake.ops) and reading.is_frozen(home)
     with nullcontext() if nobody_writes else lake.lease("backup"):
@@ -177,7 +177,7 @@ def _files(home: Path) -> list[Path]:
     for folder, below, names in os.walk(home, followlinks=True, onerror=_refuse):
         place = Path(folder)
         if place == home:
-            below[:] = [name for name in below if name not in _SKIPPED]
+            below[:] = [name for name in below if name not in _SKIPPED and not name.endswith(DRAFT)]
         for name in below:
             if (place / name).is_symlink() and _leads_back(home, place / name):
                 raise StateError(f"{place / name} is a link to {(place / name).resolve()}, in which it lies itself. Take it away")
@@ -225,7 +225,8 @@ def _take_away(target: Path, itself: bool) -> None:
     """What was copied so far; the folder too where it had not been there."""
     for place in target.iterdir() if target.is_dir() else ():
         if place.is_dir():
-            shutil.rmtree(place, ignore_errors=True)
+            if place.name != _OF_A_DISK:
+                shutil.rmtree(place, ignore_errors=True)
         else:
             place.unlink(missing_ok=True)
     if itself and target.is_dir():

@@ -255,14 +255,28 @@ def test_a_run_database_of_another_name_within_the_home_says_where_it_is_now(set
     assert notebooks and all(notebook.is_relative_to(tmp_path / "new") for notebook in notebooks)
 
 
-def test_files_that_wait_in_the_inbox_are_counted_and_left_out(settings: Settings, tmp_path: Path) -> None:
+def test_files_that_wait_in_the_inbox_are_counted_and_left_out_and_so_are_drafts_of_homes(settings: Settings, tmp_path: Path) -> None:
     for name in ("a-17850.csv", "rejected/b.csv"):
         file = settings.home / "inbox" / "canonical" / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("a line", encoding="utf-8")
+    for draft in (backups.DRAFT, f".another{backups.DRAFT}"):  # of a restore that was killed: into this folder, and into one below it
+        (settings.home / draft).mkdir()
+        shutil.copy(settings.home / "vault.db", settings.home / draft)
+    disk = tmp_path / "backup"
+    (disk / "lost+found").mkdir(parents=True)
+
+    def break_off(done: int, of: int) -> None:
+        if done == of:
+            raise OSError
+
     with Lake(settings) as lake:
-        assert backup(lake, tmp_path / "backup").left_out == ("inbox (2 files)",)
-    assert not (tmp_path / "backup" / "inbox").exists()
+        with pytest.raises(OSError):
+            backup(lake, disk, progress=break_off)
+        assert [place.name for place in disk.iterdir()] == ["lost+found"]
+        assert backup(lake, disk).left_out == ("inbox (2 files)",)
+    assert not (disk / "inbox").exists()
+    assert [str(place.relative_to(disk)) for place in disk.rglob("vault.db")] == ["vault.db"]
     assert "17850" not in (tmp_path / "backup" / LIST).read_text(encoding="utf-8")
 
 
