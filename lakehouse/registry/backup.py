@@ -23,6 +23,7 @@ from pydantic import BaseModel, ValidationError
 from sqlalchemy.engine import make_url
 
 from lakehouse.errors import InputError, StateError
+from lakehouse.registry import draft as drafts
 from lakehouse.registry.moving import is_database, move
 from lakehouse.settings import Settings
 from lakehouse.tables import Lake, ops, reading
@@ -31,14 +32,12 @@ LIST = "backup.json"
 FORMAT: Literal[1] = 1
 SPARE = 0.05  # of the disk's free bytes beyond what is copied
 _INBOX = "inbox"
-_OF_A_DISK = "lost+found"  # lies in each that is mounted
 _SKIPPED = {
     "endpoint",
     "staging",
     _INBOX,
-    _OF_A_DISK,
+    drafts.OF_A_DISK,
 }  # what an engine leaves, what is under way, and raw files, which hold customer numbers
-DRAFT = ".being-restored"  # what a killed restore leaves ends so; it may hold a vault
 _SECRETS = "secrets"
 _LOG = Path("answers")  # the only files that somebody writes who does not hold the lease
 _TRIES = 20
@@ -91,7 +90,7 @@ def backup(lake: Lake, folder: Path, secrets: bool = True, progress: Progress = 
     if target.resolve() == home.resolve() or home.resolve() in target.resolve().parents:
         raise InputError(f"{folder} lies in the home {home} that is to be backed up. Choose a folder elsewhere")
     was_there = target.exists()
-    if was_there and {one.name for one in target.iterdir()} - {_OF_A_DISK}:
+    if was_there and {one.name for one in target.iterdir()} - {drafts.OF_A_DISK}:
         raise InputError(f"{folder} is not empty. A backup needs a folder of its own")
     nobody_writes = ops.is_read_only(lake.ops) and reading.is_frozen(home)
     with nullcontext() if nobody_writes else lake.lease("backup"):
@@ -135,17 +134,14 @@ def _backed_up(lake: Lake, home: Path, target: Path, secrets: bool, progress: Pr
 
 def restore_backup(folder: Path, home: Path, progress: Progress = lambda *_: None) -> BackedUp:
     """Makes `home`, which must not be there or be empty, of a backup. Every file is held to its SHA-256 before the home appears: all at once, or, in a
-    folder that is there, which a disk may be mounted at, folder by folder.
+    folder that is there, which a disk may be mounted at, folder by folder; broken off meanwhile, the same may be begun anew.
 
     Raises `InputError` for a folder that is no whole backup or a home that holds something, `StateError` where a file is not what was backed
     up or the disk has too little room.
     """
-    listed = _listed(folder)
-    home = home.absolute()
-    is_there = home.exists()
-    if is_there and (not home.is_dir() or {one.name for one in home.iterdir()} - {_OF_A_DISK, DRAFT}):
-        raise InputError(f"the home {home} is not empty. A backup is brought back into a new one: --home DIR")
-    draft = home / DRAFT if is_there else home.with_name(f".{home.name}{DRAFT}")
+    listed, home = _listed(folder), home.absolute()
+    names = {Path(name).parts[0] for name in listed.files}
+    draft = drafts.begin(home, names)
     shutil.rmtree(draft, ignore_errors=True)
     _check_room(draft, sum(file.bytes for file in listed.files.values()))
     try:
@@ -156,15 +152,12 @@ def restore_backup(folder: Path, home: Path, progress: Progress = lambda *_: Non
             progress(number, len(listed.files))
         draft.mkdir(parents=True, exist_ok=True)
         move(draft, listed.home, home)
-        if is_there:
-            for place in sorted(draft.iterdir(), key=Path.is_file):  # the databases last: without them it is no home
-                place.rename(home / place.name)
-        else:
-            draft.rename(home)
+        drafts.become(draft, home)
     except FileNotFoundError as error:
         raise StateError(f"{error.filename} is missing from the backup {folder}. Nothing was brought back") from None
     finally:
-        shutil.rmtree(draft, ignore_errors=True)
+        if not drafts.is_half_moved(draft, home, names):  # else what could not be moved back is told by it, and the next restore goes on
+            shutil.rmtree(draft, ignore_errors=True)
     return listed.told(folder)
 
 
@@ -177,7 +170,7 @@ def _files(home: Path) -> list[Path]:
     for folder, below, names in os.walk(home, followlinks=True, onerror=_refuse):
         place = Path(folder)
         if place == home:
-            below[:] = [name for name in below if name not in _SKIPPED and not name.endswith(DRAFT)]
+            below[:] = [name for name in below if name not in _SKIPPED and not name.endswith(drafts.ENDING)]
         for name in below:
             if (place / name).is_symlink() and _leads_back(home, place / name):
                 raise StateError(f"{place / name} is a link to {(place / name).resolve()}, in which it lies itself. Take it away")
@@ -225,7 +218,7 @@ def _take_away(target: Path, itself: bool) -> None:
     """What was copied so far; the folder too where it had not been there."""
     for place in target.iterdir() if target.is_dir() else ():
         if place.is_dir():
-            if place.name != _OF_A_DISK:
+            if place.name != drafts.OF_A_DISK:
                 shutil.rmtree(place, ignore_errors=True)
         else:
             place.unlink(missing_ok=True)

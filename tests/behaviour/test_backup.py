@@ -21,6 +21,7 @@ from jobs.runner import run as run_stages
 from lakehouse import journal
 from lakehouse.errors import InputError, LeaseHeld, StateError
 from lakehouse.registry import backup as backups
+from lakehouse.registry import draft
 from lakehouse.registry.backup import LIST, backup, restore_backup
 from lakehouse.registry.verifying import verify
 from lakehouse.settings import Settings
@@ -223,7 +224,7 @@ def test_a_disk_that_is_mounted_where_the_home_is_to_be_is_asked_for_room_and_fi
     settings: Settings, taken: Path, small_disk: Path
 ) -> None:
     (small_disk / "lost+found").mkdir()
-    (small_disk / backups.DRAFT / "tables").mkdir(parents=True)  # left by one that was killed
+    (small_disk / draft.ENDING / "tables").mkdir(parents=True)  # left by one that was killed
     with pytest.MonkeyPatch.context() as patch:
         usage = namedtuple("usage", "total used free")
         real = shutil.disk_usage
@@ -260,9 +261,9 @@ def test_files_that_wait_in_the_inbox_are_counted_and_left_out_and_so_are_drafts
         file = settings.home / "inbox" / "canonical" / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("a line", encoding="utf-8")
-    for draft in (backups.DRAFT, f".another{backups.DRAFT}"):  # of a restore that was killed: into this folder, and into one below it
-        (settings.home / draft).mkdir()
-        shutil.copy(settings.home / "vault.db", settings.home / draft)
+    for left in (draft.ENDING, f".another{draft.ENDING}"):  # of a restore that was killed: into this folder, and into one below it
+        (settings.home / left).mkdir()
+        shutil.copy(settings.home / "vault.db", settings.home / left)
     disk = tmp_path / "backup"
     (disk / "lost+found").mkdir(parents=True)
 

@@ -1,0 +1,61 @@
+"""A home in the making: brought back into a draft first, which becomes the home all at once, or, in a folder that is there, name by name."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+
+from lakehouse.errors import InputError
+
+ENDING = ".being-restored"  # what a killed restore leaves ends so; it may hold a vault
+OF_A_DISK = "lost+found"  # lies in each that is mounted
+_MADE_LAST = "ops.db"
+
+
+def begin(home: Path, names: Collection[str]) -> Path:
+    """Where the draft is to be. `names` are what the home is to hold; where a restore was broken off while it moved them, they go back into its draft.
+
+    Raises `InputError` for a home that holds anything else.
+    """
+    if not home.exists():
+        return home.with_name(f".{home.name}{ENDING}")
+    draft = home / ENDING
+    if is_half_moved(draft, home, names):
+        _move_back(draft, home, names)
+    if not home.is_dir() or _held(home):
+        raise InputError(f"the home {home} is not empty. A backup is brought back into a new one: --home DIR")
+    return draft
+
+
+def become(draft: Path, home: Path) -> None:
+    """Makes the draft the home, all of it or, where that fails, nothing. In a folder that is there databases come last, the run database after all
+    others: without it nothing goes on there, and the restore may be begun anew."""
+    if draft.parent != home:
+        draft.rename(home)
+        return
+    names = [place.name for place in sorted(draft.iterdir(), key=lambda place: (place.is_file(), place.name == _MADE_LAST))]
+    try:
+        for name in names:
+            (draft / name).rename(home / name)
+    except BaseException:
+        _move_back(draft, home, names)
+        raise
+
+
+def is_half_moved(draft: Path, home: Path, names: Collection[str]) -> bool:
+    """Whether some of these names lie in the home and all others in its draft, as a move that was broken off leaves them. What anybody else has begun
+    in that folder looks otherwise."""
+    if not draft.is_dir() or draft.parent != home:
+        return False
+    there, left = _held(home), {place.name for place in draft.iterdir()}
+    return bool(there and left) and there | left == set(names) and not there & left and _MADE_LAST not in there
+
+
+def _move_back(draft: Path, home: Path, names: Collection[str]) -> None:
+    for name in names:
+        if (home / name).exists():
+            (home / name).rename(draft / name)
+
+
+def _held(home: Path) -> set[str]:
+    return {place.name for place in home.iterdir()} - {OF_A_DISK, ENDING} if home.is_dir() else set()
