@@ -60,13 +60,12 @@ class Tally:
         self.waiting = self.fresh = 0
 
     def note(self, one: Picked) -> None:
-        if one.rejected:
-            self.rejected += 1
-        elif one.waits:
-            self.waiting += 1
-        elif one.fresh:
-            self.fresh += 1
-        else:
+        self.rejected, self.waiting, self.fresh = (
+            self.rejected + bool(one.rejected),
+            self.waiting + bool(one.waits),
+            self.fresh + bool(one.fresh),
+        )
+        if one.lines or not (one.rejected or one.waits or one.fresh):  # one that grew meanwhile has landed, and waits
             self.files, self.lines, self.kept = self.files + 1, self.lines + one.lines, self.kept + bool(one.kept)
 
     @property

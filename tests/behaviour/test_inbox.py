@@ -16,7 +16,7 @@ from sqlalchemy import update
 
 from jobs import inbox as inboxes
 from jobs.cli import main
-from jobs.inbox import pick_up
+from jobs.inbox import Tally, pick_up
 from jobs.scheduling import turns
 from lakehouse.errors import LeaseHeld
 from lakehouse.ingest import sources
@@ -90,7 +90,7 @@ def test_what_comes_under_the_same_name_while_a_file_lands_is_another_file(
 def test_what_is_written_to_a_file_while_its_lines_are_committed_lands_at_the_next_look(
     lake: Lake, inbox: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, sender = inboxes.load, put(inbox, "sales.csv").open("a", encoding="utf-8")
+    real, sender, tally = inboxes.load, put(inbox, "sales.csv").open("a", encoding="utf-8"), Tally()
 
     def load(*words: object) -> object:
         landed = real(*words)  # type: ignore[arg-type]
@@ -101,7 +101,8 @@ def test_what_is_written_to_a_file_while_its_lines_are_committed_lands_at_the_ne
     with lake:
         with monkeypatch.context() as patch:
             patch.setattr(inboxes, "load", load)
-            (one,) = pick_up(lake, inbox, table())
+            (one,) = pick_up(lake, inbox, table(), tally.note)
+        assert tally.told == "1 files landed (1 lines), 1 wait for something"
         assert (one.lines, "written to while it landed" in one.waits) == (1, True)
         assert names(inbox / "canonical") == ["sales.csv"]
         assert [one.lines for one in pick_up(lake, inbox, table())] == [2]  # the first of them is a copy, which silver takes once
