@@ -35,8 +35,8 @@ def refuse_clock_behind(lake: Lake, source: Source, judged: Judged) -> None:
             f"this computer's clock shows {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC, and this lake recorded something at "
             f"{recorded:%Y-%m-%d %H:%M:%S} UTC: by this clock lines would be refused as {FUTURE} that may be good, such as one sold at "
             f"{first:%Y-%m-%d %H:%M:%S}. Nothing of this file was loaded. Set the clock right and load again. If it is right, and was ahead before, "
-            f"say so with door.trust_clock: true (conf/, or ZEROMARGIN_DOOR__TRUST_CLOCK=true), and such lines are refused as {FUTURE}; or correct "
-            "their time in the file"
+            "say so with door.trust_clock: true (conf/, or ZEROMARGIN_DOOR__TRUST_CLOCK=true; start a kept timetable anew then), and such lines are "
+            f"refused as {FUTURE}; or correct their time in the file"
         )
 
 

@@ -226,7 +226,8 @@ def test_with_a_clock_behind_what_the_lake_has_recorded_no_line_is_judged_and_th
         _begun(lake, recorded)
         waiting, landed = pick_up(lake, inbox, table())
         assert re.search(f"shows {now:%Y-%m-%d}.* recorded something at {recorded:%Y-%m-%d %H:%M:%S} UTC", waiting.waits)
-        assert "door.trust_clock: true" in waiting.waits and new.name not in waiting.waits
+        assert all(words in waiting.waits for words in ("door.trust_clock: true", "start a kept timetable anew"))
+        assert new.name not in waiting.waits
         assert (landed.file, landed.lines, landed.waits) == ("canonical/b.csv", 1, "")  # a line of the past needs no clock
         assert new.exists() and not old.exists() and lake.read("bronze.sales").count() == 1
         with Lake(_trusting(lake.settings), endpoint=lake.endpoint) as trusting:
