@@ -43,8 +43,8 @@ def among(lake: StageLake, candidates: DataFrame, beside: Mapping[str, Collectio
 
 def _corrected(lake: StageLake, landed: DataFrame, by_number: Collection[tuple[str, int]]) -> DataFrame:
     """The lines of bronze that were corrected, as lines of silver, and whether the door had refused them."""
-    they = lake.spark.createDataFrame(sorted(by_number), "file_digest string, line_number bigint")
-    found = landed.where(F.col("file_digest").isin(*sorted({file for file, _ in by_number}))).join(they, they.columns, "left_semi")
+    files = landed.where(F.col("file_digest").isin(*sorted({file for file, _ in by_number})))
+    found = correction_history.rows_of(lake, files, by_number)
     return lines.typed(found.withColumn("at_door", F.size("reasons") > 0), "at_door")
 
 

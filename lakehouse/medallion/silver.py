@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from pyspark.sql import DataFrame
@@ -43,15 +43,14 @@ def build(lake: StageLake) -> SilverReport:
         return SilverReport(files=0, lines=0, written=0, repeats=0)
     new = lake.read(BRONZE, version=lake.run.bronze).where(F.col("file_digest").isin(*sorted(files)))
     good, refused = split_rows(new, config.load(lake.settings.profile).row_rules)
-    beside, typed = _taken_from_beside(lake), lines.typed(good)
-    replaced = corrected.among(lake, typed, beside)
-    candidates = lake.staged(typed if replaced is None else typed.join(replaced.frame, corrected.PLACE, "left_anti"))
+    beside = _taken_from_beside(lake)
+    candidates, replaced = _candidates(lake, good, beside)
     is_first = delta.size(lake.path(SALES), lake.version(SALES)).files == 0
     months = None if is_first else _months_of_copies(good)
     existing = None if is_first else _among(lake, months)
     settled = lines.settle(candidates.frame, existing, beside, once=lambda frame: lake.staged(frame).frame)
     kept, conflicts = lake.staged(settled.kept), lake.staged(settled.conflicts)
-    refused = refused.unionByName(lines.as_quarantined(_with_repeats(lake, kept, conflicts, files), CONFLICT))
+    refused = refused.unionByName(lines.as_quarantined(_with_repeats(lake, kept, conflicts, files, beside), CONFLICT))
     if replaced is not None and replaced.rows:
         silver = kept.frame if existing is None else kept.frame.unionByName(existing)
         refused = refused.unionByName(corrected.as_quarantined(replaced.frame, silver, beside))
@@ -95,7 +94,16 @@ def _among(lake: StageLake, months: list[str] | None) -> DataFrame:
     return existing if months is None else existing.where(F.col("month").isin(*months))
 
 
-def _with_repeats(lake: StageLake, kept: Staged, conflicts: Staged, files: Collection[str]) -> DataFrame:
+def _candidates(lake: StageLake, good: DataFrame, beside: Mapping[str, Collection[str]]) -> tuple[Staged, Staged | None]:
+    """Good lines of bronze as lines of silver, and apart from them those that a correction stands for."""
+    typed = lines.typed(good)
+    replaced = corrected.among(lake, typed, beside)
+    return lake.staged(typed if replaced is None else typed.join(replaced.frame, corrected.PLACE, "left_anti")), replaced
+
+
+def _with_repeats(
+    lake: StageLake, kept: Staged, conflicts: Staged, files: Collection[str], beside: Mapping[str, Collection[str]]
+) -> DataFrame:
     """The conflicts, and with a line of silver that lost its place also those that were left out as its repeats: they differ from what took it, too.
 
     What was judged by rules that have changed since stays as it was judged: no line is taken out of silver or quarantine here.
@@ -106,10 +114,8 @@ def _with_repeats(lake: StageLake, kept: Staged, conflicts: Staged, files: Colle
         return conflicts.frame
     copies = lake.read(BRONZE, version=lake.run.bronze).join(displaced, "line_id", "left_semi")
     good, _ = split_rows(copies, config.load(lake.settings.profile).row_rules)
-    beside, typed = _taken_from_beside(lake), lines.typed(good)
-    replaced = corrected.among(lake, typed, beside)
-    candidates = typed if replaced is None else typed.join(replaced.frame, corrected.PLACE, "left_anti")
-    anew = lines.settle(lake.staged(candidates).frame, None, beside, once=lambda frame: lake.staged(frame).frame)
+    candidates, _ = _candidates(lake, good, beside)
+    anew = lines.settle(candidates.frame, None, beside, once=lambda frame: lake.staged(frame).frame)
     there = ["_file", "_line"]
     held = lake.read(QUARANTINE).select(F.col("file_digest").alias("_file"), F.col("line_number").alias("_line"))
     known = held.unionByName(kept.frame.select(*there)).unionByName(conflicts.frame.select(*there))

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Row, select
 
 from lakehouse.tables import Lake, delta, ops
 from lakehouse.tables.catalog import BRONZE
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
 
 PROPOSED, RELEASED, REPLACED, WITHDRAWN = "proposed", "released", "replaced", "withdrawn"
 
@@ -78,6 +81,12 @@ def in_bronze(lake: Lake, version: int) -> tuple[set[tuple[str, int]], set[str]]
         rows = connection.execute(select(ops.corrections.c.id, ops.corrections.c.file_digest, ops.corrections.c.line)).all()
     lines = {(one.file_digest, one.line) for one in rows if landings.get(one.id, set()) & there}
     return lines, {digest for digests in landings.values() for digest in digests & there}
+
+
+def rows_of(lake: Lake, frame: DataFrame, lines: Collection[tuple[str, int]]) -> DataFrame:
+    """The rows of bronze or quarantine that are these lines, by their file's digest and number."""
+    they = lake.spark.createDataFrame(sorted(lines), "file_digest string, line_number bigint")
+    return frame.join(they, they.columns, "left_semi")
 
 
 def authors(lake: Lake) -> dict[str, str]:

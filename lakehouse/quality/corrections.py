@@ -19,7 +19,7 @@ from sqlalchemy import insert, select, update
 from lakehouse.errors import InputError, StateError, UnknownName
 from lakehouse.privacy.vault import open_vault
 from lakehouse.quality import corrected_line
-from lakehouse.quality.correction_history import PROPOSED, RELEASED, Correction, corrections
+from lakehouse.quality.correction_history import PROPOSED, RELEASED, Correction, corrections, rows_of
 from lakehouse.quality.quarantine import CONFLICT, CORRECTED
 from lakehouse.quality.quarantine import TABLE as QUARANTINE
 from lakehouse.tables import Lake, ops
@@ -253,9 +253,8 @@ def _known(lake: Lake, states: Sequence[str] = (PROPOSED, RELEASED)) -> _Known:
     if not by_number:
         return _Known({}, {}, 0)
     rows = lake.read(QUARANTINE)
-    they = lake.spark.createDataFrame(sorted(by_number), "file_digest string, line_number bigint")
     by_id: dict[str, list[Mapping[str, Any]]] = {}
-    for row in rows.join(they, they.columns, "left_semi").toArrow().to_pylist():
+    for row in rows_of(lake, rows, by_number).toArrow().to_pylist():
         if row["line_id"] is not None:
             by_id.setdefault(row["line_id"], []).append(row)
     copies = rows.where(F.col("line_id").isin(*sorted(by_id))).count() if by_id else 0
