@@ -114,13 +114,19 @@ def pots(lake: Lake) -> tuple[list[int], list[str]]:
     return sorted(int(quantity) for quantity in sold), sorted(reason for reasons in refused for reason in reasons)
 
 
-def test_a_corrected_line_counts_once_whatever_the_rules_say_later_of_what_it_corrects(lake: Lake, rule: Callable[[str], None]) -> None:
+def pots_corrected(lake: Lake, rule: Callable[[str], None]) -> tuple[Shop, str]:
+    """A shop whose forty pots were refused by a strict rule, and are corrected to four, not released yet; and the digest of their file."""
     lake.create_tables()
     shop = Shop(lake)
     rule("abs(quantity) <= 30")
     file = sent(lake, "first.csv", RIGHT, WRONG)
     shop.refine("2011-01-10")
     corrections.correct(lake, file, 2, {"quantity": "4"}, "Ada", "the till's list")
+    return shop, file
+
+
+def test_a_corrected_line_counts_once_whatever_the_rules_say_later_of_what_it_corrects(lake: Lake, rule: Callable[[str], None]) -> None:
+    shop, _ = pots_corrected(lake, rule)
     corrections.release(lake)
     shop.refine("2011-01-17")
     assert pots(lake) == ([4], ["quantity_plausible"])
@@ -144,12 +150,7 @@ def test_a_corrected_line_counts_once_whatever_the_rules_say_later_of_what_it_co
 
 
 def test_what_came_in_by_a_copy_since_the_rules_changed_needs_no_correction(lake: Lake, rule: Callable[[str], None]) -> None:
-    lake.create_tables()
-    shop = Shop(lake)
-    rule("abs(quantity) <= 30")
-    file = sent(lake, "first.csv", RIGHT, WRONG)
-    shop.refine("2011-01-10")
-    corrections.correct(lake, file, 2, {"quantity": "4"}, "Ada", "the till's list")
+    shop, file = pots_corrected(lake, rule)
     rule(PLAUSIBLE)
     sent(lake, "second.csv", WRONG)
     shop.refine("2011-01-17")
