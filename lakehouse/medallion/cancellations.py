@@ -6,13 +6,14 @@ from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 GROUP = ("customer_key", "product_code", "unit_price")
+READ = ("line_id", "kind", *GROUP, "sold_at", "quantity")  # of lines of silver, to link them
 
 
 def link(lines: DataFrame) -> DataFrame:
     """One row per cancelled line that has an earlier sale (columns of silver.cancellations without `_run`).
 
     The sale has the same customer, product and price and is not later. Among several the best rule wins (same quantity; then a larger
-    quantity; then any), then the latest sale, then the least line id. `lines` are lines of silver.
+    quantity; then any), then the latest sale, then the least line id. `lines` are lines of silver, with the columns READ at least.
     """
     returns = lines.where("kind = 'return' AND customer_key IS NOT NULL").select(
         F.col("line_id").alias("cancellation_line_id"),

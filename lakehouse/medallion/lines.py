@@ -26,16 +26,24 @@ VALUES = (
     "promotion",
     "holiday",
 )
+# What becomes of a copy of a line: it is written, is there already and stays, says something else than the one that is kept, or the same.
+KEPT, STAYS, CONFLICT, REPEAT = "kept", "stays", "conflict", "repeat"
 # Spelt out: what the engines take for a space differs.
-SPACES = "[ \\t\\n\\x0B\\f\\r\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+"
+_UNUSUAL = "\\t\\n\\x0B\\f\\r\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+# A run of spaces other than one plain one, which is most of them and would be replaced by itself.
+SPACES = f"[{_UNUSUAL}][ {_UNUSUAL}]*| [ {_UNUSUAL}]+"
 
 
 @dataclass(frozen=True)
 class Settled:
-    """One row per line in `kept`; `conflicts` holds copies with other values than the one that was kept. Columns of silver.sales."""
+    """One row per line in `kept`; `conflicts` holds copies with other values than the one that was kept. Columns of silver.sales.
+
+    `copies`: one row per copy of a line that occurs more than once, with `is_new` and its `outcome`.
+    """
 
     kept: DataFrame
     conflicts: DataFrame
+    copies: DataFrame
 
 
 def typed(lines: DataFrame, *more: str) -> DataFrame:
@@ -94,12 +102,17 @@ def settle(
     if existing is not None:
         there = existing.withColumn("is_new", F.lit(False)).join(repeated, "hash", "left_semi")
         copies = copies.unionByName(there.select(*copies.columns))
-    copies = once(copies)
-    values = _values(beside)
+    judged = once(_judged(copies, beside).select(*names, "is_new", "outcome"))
+    winners, conflicts = (judged.where(F.col("outcome") == one).select(*names) for one in (KEPT, CONFLICT))
+    return Settled(single.unionByName(winners), conflicts, judged)
+
+
+def _judged(copies: DataFrame, beside: Mapping[str, Collection[str]]) -> DataFrame:
+    """Copies of lines, each with its `outcome` among those that share its id."""
     # Of equal copies one that names its customer is kept before one that does not. Which was there first decides only between those that are
     # the same in all of this: then what is kept is the same in whichever runs they land, and when all is made anew from bronze.
     known_first = (F.col("customer_key").isNull(), "customer_key")
-    order = Window.partitionBy("line_id").orderBy("_known_at", *values, *known_first, "is_new", "_file", "_line")
+    order = Window.partitionBy("line_id").orderBy("_known_at", *_values(beside), *known_first, "is_new", "_file", "_line")
     ranked = (
         copies.withColumn("values", values_hash(beside))
         .withColumn("place", F.row_number().over(order))
@@ -109,9 +122,9 @@ def settle(
     other_customer = (
         F.col("customer_key").isNotNull() & F.col("kept_customer").isNotNull() & (F.col("customer_key") != F.col("kept_customer"))
     )
-    winners = ranked.where((F.col("place") == 1) & F.col("is_new")).select(*names)
-    conflicts = ranked.where((F.col("place") > 1) & ((F.col("values") != F.col("kept_values")) | other_customer)).select(*names)
-    return Settled(single.unionByName(winners), conflicts)
+    is_conflict = (F.col("values") != F.col("kept_values")) | other_customer
+    first, other = F.when(F.col("is_new"), KEPT).otherwise(STAYS), F.when(is_conflict, CONFLICT).otherwise(REPEAT)
+    return ranked.withColumn("outcome", F.when(F.col("place") == 1, first).otherwise(other))
 
 
 def values_hash(beside: Mapping[str, Collection[str]]) -> Column:

