@@ -191,7 +191,7 @@ def _is_settled(file: Path, settle_s: float) -> bool:
 
 def _take(lake: Lake, file: Path, source: Source, timetable: Timetable) -> Picked:
     name = file.name.removeprefix(TAKING)
-    shown, taken = f"{source.name}/{name}", file.with_name(f"{TAKING}{name}")
+    shown, taken, lines = f"{source.name}/{name}", file.with_name(f"{TAKING}{name}"), 0
     try:
         if file != taken:
             _rename(file, taken)
@@ -200,6 +200,7 @@ def _take(lake: Lake, file: Path, source: Source, timetable: Timetable) -> Picke
             (landed,) = load(lake, taken, source.name)
         except BaseException as error:
             return _not_taken(error, taken, name, shown, changed=stamp(taken.stat()) != before)
+        lines = landed.lines
         if stamp(taken.stat()) != before:  # its sender had only paused: what has come since it was read is nowhere else
             _put_back(taken, name)
             return Picked(shown, landed.lines, waits="it was written to while it landed, and is looked at again with what has come since")
@@ -213,7 +214,7 @@ def _take(lake: Lake, file: Path, source: Source, timetable: Timetable) -> Picke
         else:
             taken.unlink()
     except OSError as error:
-        return Picked(shown, waits=f"it can't be moved or removed: {error.strerror}")
+        return Picked(shown, lines, waits=f"it can't be moved or removed{', though it has landed' if lines else ''}: {error.strerror}")
     return Picked(shown, landed.lines, landed.already, lacking(landed.unmatched, source))
 
 

@@ -67,6 +67,22 @@ def test_a_file_that_is_still_written_to_waits_and_one_that_is_to_be_kept_is_mov
     assert names(inbox / "canonical" / "landed") == ["a-2.csv", "a.csv"]
 
 
+def test_a_file_that_landed_and_cannot_be_moved_is_told_with_its_lines_and_lands_once(lake: Lake, inbox: Path) -> None:
+    put(inbox, "a.csv")
+    (inbox / "canonical" / "landed").symlink_to(inbox / "a-disk-that-is-away")
+    tally = Tally()
+    with lake:
+        for lines in (1, 0):
+            (one,) = pick_up(lake, inbox, table(keep_landed=True), tally.note)
+            assert one.lines == lines and "can't be moved or removed" in one.waits
+        assert ("though it has landed" in one.waits, tally.files, tally.lines) == (False, 1, 1)
+        (inbox / "canonical" / "landed").unlink()
+        (one,) = pick_up(lake, inbox, table(keep_landed=True))
+        assert one.already and not one.waits
+        assert lake.read("bronze.sales").count() == 1
+    assert names(inbox / "canonical" / "landed") == ["a.csv"]
+
+
 def test_what_comes_under_the_same_name_while_a_file_lands_is_another_file(
     lake: Lake, inbox: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
