@@ -6,6 +6,7 @@ The wall clock won't do: where it is set, the start of every process is told as 
 from __future__ import annotations
 
 import os
+import re
 import socket
 import sys
 from pathlib import Path
@@ -14,18 +15,33 @@ import psutil
 
 _STARTED = 19  # the place of the start in /proc/<pid>/stat, counted from the state, see proc(5)
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
+_NUMBERED_BY, _FIRST = Path("/proc/self/ns/pid"), "4026531836"  # that of the system itself, see include/linux/proc_ns.h
 _IS_LINUX = sys.platform.startswith("linux")
 
 
 def here() -> str:
-    """This system since it was started, as `host/boot`: after that the numbers and clocks of its processes begin anew."""
+    """Where this process's number means something, as `host/boot`: once the system is started anew, numbers and clocks begin anew. In a container that
+    numbers its processes by itself, `host/boot/namespace` (of which Linux says which it is, see pid_namespaces(7))."""
     boot = _BOOT.read_text().strip()[:8] if _IS_LINUX and _BOOT.exists() else ""
-    return f"{socket.gethostname()}/{boot}"
+    return "/".join((socket.gethostname(), boot, *_namespace()))
+
+
+def _namespace() -> list[str]:
+    try:
+        found = re.findall(r"\d+", _NUMBERED_BY.readlink().name) if _IS_LINUX else []
+    except OSError:  # not a kernel that says so
+        return []
+    return [] if found == [_FIRST] else found
 
 
 def is_here(place: str) -> bool:
-    """Whether that is this host, now or before it was started anew."""
-    return "/" in place and host_of(place) == socket.gethostname()
+    """Whether what goes on there can be told from here: it is this host, now, or before it was started anew. Of the processes of another container on it
+    that can't be told, though it may have this one's name."""
+    if "/" not in place:
+        return False
+    host, boot, *namespace = place.split("/")
+    ours, this_boot, *our_namespace = here().split("/")
+    return host == ours and (boot != this_boot or namespace == our_namespace)
 
 
 def host_of(place: str) -> str:

@@ -20,6 +20,7 @@ import psutil
 import pytest
 from sqlalchemy import Engine, update
 
+from lakehouse import process
 from lakehouse.errors import LeaseHeld
 from lakehouse.tables import lease, ops
 from tests.servers import Postgres, postgres
@@ -159,6 +160,15 @@ def test_a_lease_of_another_host_is_not_over_before_it_has_run_out(engine: Engin
     with lease.hold(engine, "elsewhere", lease_s=60, wait_s=0):
         move_the_holder(engine)
         with pytest.raises(LeaseHeld, match="on elsewhere, since"), lease.hold(engine, "here", lease_s=60, wait_s=0):
+            pytest.fail("two hold the lease")
+
+
+def test_a_lease_of_another_container_of_the_same_name_is_not_over_though_no_process_here_has_its_number(engine: Engine) -> None:
+    host, boot, *_ = process.here().split("/")
+    with lease.hold(engine, "in another", lease_s=60, wait_s=0):
+        with engine.begin() as connection:
+            connection.execute(update(ops.leases).values(host=f"{host}/{boot}/1", pid=2**22 + 1))
+        with pytest.raises(LeaseHeld, match='"in another"'), lease.hold(engine, "here", lease_s=60, wait_s=0):
             pytest.fail("two hold the lease")
 
 

@@ -18,6 +18,7 @@ def test_what_a_killed_process_left_is_removed_by_the_next_and_nobody_elses(tmp_
     scratch.share(shared, makers[1].pid)
     others = {
         "of-another-host": [["elsewhere/1", 1, 0.0]],
+        "of-another-container": [["/".join((*process.here().split("/")[:2], "1")), 1, 0.0]],
         "of-a-newer-version": {"what": "is this"},
     }
     for name, owners in others.items():
