@@ -27,7 +27,7 @@ VALUES = (
     "holiday",
 )
 # What becomes of a copy of a line: it is written, is there already and stays, says something else than the one that is kept, or the same.
-KEPT, STAYS, CONFLICT, REPEAT = "kept", "stays", "conflict", "repeat"
+KEPT, STAYS, CONTRADICTS, REPEATS = "kept", "stays", "contradicts", "repeats"
 # Spelt out: what the engines take for a space differs.
 _UNUSUAL = "\\t\\n\\x0B\\f\\r\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 # A run of spaces other than one plain one, which is most of them and would be replaced by itself.
@@ -102,12 +102,13 @@ def settle(
     if existing is not None:
         there = existing.withColumn("is_new", F.lit(False)).join(repeated, "hash", "left_semi")
         copies = copies.unionByName(there.select(*copies.columns))
-    judged = once(_judged(copies, beside).select(*names, "is_new", "outcome"))
-    winners, conflicts = (judged.where(F.col("outcome") == one).select(*names) for one in (KEPT, CONFLICT))
-    return Settled(single.unionByName(winners), conflicts, judged)
+    # They are found first and ranked then: to do both at once takes twice the memory.
+    ranked = once(_ranked(once(copies), beside).select(*names, "is_new", "outcome"))
+    winners, conflicts = (ranked.where(F.col("outcome") == one).select(*names) for one in (KEPT, CONTRADICTS))
+    return Settled(single.unionByName(winners), conflicts, ranked)
 
 
-def _judged(copies: DataFrame, beside: Mapping[str, Collection[str]]) -> DataFrame:
+def _ranked(copies: DataFrame, beside: Mapping[str, Collection[str]]) -> DataFrame:
     """Copies of lines, each with its `outcome` among those that share its id."""
     # Of equal copies one that names its customer is kept before one that does not. Which was there first decides only between those that are
     # the same in all of this: then what is kept is the same in whichever runs they land, and when all is made anew from bronze.
@@ -123,7 +124,7 @@ def _judged(copies: DataFrame, beside: Mapping[str, Collection[str]]) -> DataFra
         F.col("customer_key").isNotNull() & F.col("kept_customer").isNotNull() & (F.col("customer_key") != F.col("kept_customer"))
     )
     is_conflict = (F.col("values") != F.col("kept_values")) | other_customer
-    first, other = F.when(F.col("is_new"), KEPT).otherwise(STAYS), F.when(is_conflict, CONFLICT).otherwise(REPEAT)
+    first, other = F.when(F.col("is_new"), KEPT).otherwise(STAYS), F.when(is_conflict, CONTRADICTS).otherwise(REPEATS)
     return ranked.withColumn("outcome", F.when(F.col("place") == 1, first).otherwise(other))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
@@ -20,6 +19,7 @@ from lakehouse.tables.staging import Staged
 from lakehouse.tables.writer import Within
 
 SALES, LINKS, QUARANTINE = "silver.sales", "silver.cancellations", "quarantine.sales"
+FEW = 0.05  # of all candidates: so many copies can be left out while the others are read
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,21 @@ class SilverReport:
     refused: dict[str, int] = field(default_factory=dict)
     cancelled: int = 0
     linked: int = 0
+
+
+@dataclass(frozen=True)
+class _Copies:
+    """Copies of lines: new ones that say the same as what is kept, new ones that say otherwise, and lines of silver that lost their place to one."""
+
+    repeats: int
+    conflicts: int
+    displaced: int
+
+    @classmethod
+    def counted(cls, copies: DataFrame) -> _Copies:
+        rows = copies.groupBy("is_new", "outcome").count().toArrow().to_pylist()
+        of = {(row["is_new"], row["outcome"]): row["count"] for row in rows}
+        return cls(of.get((True, lines.REPEATS), 0), of.get((True, lines.CONTRADICTS), 0), of.get((False, lines.CONTRADICTS), 0))
 
 
 def build(lake: StageLake) -> SilverReport:
@@ -50,12 +65,10 @@ def build(lake: StageLake) -> SilverReport:
     months = None if is_first else _months_of_copies(good)
     existing = None if is_first else _among(lake, months)
     settled = lines.settle(candidates.frame, existing, beside, once=lambda frame: lake.staged(frame).frame)
-    copies = _counted(settled.copies)
-    # Nearly all candidates, so they are not staged a second time.
-    kept = Staged(settled.kept, candidates.rows - copies[True, lines.CONFLICT] - copies[True, lines.REPEAT])
-    refused = refused.unionByName(
-        lines.as_quarantined(_with_repeats(lake, settled, beside) if copies[False, lines.CONFLICT] else settled.conflicts, CONFLICT)
-    )
+    copies = _Copies.counted(settled.copies)
+    kept = _kept(lake, settled, candidates.rows, copies, is_first)
+    conflicts = _with_repeats(lake, settled, beside) if copies.displaced else settled.conflicts
+    refused = refused.unionByName(lines.as_quarantined(conflicts, CONFLICT))
     if replaced is not None and replaced.rows:
         silver = kept.frame if existing is None else kept.frame.unionByName(existing)
         refused = refused.unionByName(corrected.as_quarantined(replaced.frame, silver, beside))
@@ -68,7 +81,7 @@ def build(lake: StageLake) -> SilverReport:
         files=len(files),
         lines=sum(files.values()),
         written=kept.rows,
-        repeats=copies[True, lines.REPEAT],
+        repeats=copies.repeats,
         refused=_reasons(quarantined),
         cancelled=lake.read(SALES).where("kind = 'return'").count(),
         linked=delta.size(lake.path(LINKS), lake.version(LINKS)).rows,
@@ -104,11 +117,12 @@ def _candidates(lake: StageLake, good: DataFrame, beside: Mapping[str, Collectio
     return lake.staged(typed if replaced is None else typed.join(replaced.frame, corrected.PLACE, "left_anti")), replaced
 
 
-def _counted(copies: DataFrame) -> Counter[tuple[bool, str]]:
-    """How many copies of lines there are by whether they are new and what becomes of them."""
-    return Counter(
-        {(row["is_new"], row["outcome"]): row["count"] for row in copies.groupBy("is_new", "outcome").count().toArrow().to_pylist()}
-    )
+def _kept(lake: StageLake, settled: lines.Settled, candidates: int, copies: _Copies, is_first: bool) -> Staged:
+    """The lines to be written. All but a few candidates of a first build need not be written into files once more. What MERGE reads must be: it goes by
+    how many rows files say that they have, and holds all of silver in memory where nothing says it."""
+    rows = candidates - copies.repeats - copies.conflicts
+    is_nearly_all = is_first and copies.repeats + copies.conflicts <= candidates * FEW
+    return Staged(settled.kept, rows) if is_nearly_all else lake.staged(settled.kept)
 
 
 def _with_repeats(lake: StageLake, settled: lines.Settled, beside: Mapping[str, Collection[str]]) -> DataFrame:
@@ -117,7 +131,7 @@ def _with_repeats(lake: StageLake, settled: lines.Settled, beside: Mapping[str, 
     What was judged by rules that have changed since stays as it was judged: no line is taken out of silver or quarantine here.
     """
     assert lake.run is not None
-    displaced = settled.copies.where((F.col("outcome") == lines.CONFLICT) & ~F.col("is_new")).select("line_id").distinct()
+    displaced = settled.copies.where((F.col("outcome") == lines.CONTRADICTS) & ~F.col("is_new")).select("line_id").distinct()
     copies = lake.read(BRONZE, version=lake.run.bronze).join(displaced, "line_id", "left_semi")
     good, _ = split_rows(copies, config.load(lake.settings.profile).row_rules)
     candidates, _ = _candidates(lake, good, beside)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Staged:
-    """A frame that reads files which nobody changes, and how many rows they hold."""
+    """A frame made of files which nobody changes, and how many rows it has."""
 
     frame: DataFrame
     rows: int

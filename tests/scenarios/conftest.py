@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from lakehouse import settings as settings_module
 from lakehouse.engine import Endpoint, start
 from lakehouse.engine.commands import missing_for_spark
+from lakehouse.settings import Settings
 from lakehouse.tables import Lake
-from tests.conftest import skip_or_fail
+from tests.conftest import SECRET, skip_or_fail
 from tests.soak import TIMES
+
+MakeLake = Callable[[str], Lake]
 
 
 @pytest.fixture(params=["sail", "spark"])
@@ -30,6 +35,23 @@ def other(lake: Lake, endpoints: dict[str, Endpoint], tmp_path_factory: pytest.T
         endpoints[name] = start(settings, tmp_path_factory.mktemp(f"endpoint-{name}"))
     with Lake(settings, endpoint=replace(endpoints[name], process=None)) as found:
         yield found
+
+
+@pytest.fixture
+def make_lake(lake: Lake, tmp_path: Path) -> Iterator[MakeLake]:
+    """Further lakes in homes of their own, on the same endpoint and under the same secret."""
+    made: list[Lake] = []
+
+    def make(name: str) -> Lake:
+        chosen: dict[str, object] = {"engine": lake.settings.engine, "vault": {"keys": "derived", "secret": SECRET}}
+        settings: Settings = settings_module.load(home=tmp_path / name, profile="test", overrides=chosen, environ={})
+        made.append(Lake(settings, endpoint=lake.endpoint))
+        made[-1].create_tables()
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
 
 
 @pytest.hookimpl(tryfirst=True)
