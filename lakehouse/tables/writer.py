@@ -239,7 +239,7 @@ def _twice(rows: DataFrame, key: Sequence[str]) -> int:
     from pyspark.sql import functions as F
 
     shared = rows.groupBy(F.xxhash64(*(F.col(name) for name in key)).alias("hash")).count().where("count > 1")
-    return 0 if shared.isEmpty() else rows.groupBy(*key).count().where("count > 1").count()
+    return rows.groupBy(*key).count().where("count > 1").count() if shared.count() else 0
 
 
 def _ddl(table: Table) -> str:
