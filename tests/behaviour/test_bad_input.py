@@ -13,8 +13,8 @@ import pytest
 
 from jobs.cli import main
 from lakehouse.tables import Lake
+from tests.canonical import HEADER
 
-HEADER = "invoice,product_code,description,quantity,sold_at,unit_price,customer,country"
 GOOD = "1,A,thing,2,2011-01-03T10:00:00,2.50,17850,France"
 SAME: Mapping[str, int] = {}
 LANDED = {"bronze.sales": 1}

@@ -13,13 +13,12 @@ from pyspark.sql import functions as F
 from lakehouse.features import build, publish, store
 from lakehouse.ingest import load
 from lakehouse.tables import Lake, StageLake
+from tests.canonical import HEADER
 from tests.example import example, line
 from tests.featured import PRODUCTS, FeaturedShop, prepared, rows
 from tests.shop import Line
 
 pytestmark = pytest.mark.soak_on_jvm
-
-HEADER = "invoice,product_code,description,quantity,sold_at,unit_price,customer,country"
 
 
 @pytest.fixture

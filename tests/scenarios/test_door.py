@@ -21,8 +21,8 @@ from lakehouse import settings as settings_module
 from lakehouse.errors import InputError, SettingsError, StillWritten
 from lakehouse.ingest import load
 from lakehouse.tables import Lake
+from tests.canonical import rows, sale, written
 from tests.conftest import REAL_DATA, skip_or_fail
-from tests.landed import rows, sale, written
 from tests.scenarios.conftest import MakeLake
 from tests.shop import Shop
 
@@ -167,14 +167,14 @@ def test_lines_are_told_apart_by_file_and_number_where_a_source_keeps_repeats(
     (conf / "test" / "sources.yml").write_text(yaml.safe_dump({"till": base | {"repeats": "keep"}}))
     monkeypatch.setattr(settings_module, "CONF", conf)
 
-    load(lake, written(tmp_path / "a.csv", sale("A"), sale("A")), "till")
-    load(lake, written(tmp_path / "b.csv", sale("A"), sale("A")), "canonical")
+    load(lake, written(tmp_path, "a.csv", sale("A"), sale("A")), "till")
+    load(lake, written(tmp_path, "b.csv", sale("A"), sale("A")), "canonical")
 
     ids: dict[object, set[object]] = {}
     for source, line in rows(lake, "source", "line_id"):
         ids.setdefault(source, set()).add(line)
     assert {source: len(found) for source, found in ids.items()} == {"till": 2}
-    load(lake, written(tmp_path / "c.csv", sale("A"), sale("A"), sale("B")), "canonical")
+    load(lake, written(tmp_path, "c.csv", sale("A"), sale("A"), sale("B")), "canonical")
     assert len({line for source, line in rows(lake, "source", "line_id") if source == "canonical"}) == 2
 
 
@@ -190,7 +190,7 @@ def test_every_line_of_a_file_is_in_bronze_accepted_or_with_its_reasons(lake: La
         '1,"G never closed,thing,1,2011-01-03T10:00:00,2.50,17850,France',
         "1,H,thing,1e300,2011-01-03T10:00:00,2.50,17850,France",
     ]
-    (landed,) = load(lake, written(tmp_path / "a.csv", *lines), "canonical")
+    (landed,) = load(lake, written(tmp_path, "a.csv", *lines), "canonical")
 
     found = {row[0]: row[1:] for row in rows(lake, "line_number", "reasons", "product_code", "customer_key")}
     assert {number: reasons for number, (reasons, _, _) in found.items()} == {
@@ -216,9 +216,9 @@ def test_a_folder_s_files_land_by_name_and_the_same_content_once(lake: Lake, tmp
     (folder / "truth").mkdir(parents=True)
     (folder / "truth" / "truth.json").write_text("{}")
     (folder / ".hidden").write_text("no sales")
-    written(folder / "b.csv", sale("B"))
-    written(folder / "a.csv", sale("A"))
-    written(folder / "c.csv", sale("A"))
+    written(folder, "b.csv", sale("B"))
+    written(folder, "a.csv", sale("A"))
+    written(folder, "c.csv", sale("A"))
 
     first, again = load(lake, folder, "canonical"), load(lake, folder, "canonical")
 
@@ -231,7 +231,7 @@ def test_a_folder_s_files_land_by_name_and_the_same_content_once(lake: Lake, tmp
 def test_a_file_that_no_format_reads_is_found_before_the_files_beside_it_land(lake: Lake, tmp_path: Path) -> None:
     folder = tmp_path / "files"
     folder.mkdir()
-    written(folder / "a.csv", sale("A"))
+    written(folder, "a.csv", sale("A"))
     (folder / "notes.docx").write_text("not sales")
     before = lake.head("bronze.sales")
 
@@ -241,11 +241,11 @@ def test_a_file_that_no_format_reads_is_found_before_the_files_beside_it_land(la
 
 
 def test_a_file_that_is_rewritten_in_the_same_size_and_moment_while_it_is_read_lands_nothing(lake: Lake, tmp_path: Path) -> None:
-    path = written(tmp_path / "a.csv", sale("A"))
+    path = written(tmp_path, "a.csv", sale("A"))
     before, found = lake.head("bronze.sales"), path.stat()
 
     def is_rewritten(_file: str, _lines: int) -> None:
-        written(path, sale("B"))
+        written(tmp_path, "a.csv", sale("B"))
         os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
 
     with pytest.raises(StillWritten, match="changed while it was read"):
@@ -254,7 +254,7 @@ def test_a_file_that_is_rewritten_in_the_same_size_and_moment_while_it_is_read_l
 
 
 def test_a_file_that_changes_while_it_is_read_lands_nothing(lake: Lake, tmp_path: Path) -> None:
-    path = written(tmp_path / "a.csv", sale("A"))
+    path = written(tmp_path, "a.csv", sale("A"))
     before = lake.head("bronze.sales")
 
     def goes_on(_file: str, _lines: int) -> None:
@@ -273,4 +273,4 @@ def test_a_day_of_the_settings_that_is_none_is_named(lake: Lake, tmp_path: Path,
     wrong = lake.settings.model_copy(update={"door": lake.settings.door.model_copy(update={"oldest": "long ago"})})
     monkeypatch.setattr(lake, "settings", wrong)
     with pytest.raises(SettingsError, match='door.oldest is "long ago"'):
-        load(lake, written(tmp_path / "a.csv", sale("A")), "canonical")
+        load(lake, written(tmp_path, "a.csv", sale("A")), "canonical")

@@ -16,7 +16,7 @@ from jobs.processes import ROOT
 from lakehouse.errors import InputError, LeaseHeld, StateError
 from lakehouse.ingest import load, loading
 from lakehouse.tables import Lake
-from tests.landed import rows, sale, written
+from tests.canonical import rows, sale, written
 from tests.scenarios.conftest import MakeLake
 
 pytestmark = pytest.mark.slow_on_jvm
@@ -77,7 +77,7 @@ def reached(process: subprocess.Popen[str], point: str) -> None:
 def test_a_load_that_is_killed_lands_nothing_or_the_whole_file_and_then_the_same(
     point: str, lake: Lake, make_lake: MakeLake, tmp_path: Path, start_load: Callable[..., subprocess.Popen[str]]
 ) -> None:
-    path = written(tmp_path / "a.csv", *(sale(f"P{number}", 17_000 + number % 60) for number in range(120)))
+    path = written(tmp_path, "a.csv", *(sale(f"P{number}", 17_000 + number % 60) for number in range(120)))
     undisturbed = make_lake("undisturbed")
     load(undisturbed, path, "canonical")
 
@@ -92,14 +92,14 @@ def test_a_load_that_is_killed_lands_nothing_or_the_whole_file_and_then_the_same
     assert again.already == (point == "committed")
     assert lake.digest("bronze.sales").digest == undisturbed.digest("bronze.sales").digest
     assert lake.digest("bronze.sales").rows == 120
-    load(lake, written(tmp_path / "next.csv", sale("Z")), "canonical")
+    load(lake, written(tmp_path, "next.csv", sale("Z")), "canonical")
     assert not list((lake.home / "staging").iterdir())
 
 
 def test_a_load_beside_another_is_refused_and_told_who_loads(
     lake: Lake, tmp_path: Path, start_load: Callable[..., subprocess.Popen[str]]
 ) -> None:
-    path, other = written(tmp_path / "a.csv", sale("A")), written(tmp_path / "b.csv", sale("B"))
+    path, other = written(tmp_path, "a.csv", sale("A")), written(tmp_path, "b.csv", sale("B"))
     first = start_load(path, "reading")
     reached(first, "reading")
 
@@ -116,7 +116,7 @@ def test_a_load_beside_another_is_refused_and_told_who_loads(
 def test_a_load_that_may_wait_lands_after_the_other_and_the_same_content_once(
     lake: Lake, tmp_path: Path, start_load: Callable[..., subprocess.Popen[str]]
 ) -> None:
-    path = written(tmp_path / "a.csv", sale("A"))
+    path = written(tmp_path, "a.csv", sale("A"))
     first = start_load(path, "reading")
     reached(first, "reading")
     second = start_load(path, ZEROMARGIN_OPS__WAIT_S="60")
@@ -129,7 +129,7 @@ def test_a_load_that_may_wait_lands_after_the_other_and_the_same_content_once(
 
 
 def test_a_home_that_can_not_be_written_to_is_named(lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = written(tmp_path / "a.csv", sale("A"))
+    path = written(tmp_path, "a.csv", sale("A"))
     (tmp_path / "file").touch()
     monkeypatch.setattr(lake, "settings", lake.settings.model_copy(update={"home": tmp_path / "file" / "home"}))
     with pytest.raises(StateError, match="can't be written to: Not a directory.*ZEROMARGIN_HOME"):

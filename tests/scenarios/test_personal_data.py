@@ -21,12 +21,12 @@ from lakehouse.errors import InputError
 from lakehouse.ingest import load
 from lakehouse.privacy.vault import open_vault
 from lakehouse.tables import Lake
+from tests.canonical import HEADER
 from tests.scan import places, places_in_tables
 
 pytestmark = pytest.mark.slow_on_jvm
 
 PLANTED = "98765432109876"
-HEADER = "invoice,product_code,description,quantity,sold_at,unit_price,customer,country"
 Files = Callable[[str, bytes], Path]
 
 

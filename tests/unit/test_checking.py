@@ -23,10 +23,10 @@ from lakehouse.ingest.guessing import draft
 from lakehouse.medallion.trial import settled
 from lakehouse.quality import config
 from lakehouse.quality.rules import row_rules
+from tests.canonical import HEADER
 from tests.retailers import grocery_lines, purchases
 
 OLDEST = datetime(1990, 1, 1)
-HEADER = "invoice,product_code,description,quantity,sold_at,unit_price,customer,country"
 GOOD = "1,A,cup,2,2011-01-03T10:00:00,2.50,17850,France"
 GERMAN = (
     "Filiale;Bon;Artikel;Text;Menge;Zeit;Summe;Kunde;Kasse\n"
