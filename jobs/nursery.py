@@ -38,7 +38,7 @@ LATER = {  # what is imported while earlier stages run
     "demand": MODELS,
     "segments": MODELS,
     "recommendations": MODELS,
-    "predictions": ("lakehouse.registry.batch",),
+    "predictions": ("lakehouse.registry.batch", "lightgbm"),
 }
 _SOCKET = "zm-12345678/tmp12345678/kernel-99"  # the longest that lies in the folder for temporary files
 _SOCKET_BYTES = 103  # what macOS takes; Linux takes four more

@@ -89,10 +89,10 @@ class Source(Section):
                 raise ValueError(f"{where} names {', '.join(sorted(missing))}, which no column is mapped to")
         if self.repeats == "keep" and self.line_identity:
             raise ValueError("with repeats: keep every line is itself, so line_identity says nothing")
-        if self.line_identity and not self.identity_fields:
+        if no_part := set(self.line_identity) - set(self.identity_fields):
             raise ValueError(
-                f"line_identity names {' and '.join(self.line_identity)} alone, which tells no line from another: a status, a year, and the customer of a"
-                " receipt are no part of what a line is. Name others, or say repeats: keep"
+                f"line_identity names {' and '.join(sorted(no_part))}: a status, a year, and the customer of a receipt are no part of what a line is."
+                " Leave them out; if nothing is left, say repeats: keep"
             )
         if self.cancellation is not None and self.cancellation.column is not None and self.cancellation.column not in self.fields:
             raise ValueError(f"cancellation looks at {self.cancellation.column}, which no column is mapped to")

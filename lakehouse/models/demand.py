@@ -6,14 +6,16 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
-import lightgbm as lgb
 import numpy as np
 
 from lakehouse.errors import InputError
 from lakehouse.models.demand_matrix import INPUTS, NEEDS, demand_matrix
 from lakehouse.models.interface import Floats, Json, Rows
+
+if TYPE_CHECKING:
+    from lightgbm import Booster
 
 PARTS = ("mean", "median", "low", "high")
 BASELINE_WEEKS = 4
@@ -49,7 +51,7 @@ class DemandModel:
     format: ClassVar[int] = 1
     needs: ClassVar[tuple[str, ...]] = NEEDS
 
-    boosters: Mapping[str, lgb.Booster]
+    boosters: Mapping[str, Booster]
     weeks: int
 
     def predict(self, rows: Rows) -> Forecast:
@@ -80,10 +82,12 @@ class DemandModel:
     @classmethod
     def load(cls, files: Mapping[str, bytes]) -> Self:
         """Raises `InputError` for a model that was made for other inputs than this code computes."""
+        from lightgbm import Booster  # brings scikit-learn and SciPy: a second for a command that only tells what there is
+
         facts = json.loads(files["demand.json"])
         if tuple(facts["inputs"]) != INPUTS:
             raise InputError("this demand model was trained on other inputs than this version computes: train it again")
-        boosters = {part: lgb.Booster(model_str=files[f"{part}.txt"].decode()) for part in PARTS}
+        boosters = {part: Booster(model_str=files[f"{part}.txt"].decode()) for part in PARTS}
         return cls(boosters, int(facts["weeks"]))
 
 

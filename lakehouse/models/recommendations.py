@@ -7,9 +7,8 @@ import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
-import lightgbm as lgb
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,6 +16,9 @@ from lakehouse.errors import InputError
 from lakehouse.models.candidates import INPUTS, candidates, popularity_ranks
 from lakehouse.models.interface import Json, Rows
 from lakehouse.models.items import History, Items
+
+if TYPE_CHECKING:
+    from lightgbm import Booster
 
 NEEDS = ("recent_products", "recent_times", "recent_last")
 ARRAYS = ("popularity", "again", "near", "likeness")
@@ -42,7 +44,7 @@ class RecommendationsModel:
     needs: ClassVar[tuple[str, ...]] = NEEDS
 
     items: Items
-    ranker: lgb.Booster
+    ranker: Booster
 
     @cached_property
     def ranks(self) -> NDArray[np.int64]:
@@ -114,13 +116,15 @@ class RecommendationsModel:
     @classmethod
     def load(cls, files: Mapping[str, bytes]) -> Self:
         """Raises `InputError` for a model that was made for other inputs than this code computes."""
+        from lightgbm import Booster  # as late as in the demand model
+
         facts = json.loads(files["recommendations.json"])
         if tuple(facts["inputs"]) != INPUTS:
             raise InputError("this model of recommendations was trained on other inputs than this version computes: train it again")
         arrays = {name: np.load(io.BytesIO(files[f"{name}.npy"]), allow_pickle=False) for name in ARRAYS}
         codes = tuple(facts["codes"])
         items = Items(codes, tuple(facts["names"]), place={code: number for number, code in enumerate(codes)}, **arrays)
-        return cls(items, lgb.Booster(model_str=files["ranker.txt"].decode()))
+        return cls(items, Booster(model_str=files["ranker.txt"].decode()))
 
     def _reason(self, code: str, because: int, bought: Collection[str]) -> str:
         if code in bought:

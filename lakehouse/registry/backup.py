@@ -146,7 +146,9 @@ def restore_backup(folder: Path, home: Path, progress: Progress = lambda *_: Non
     _check_room(draft, sum(file.bytes for file in listed.files.values()))
     try:
         for number, (name, file) in enumerate(listed.files.items(), 1):
-            found = _copied(_within(folder, name), draft / name, plain=True)
+            if not (copy := _within(folder, name)).exists():
+                raise StateError(f"{copy} is missing from the backup {folder}. Nothing was brought back")
+            found = _copied(copy, draft / name, plain=True)
             if found != file:
                 raise StateError(f"{folder / name} is not what was backed up: SHA-256 {found.sha256[:12]}…, expected {file.sha256[:12]}…")
             progress(number, len(listed.files))
@@ -154,7 +156,7 @@ def restore_backup(folder: Path, home: Path, progress: Progress = lambda *_: Non
         move(draft, listed.home, home)
         drafts.become(draft, home)
     except FileNotFoundError as error:
-        raise StateError(f"{error.filename} is missing from the backup {folder}. Nothing was brought back") from None
+        raise StateError(f"{error.filename} went away while it was brought back. Nothing was; do the same again") from None
     finally:
         if not drafts.is_half_moved(draft, home, names):  # else what could not be moved back is told by it, and the next restore goes on
             shutil.rmtree(draft, ignore_errors=True)

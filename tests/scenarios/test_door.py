@@ -70,6 +70,7 @@ def as_sheets(table: pa.Table, path: Path) -> Path:
     return path
 
 
+@pytest.mark.soak_on_jvm
 def test_parquet_csv_and_sheets_of_the_same_sales_are_the_same_lines_in_silver_and_gold(
     lake: Lake, make_lake: MakeLake, tmp_path: Path
 ) -> None:

@@ -55,6 +55,7 @@ def test_as_of_the_thirteenth_everyone_gets_seventeen_today_and_in_training_late
     rebuilt.lake.close()
 
 
+@pytest.mark.soak_on_jvm
 def test_a_rebuild_from_bronze_gives_the_very_rows_that_were_published(shop: FeaturedShop) -> None:
     rebuilt = opened(shop.lake, "rebuilt")
     bronze = shop.lake.read("bronze.sales")
@@ -98,6 +99,7 @@ def test_a_run_at_the_same_moment_writes_nothing_and_one_at_a_moment_without_cha
     assert shop.lake.digest(PRODUCTS, full=True).digest == before.digest
 
 
+@pytest.mark.soak_on_jvm
 def test_lines_beyond_the_moment_stand_in_silver_and_not_in_features(shop: FeaturedShop) -> None:
     shop.land_now(line("2026-02-04", 100))
     report = shop.publish("2026-02-05")

@@ -17,6 +17,8 @@ from tests.example import example, line
 from tests.featured import FeaturedShop, prepared
 from tests.shop import Line
 
+pytestmark = pytest.mark.soak_on_jvm  # as in test_features_online
+
 MOMENTS = ["2026-01-04", "2026-01-05", "2026-01-11T23:00:00", "2026-01-12", "2026-01-30", "2026-02-02"]
 
 

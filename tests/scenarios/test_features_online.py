@@ -22,7 +22,7 @@ from lakehouse.tables.ops import snapshots
 from tests.featured import FeaturedShop, prepared
 from tests.shop import Line
 
-pytestmark = pytest.mark.slow_on_jvm
+pytestmark = pytest.mark.soak_on_jvm  # files of either engine are read without one; test_features_example reads Spark's
 
 PRODUCTS = ("A", "B", "C")
 STRANGER = "nobody-in-the-vault"

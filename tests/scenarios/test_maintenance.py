@@ -80,6 +80,7 @@ def test_a_plan_changes_nothing(shop: Shop) -> None:
     assert units(shop.lake, versions[0]) == [1]
 
 
+@pytest.mark.soak_on_jvm
 def test_a_pin_that_comes_while_files_are_deleted_is_refused_and_not_half_made(shop: Shop) -> None:
     lake = shop.lake
     first = rewritten(shop, 1, 2, 3, as_of="2011-01-05")
@@ -133,6 +134,7 @@ def test_small_files_become_one_and_are_published_with_the_same_rows(shop: Shop,
     assert lake.read(STORES).count() == 6
 
 
+@pytest.mark.soak_on_jvm
 def test_what_a_run_has_not_published_is_not_published_by_maintenance_and_the_run_goes_on(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -163,6 +165,7 @@ def test_what_a_run_has_not_published_is_not_published_by_maintenance_and_the_ru
     assert lake.read(STORES).count() == 5
 
 
+@pytest.mark.soak_on_jvm
 def test_a_pin_that_comes_once_maintenance_has_deleted_what_it_names_is_refused(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     lake = shop.lake
     first = rewritten(shop, 1, 2, as_of="2011-01-05")[0]
@@ -178,6 +181,7 @@ def test_a_pin_that_comes_once_maintenance_has_deleted_what_it_names_is_refused(
     assert not pins.every(lake.ops)
 
 
+@pytest.mark.soak_on_jvm
 def test_broken_off_after_compaction_nothing_is_lost_and_it_is_done_again(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(maintenance, "COMPACT_WHOLE_FROM", 4)
     lake = shop.lake

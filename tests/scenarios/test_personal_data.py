@@ -73,6 +73,7 @@ def refused_files(folder: Path) -> list[Path]:
     return [*(folder / name for name in contents), whole]
 
 
+@pytest.mark.soak_on_jvm
 def test_the_planted_number_is_nowhere_behind_the_door(
     lake: Lake, tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:

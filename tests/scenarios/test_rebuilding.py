@@ -284,6 +284,7 @@ def test_entries_that_are_missing_below_a_checkpoint_are_named_and_the_table_is_
             anew(lake, dropped=[wrong])
 
 
+@pytest.mark.soak_on_jvm
 def test_a_snapshot_that_knows_nothing_of_a_table_made_anew_is_gone_back_to_and_all_is_made_anew(shop: FeaturedShop) -> None:
     lake, before = shop.lake, digests(shop.lake)
     second = lake.snapshots()[-1].id
@@ -335,6 +336,7 @@ def _killed(*_: object) -> None:
     raise KeyboardInterrupt
 
 
+@pytest.mark.soak_on_jvm
 def test_what_is_let_go_while_it_is_verified_is_not_said_to_be_broken(shop: FeaturedShop, monkeypatch: pytest.MonkeyPatch) -> None:
     lake, whole = shop.lake, audit.whole
     between = lake.head(BRONZE) + 1  # of no snapshot once another file has landed
@@ -357,6 +359,7 @@ def test_what_is_let_go_while_it_is_verified_is_not_said_to_be_broken(shop: Feat
     assert all(one.whole for one in verify(lake))
 
 
+@pytest.mark.soak_on_jvm
 def test_a_rebuild_of_what_is_whole_changes_nothing_and_keeps_every_version(shop: FeaturedShop) -> None:
     before, old = digests(shop.lake), shop.lake.digest(PRODUCTS, shop.lake.snapshots()[0].versions[PRODUCTS])
     anew(shop.lake)

@@ -83,6 +83,7 @@ def test_a_landed_file_makes_a_new_run_of_an_unfinished_one(shop: Shop) -> None:
     assert [found.state for found in runs.newest(shop.lake.ops, 2)] == ["done", "abandoned"]
 
 
+@pytest.mark.soak_on_jvm
 def test_stages_by_name_go_on_with_the_open_run_only_while_nothing_has_landed_that_it_does_not_read(shop: Shop) -> None:
     shop.land(Line("A", MONDAY))
     with shop.lake.lease("first") as held:
@@ -94,6 +95,7 @@ def test_stages_by_name_go_on_with_the_open_run_only_while_nothing_has_landed_th
         assert opening.begin_or_resume(shop.lake, None, held.token, stages=("gold",)).id != first.id
 
 
+@pytest.mark.soak_on_jvm
 def test_what_lands_after_a_run_has_published_is_the_next_runs_and_stages_by_name_go_on(shop: Shop) -> None:
     shop.land(Line("A", MONDAY))
     with shop.lake.lease("first") as held:
@@ -108,6 +110,7 @@ def test_what_lands_after_a_run_has_published_is_the_next_runs_and_stages_by_nam
         assert opening.begin_or_resume(shop.lake, None, held.token, stages=("silver", "gold")).id != first.id
 
 
+@pytest.mark.soak_on_jvm
 @pytest.mark.parametrize("change", [{"features": {"every": "day"}}, {"models": {"seed": 8}}, {"vault": {"keys": "random"}}])
 def test_other_settings_begin_a_new_run_by_name_too(shop: Shop, change: dict[str, object]) -> None:
     shop.land(Line("A", MONDAY))
@@ -189,6 +192,7 @@ def test_a_day_of_the_past_and_today_are_compared_in_one_query_and_closing_the_o
     today.close()
 
 
+@pytest.mark.soak_on_jvm
 def test_left_out_the_day_of_a_run_is_the_one_after_the_newest_line_and_never_goes_back(shop: Shop) -> None:
     shop.land(Line("A", MONDAY), Line("B", WEDNESDAY), Line("X", "2031-01-01T00:00:00"), Line("Y", "2011-01-20T00:00:00", reasons=("bad",)))
     with shop.run() as run:
@@ -204,6 +208,7 @@ def test_left_out_the_day_of_a_run_is_the_one_after_the_newest_line_and_never_go
         assert run.as_of == datetime(2011, 2, 1)
 
 
+@pytest.mark.soak_on_jvm
 def test_a_day_before_the_newest_snapshots_moment_is_a_back_test_that_writes_no_table(shop: Shop) -> None:
     shop.land(Line("A", MONDAY), Line("B", WEDNESDAY))
     shop.open_store("one", as_of="2011-01-20")

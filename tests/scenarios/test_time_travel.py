@@ -45,6 +45,7 @@ def test_a_version_that_is_not_there_is_said_in_sql_too(lake: Lake, versions: li
         lake.sql("SELECT units FROM gold.stores VERSION AS OF 99")
 
 
+@pytest.mark.soak_on_jvm
 def test_two_ways_to_say_which_version_are_one_too_many(lake: Lake, versions: list[int]) -> None:
     with pytest.raises(InputError, match="give one of"):
         lake.read(STORES, version=versions[0], at="2011-01-05")
@@ -64,6 +65,7 @@ def test_vacuum_leaves_every_pinned_version_as_it_was_and_takes_the_others(lake:
         lake.read(STORES, version=second)
 
 
+@pytest.mark.soak_on_jvm
 def test_a_pin_is_kept_once_and_names_its_owner_and_reason(lake: Lake, versions: list[int]) -> None:
     for _ in range(2):
         lake.pin(STORES, versions[0], "model demand", "trained on it")

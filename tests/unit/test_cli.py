@@ -241,22 +241,30 @@ def test_a_time_keeps_its_microseconds(lake: Lake, capsys: Output) -> None:
     assert asked(query, capsys) == [{"exact": "2011-12-10T08:26:00.123456", "whole": "2011-12-10T08:26:00"}]
 
 
-HELP = """
+LIGHT = """
 import resource, sys
 from jobs.cli import main
-code = main(["--help"])
-heavy = sorted(name for name in ("pyspark", "papermill", "mlflow", "feast", "pandas") if name in sys.modules)
+code = main(sys.argv[1:])
+heavy = sorted(name for name in ("pyspark", "papermill", "mlflow", "feast", "pandas", "sklearn", "scipy", "lightgbm") if name in sys.modules)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_utime, code, heavy, file=sys.stderr)
 """
 
 
 def test_help_takes_less_than_a_second_of_work_and_imports_nothing_heavy() -> None:
-    done = subprocess.run([sys.executable, "-c", HELP], capture_output=True, text=True, cwd=ROOT, check=True)
+    done = subprocess.run([sys.executable, "-c", LIGHT, "--help"], capture_output=True, text=True, cwd=ROOT, check=True)
 
     seconds, code, heavy = done.stderr.split(maxsplit=2)
     assert float(seconds) < 1.0
     assert (code, heavy.strip()) == ("0", "[]")
     assert "serve" in done.stdout
+
+
+def test_what_there_is_can_be_told_without_importing_anything_heavy(tmp_path: Path) -> None:
+    for words in (["status"], ["maintain", "--dry-run"]):
+        program = [sys.executable, "-c", LIGHT, "--home", str(tmp_path / "home"), *words]
+        done = subprocess.run(program, capture_output=True, text=True, cwd=ROOT, check=True)
+
+        assert done.stderr.rsplit(maxsplit=1)[-1] == "[]", (words, done.stderr)
 
 
 def test_a_digest_is_one_answer_of_a_fixed_shape_and_of_several_tables_a_list(capsys: Output) -> None:

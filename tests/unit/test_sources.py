@@ -98,9 +98,10 @@ def test_a_misspelt_name_gets_a_hint(changes: dict[str, Any], words: str) -> Non
         ({"repeats": "keep", "line_identity": ["product_code"]}, "repeats: keep"),
         (
             {"columns": columns(Stat="status"), "line_identity": ["status"]},
-            "line_identity names status alone, which tells no line from another",
+            "line_identity names status: a status",
         ),
-        ({"columns": columns(Bon="invoice", Cust="customer"), "line_identity": ["customer"]}, "line_identity names customer alone"),
+        ({"columns": columns(Bon="invoice", Cust="customer"), "line_identity": ["customer"]}, "line_identity names customer: "),
+        ({"columns": columns(Bon="invoice", Cust="customer"), "line_identity": ["invoice", "customer"]}, "line_identity names customer: "),
         ({"repeats": "maybe"}, "repeats"),
         ({"currency": "pounds"}, "currency"),
         ({"currency": "XXX"}, "XXX stands for no currency"),
