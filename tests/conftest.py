@@ -24,6 +24,7 @@ from lakehouse import settings as settings_module  # noqa: E402
 from lakehouse.engine import Endpoint, commands, start  # noqa: E402
 from lakehouse.settings import Settings  # noqa: E402
 from lakehouse.tables import Lake  # noqa: E402
+from tests.empty import create_tables  # noqa: E402
 
 SECRET = "00112233445566778899aabbccddeeff" * 2
 REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "online_retail_ii.parquet"
@@ -91,7 +92,7 @@ def lake(settings: Settings, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("ZEROMARGIN_VAULT__KEYS", "derived")
     monkeypatch.setenv("ZEROMARGIN_VAULT__SECRET", SECRET)
     found = Lake(settings, endpoint=replace(endpoint, process=None))
-    found.create_tables()
+    create_tables(found)
     yield found
     found.close()
 

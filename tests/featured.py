@@ -14,6 +14,7 @@ from lakehouse.features import build
 from lakehouse.features.build import FeatureReport
 from lakehouse.medallion import gold, silver
 from lakehouse.tables import Lake, StageLake, opening, runs
+from tests.empty import create_tables
 from tests.once import once
 from tests.shop import Line, Shop
 
@@ -69,7 +70,7 @@ def derived(lake: Lake) -> dict[str, str]:
 def opened(lake: Lake, name: str) -> FeaturedShop:
     """A shop in a fresh home beside this one's, on the same endpoint."""
     other = Lake(lake.settings.model_copy(update={"home": lake.home.with_name(name)}), endpoint=lake.endpoint)
-    other.create_tables()
+    create_tables(other)
     return FeaturedShop(other)
 
 
@@ -78,7 +79,7 @@ def prepared(lake: Lake, factory: pytest.TempPathFactory, make: Callable[[Featur
 
     def made(folder: Path) -> tuple[Path, object]:
         first = Lake(lake.settings.model_copy(update={"home": folder / "home"}), endpoint=lake.endpoint)
-        first.create_tables()
+        create_tables(first)
         said = make(FeaturedShop(first))
         first.close()
         return first.home, said

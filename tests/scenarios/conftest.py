@@ -14,6 +14,7 @@ from lakehouse.engine.commands import missing_for_spark
 from lakehouse.settings import Settings
 from lakehouse.tables import Lake
 from tests.conftest import SECRET, skip_or_fail
+from tests.empty import create_tables
 from tests.soak import TIMES
 
 MakeLake = Callable[[str], Lake]
@@ -46,7 +47,7 @@ def make_lake(lake: Lake, tmp_path: Path) -> Iterator[MakeLake]:
         chosen: dict[str, object] = {"engine": lake.settings.engine, "vault": {"keys": "derived", "secret": SECRET}}
         settings: Settings = settings_module.load(home=tmp_path / name, profile="test", overrides=chosen, environ={})
         made.append(Lake(settings, endpoint=lake.endpoint))
-        made[-1].create_tables()
+        create_tables(made[-1])
         return made[-1]
 
     yield make
