@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 from lakehouse.errors import NothingPublished
 from lakehouse.features import popular
 from lakehouse.features.publish import empty_online, publish_online
+from lakehouse.privacy.vault import open_vault
 from lakehouse.registry.batch import tell_popular
+from lakehouse.registry.training import dismiss_of_the_future
 from lakehouse.registry.training_pins import expired_pins
 from lakehouse.tables import Lake, maintenance, ops, restoring
 from lakehouse.tables.listing import Listing
@@ -21,10 +23,15 @@ if TYPE_CHECKING:
 
 
 def restore(lake: Lake, snapshot: int) -> Restored:
-    """Puts the lake back to a snapshot, and what is told online to that one's features, which belongs to it: broken off before that, nothing is
-    written until it is called again."""
+    """Puts the lake back to a snapshot, and what is told online to that one's features and to models of that time, which belong to it: broken off
+    before that, nothing is written until it is called again. Raises, before anything is changed, what opening the vault raises too."""
+    with open_vault(lake.settings):  # what is told online needs it, and comes last
+        pass
 
     def finish() -> None:
+        published = lake.snapshot()
+        assert published is not None
+        dismiss_of_the_future(lake.settings, published.moment)
         try:
             moment = publish_online(lake).moment
             tell_popular(lake, datetime.fromisoformat(moment))

@@ -29,8 +29,12 @@ def verify(lake: Lake, everything: bool = False) -> Listing[Verified]:
     digest is kept (`everything`: all that are kept) and holds them to their digests; looks for every data file that a kept version names;
     verifies each registered model's signature, hashes and golden questions.
 
-    Raises `EndpointDown` where the engine is what fails, `RegistryAway` where the registry does not answer.
+    Raises `EndpointDown` where the engine is what fails, `RegistryAway` where the registry does not answer, `StateError` where there is no lake at all.
     """
+    if lake.snapshot() is None and not (lake.home / "tables").is_dir():
+        raise StateError(
+            f"there is no lake in {lake.home}: nothing has ever been loaded there. Is it the home that you mean (--home, ZEROMARGIN_HOME)?"
+        )
     logs, kept = _logs(lake), maintenance.kept_versions(lake)  # what can be mended of a log is, when it is looked at
     return Listing([*logs, *_tables(lake, kept, everything), *_files(lake, kept), *_models(lake)], "nothing is relied on yet")
 

@@ -23,13 +23,26 @@ HINT = "_last_checkpoint"
 
 
 def arrivals(path: str, column: str, after: int = -1, until: int | None = None) -> dict[str, Commit]:
-    """The commit that first brought each value of a partition column, of those after version `after` up to `until`. Read from the log alone."""
+    """The commit that brought each value of a partition column, of those that came after version `after`, up to `until`. Of one that was taken out and
+    came again it is the last that did; one whose very files a restore put back came when they were written. Read from the log alone."""
     found: dict[str, Commit] = {}
+    brought: dict[str, Commit] = {}  # by file: by which commit what it holds came
+    live: dict[str, set[str]] = {}
     for commit in reversed(history(path)):
-        if after < commit.version <= (commit.version if until is None else until):
-            with (Path(path) / LOG / f"{commit.version:020}.json").open(encoding="utf-8") as lines:
-                added = [action["add"]["partitionValues"][column] for action in map(json.loads, lines) if "add" in action]
-            found = dict.fromkeys(added, commit) | found
+        if until is not None and commit.version > until:
+            break
+        with (Path(path) / LOG / f"{commit.version:020}.json").open(encoding="utf-8") as lines:
+            actions = list(map(json.loads, lines))
+        before = {value: brought[next(iter(files))] for value, files in live.items() if files}
+        for file in (unquote(action["remove"]["path"]) for action in actions if "remove" in action):
+            for files in live.values():
+                files.discard(file)
+        for add in (action["add"] for action in actions if "add" in action):
+            value, file = add["partitionValues"][column], unquote(add["path"])
+            brought[file] = before.get(value) or brought.get(file) or commit
+            live.setdefault(value, set()).add(file)
+            if value not in before and commit.version > after:
+                found[value] = brought[file]
     return found
 
 

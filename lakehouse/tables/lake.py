@@ -17,7 +17,21 @@ from sqlalchemy import Engine
 from lakehouse.engine import Endpoint, connect, remote, start
 from lakehouse.errors import InputError, LeaseHeld, NothingPublished, StateError
 from lakehouse.settings import Settings
-from lakehouse.tables import catalog, delta, delta_log, digests, file_lists, lease, moments, ops, pins, rebuilding, runs, snapshots, sql
+from lakehouse.tables import (
+    catalog,
+    delta,
+    delta_log,
+    digests,
+    file_lists,
+    identity,
+    lease,
+    moments,
+    pins,
+    rebuilding,
+    runs,
+    snapshots,
+    sql,
+)
 from lakehouse.tables.catalog import Table
 from lakehouse.tables.digests import Digest
 from lakehouse.tables.lease import Lease
@@ -78,7 +92,7 @@ class Lake:
 
     @cached_property
     def ops(self) -> Engine:
-        return ops.connect(self.settings.ops_url)
+        return identity.connect(self.settings.ops_url, self.home)
 
     # ------------------------------------------------------------------ engine
 
@@ -272,6 +286,7 @@ class Lake:
         """Holds the lake for writing. Raises `LeaseHeld` when somebody else has it, `StateError` (unless `restoring`) while a restore that
         was broken off waits to be finished."""
         with lease.hold(self.ops, purpose, self.settings.ops.lease_s, self.settings.ops.wait_s) as granted:
+            identity.give(self.ops, self.home)
             if not restoring:
                 snapshots.check_no_restore(self.ops)
             self._lease = granted

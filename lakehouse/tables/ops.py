@@ -164,6 +164,13 @@ turns = Table(  # of the timetable's jobs
     Column("ended_at", DateTime),
 )
 
+homes = Table(  # one row: the number of the home that it belongs to
+    "homes",
+    META,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("number", String, nullable=False),
+)
+
 leases = Table(
     "leases",
     META,
@@ -206,7 +213,10 @@ def connect(url: str) -> Engine:
     except (SQLAlchemyError, OSError) as error:  # the latter where PostgreSQL's driver is cut off while it connects
         shown = where.render_as_string(hide_password=True)
         reason = str(getattr(error, "orig", None) or error)
-        raise StateError(f"the run database {shown} can't be opened: {reason}. Let this user read and write it, or set ops.url") from None
+        raise StateError(
+            f"the run database {shown} can't be opened: {reason}. Let this user read and write it; if it is damaged, bring the home back from a"
+            " backup (zeromargin restore-backup)"
+        ) from None
 
 
 def is_read_only(engine: Engine) -> bool:

@@ -95,7 +95,8 @@ def _check_files(lake: Lake, wanted: Mapping[str, int]) -> None:
         wrong = rebuilding.damage(lake, name, version, delta.files(lake.path(name), version))
         if wrong is not None:
             raise StateError(
-                f"{name} version {version} can't be gone back to: {wrong}. Nothing was changed. Which snapshots are whole: zeromargin verify"
+                f"{name} version {version} can't be gone back to: {wrong}. Nothing was changed. Of snapshots beyond the newest (snapshots.keep_newest)"
+                " maintenance keeps only what is pinned; which there are: zeromargin snapshots"
             )
 
 

@@ -21,7 +21,8 @@ from lakehouse.errors import StateError
 from lakehouse.features import marker, popular
 from lakehouse.features.online import OnlineFeatures
 from lakehouse.features.popular import PopularProduct
-from lakehouse.registry.loading import Registry
+from lakehouse.registry import tracking
+from lakehouse.registry.loading import MOMENT, Registry
 from lakehouse.registry.training_pins import PINS_LAST, expired_pins
 from lakehouse.settings import Settings
 from lakehouse.tables import Lake, delta, handles, pins, runs
@@ -240,6 +241,30 @@ def test_a_file_landed_when_it_came_first_whatever_was_gone_back_on_since(settin
     told(capsys, "restore", str(first))
     told(capsys, "restore", str(last))
     assert audited(capsys, "bronze.sales")["files_behind_it"] == before
+
+
+def test_a_restore_has_no_champion_answer_that_was_trained_on_what_it_undid(settings: Settings, capsys: Output) -> None:
+    """The registry is told that the champion of demand was made a week later, as if the second run had trained it."""
+    champion = Registry(settings).by_alias("demand", "champion")
+    assert champion is not None
+    tracking.connect(settings).set_model_version_tag("demand", champion.version, MOMENT, "2024-05-13T00:00:00")
+
+    assert main(["restore", "1"]) == 0
+
+    assert Registry(settings).by_alias("demand", "champion") is None
+    assert Registry(settings).by_alias("segments", "champion") is not None
+
+
+def test_a_restore_without_the_vaults_secret_changes_nothing(settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:
+    with Lake(settings) as lake:
+        before = lake.snapshots()
+    monkeypatch.setenv("ZEROMARGIN_VAULT__SECRET", "11" * 32)
+
+    assert main(["restore", "1"]) == 1
+
+    assert "secret" in capsys.readouterr().err
+    with Lake(settings) as lake:
+        assert lake.snapshots() == before
 
 
 def test_a_restore_takes_the_late_file_out_and_puts_the_online_store_back_and_a_run_goes_on(settings: Settings, capsys: Output) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from sqlalchemy import Engine, insert, select
 
 from lakehouse import settings as settings_module
 from lakehouse.engine import Endpoint
@@ -17,7 +18,7 @@ from lakehouse.ingest import load
 from lakehouse.privacy.vault import open_vault
 from lakehouse.registry.verifying import verify
 from lakehouse.settings import Settings
-from lakehouse.tables import Lake, maintenance, pins
+from lakehouse.tables import Lake, maintenance, ops, pins
 from lakehouse.tables.restoring import restore
 from serving.publication import Publications
 from tests.conftest import SECRET
@@ -129,9 +130,9 @@ def test_a_service_whose_server_goes_away_answers_on_and_says_what_is_missing(se
     """The databases of the trained home are copied into the server as they are."""
     trained.copy(tmp_path / "home")
     settings = chosen(tmp_path / "home", server.make(tmp_path.name))
-    with Lake(chosen(tmp_path / "home", None)) as beside, Lake(settings) as lake:
-        for table in ("runs", "snapshots", "snapshot_tables"):
-            _copy(beside, lake, table)
+    beside, there = ops.connect(chosen(tmp_path / "home", None).ops_url), ops.connect(settings.ops_url)
+    for table in ("homes", "runs", "snapshots", "snapshot_tables"):
+        _copy(beside, there, table)
     customers, product = sorted(trained.truth.customers), sorted(trained.truth.products)[0]
     with open_vault(settings) as vault:
         vault.exchange(IDENTITY, pa.array(customers))
@@ -153,11 +154,7 @@ def test_a_url_that_is_no_database_of_ours_ends_with_two_and_an_example(home: Pa
     assert refused.value.exit_code == 2
 
 
-def _copy(source: Lake, target: Lake, name: str) -> None:
-    from sqlalchemy import insert, select
-
-    from lakehouse.tables import ops
-
+def _copy(source: Engine, target: Engine, name: str) -> None:
     table = ops.META.tables[name]
-    with source.ops.connect() as read, target.ops.begin() as write:
+    with source.connect() as read, target.begin() as write:
         write.execute(insert(table), [dict(row) for row in read.execute(select(table)).mappings()])

@@ -9,7 +9,7 @@ import pytest
 from lakehouse.errors import InputError, StateError
 from lakehouse.ingest import load
 from lakehouse.ingest.unloading import unload
-from lakehouse.tables import Lake
+from lakehouse.tables import Lake, delta, delta_log
 from tests.canonical import written
 from tests.shop import Line, Shop
 
@@ -27,6 +27,13 @@ def test_its_lines_are_gone_the_others_stay_and_it_may_land_again(lake: Lake, tm
     assert lake.read("bronze.sales", first.version).count() == 3, "the version that had them stays readable"
     (again,) = load(lake, wrong, "canonical")
     assert not again.already
+    landed = delta_log.arrivals(lake.path("bronze.sales"), "file_digest")
+    assert {landed[first.digest].version, again.version} == {again.version}, "it came when it landed again"
+    with lake.lease("compaction"):
+        delta.compact(lake.path("bronze.sales"))
+        delta.restore(lake.path("bronze.sales"), first.version, lake.catalog["bronze.sales"])
+    landed = delta_log.arrivals(lake.path("bronze.sales"), "file_digest")
+    assert landed[first.digest].version == again.version, "neither a compaction nor a restore is a landing"
     assert unload(lake, first.digest[:12].upper()).lines == 3
     with pytest.raises(InputError, match="fits no file that landed"):
         unload(lake, str(wrong))

@@ -1,0 +1,68 @@
+"""Which run database a home belongs to: both carry one number, so that an empty one, or another one's, is not taken for it. What it says of pins, snapshots
+and leases decides what is deleted and who may write."""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+
+from sqlalchemy import Engine, insert, select
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import IntegrityError
+
+from lakehouse.errors import StateError
+from lakehouse.tables import ops
+from lakehouse.tables.ops import homes
+
+FILE = "lake.id"
+
+
+def connect(url: str, home: Path) -> Engine:
+    """The run database of a home. Raises as `ops.connect`, and `StateError` for one that is not this home's; where there is none any more, none is made."""
+    said = _said(home)
+    where = make_url(url) if said is not None else None
+    if where is not None and where.get_backend_name() == "sqlite" and where.database and not Path(where.database).exists():
+        raise _other(url, home, "it is not there")
+    engine = ops.connect(url)
+    if said is not None and (found := _number(engine)) != said:
+        engine.dispose()
+        raise _other(url, home, "it knows of no lake" if found is None else "it belongs to another lake")
+    return engine
+
+
+def give(engine: Engine, home: Path) -> None:
+    """Gives both the same number if the home has none yet. The lease is held."""
+    if _said(home) is not None:
+        return
+    number = _number(engine)
+    if number is None:
+        number = uuid.uuid4().hex
+        try:
+            with engine.begin() as connection:
+                connection.execute(insert(homes).values(id=1, number=number))
+        except IntegrityError:  # somebody else was sooner
+            number = _number(engine) or number
+    draft = home / f"{FILE}.part"
+    draft.write_text(f"{number}\n", encoding="ascii")
+    draft.replace(home / FILE)
+
+
+def _said(home: Path) -> str | None:
+    try:
+        return (home / FILE).read_text(encoding="ascii", errors="replace").strip()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def _number(engine: Engine) -> str | None:
+    with engine.connect() as connection:
+        found = connection.execute(select(homes.c.number)).scalar()
+    return None if found is None else str(found)
+
+
+def _other(url: str, home: Path, what: str) -> StateError:
+    shown = make_url(url).render_as_string(hide_password=True)
+    return StateError(
+        f"the run database {shown} is not that of the lake in {home}: {what}. Pins, snapshots and leases are in its own, so nothing is done without it."
+        " Put it back, set ops.url to where it is, or bring the home back from a backup (zeromargin restore-backup)"
+    )

@@ -1,0 +1,71 @@
+"""A home and its run database know each other: an empty one in its place, or another one's, is not taken for it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from jobs.cli import main
+from lakehouse.errors import StateError
+from lakehouse.settings import Settings
+from lakehouse.tables import Lake, ops
+
+
+@contextlib.contextmanager
+def refused(settings: Settings, what: str) -> Iterator[None]:
+    with pytest.raises(StateError, match=f"is not that of the lake in .*: {what}"), Lake(settings) as lake:
+        lake.snapshots()
+    yield
+
+
+def written(settings: Settings) -> None:
+    with Lake(settings) as lake, lake.lease("a load"):
+        lake.create_tables()
+
+
+def elsewhere(settings: Settings, file: Path) -> Settings:
+    return settings.model_copy(update={"ops": settings.ops.model_copy(update={"url": f"sqlite:///{file}"})})
+
+
+def test_a_run_database_that_was_lost_is_named_and_none_is_made_in_its_place(settings: Settings, tmp_path: Path) -> None:
+    written(settings)
+    for part in settings.home.glob("ops.db*"):
+        part.rename(tmp_path / part.name)
+
+    for command in (["verify"], ["status"], ["maintain"], ["maintain", "--dry-run"], ["snapshots"]):
+        assert main(["--home", str(settings.home), *command]) == 1
+    with refused(settings, "it is not there"):
+        assert not (settings.home / "ops.db").exists()
+
+    for part in tmp_path.glob("ops.db*"):
+        part.rename(settings.home / part.name)
+    written(settings)
+
+
+def test_an_empty_one_and_one_of_another_lake_are_refused(settings: Settings, tmp_path: Path) -> None:
+    written(settings)
+    other = settings.model_copy(update={"home": tmp_path / "other"})
+    written(other)
+
+    empty = tmp_path / "empty.db"
+    ops.connect(f"sqlite:///{empty}").dispose()
+    with refused(elsewhere(settings, empty), "it knows of no lake"):
+        pass
+    with refused(elsewhere(settings, other.home / "ops.db"), "it belongs to another lake"):
+        pass
+    written(settings)
+
+
+def test_a_home_from_before_gets_its_number_when_somebody_writes(settings: Settings) -> None:
+    written(settings)
+    number = (settings.home / "lake.id").read_text()
+    (settings.home / "lake.id").unlink()
+
+    with Lake(settings) as lake:
+        assert lake.snapshots() == []
+    assert not (settings.home / "lake.id").exists()
+    written(settings)
+    assert (settings.home / "lake.id").read_text() == number
