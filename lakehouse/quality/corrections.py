@@ -197,7 +197,10 @@ def _row(lake: Lake, file: str, number: int) -> dict[str, Any]:
     rows = lake.read(QUARANTINE)  # before any column is spoken of: that needs an open session
     found = rows.where(F.col("file_digest").startswith(file) & (F.col("line_number") == number)).limit(2).toArrow().to_pylist()
     if not found:
-        raise InputError(f"line {number} of a file {file}… is not in quarantine. See: zeromargin quarantine list")
+        raise InputError(
+            f"line {number} of a file {file}… is not in quarantine, as it was published last: what landed since is after the next"
+            " run. See: zeromargin quarantine list"
+        )
     if len(found) > 1:
         raise InputError(f"several files begin with {file}. Give more of the digest")
     # Bronze knows of the line what quarantine does not keep.

@@ -263,6 +263,10 @@ def _checked(lake: Lake, name: str, version: int, by: tuple[str, ...], keep: boo
         return Checked(name, version, False, found.rows, found.digest, by, f"it has {found.rows:,} rows, the log says {logged:,}")
     kept = pins.record(lake.ops, found) if keep else pins.recorded(lake.ops).get((name, version), found)
     same = kept.digest == found.digest
-    return Checked(
-        name, version, same, found.rows, found.digest, by, "whole" if same else f"its digest was {kept.digest[:12]}…, and is another"
-    )
+    return Checked(name, version, same, found.rows, found.digest, by, "whole" if same else _changed(name, kept.digest))
+
+
+def _changed(name: str, digest: str) -> str:
+    is_made = name in catalog.load() and catalog.table(name).kind == "derived"
+    anew = "; what is published now is made anew from bronze by: zeromargin run --from-bronze" if is_made else ""
+    return f"its digest was {digest[:12]}…, and is another: a data file holds what it did not. A backup has it as it was (zeromargin restore-backup){anew}"

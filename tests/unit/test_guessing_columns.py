@@ -38,6 +38,10 @@ from tests.retailers import purchases, store_days, weekly_totals
             "invoice,product_code,quantity,sold_at,unit_price,amount,customer",
         ),
         ("ORDERDATE,EAN_CODE,orderQty,VK-Preis (EUR),Total (USD)", "sold_at,product_code,quantity,unit_price,amount"),
+        ("fecha,producto,cantidad,importe,cliente,tienda,país", "sold_at,product_code,quantity,amount,customer,store,country"),
+        ("date,produit,libellé,quantité,prix unitaire,facture", "sold_at,product_code,description,quantity,unit_price,invoice"),
+        ("datum,artikel,omschrijving,aantal,bedrag,klant,winkel", "sold_at,product_code,description,quantity,amount,customer,store"),
+        ("wk,brand,units,price", "sold_at,product_code,quantity,unit_price"),
         ("productId,qty,saleDate,Net Sales,Advert", "product_code,quantity,sold_at,amount,promotion"),
         (
             "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country",

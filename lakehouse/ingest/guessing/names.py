@@ -14,6 +14,27 @@ _OTHER_WORDS = {
     "ts": "timestamp",
     "desc": "description",
     "pcs": "pieces",
+    "wk": "week",
+} | {
+    word: english
+    for english, words in {
+        "date": "fecha",
+        "week": "semana semaine settimana",
+        "product": "producto produit prodotto",
+        "article": "artículo articulo articolo",
+        "id": "código codigo codice",
+        "description": "descripción descripcion libellé libelle descrizione omschrijving",
+        "quantity": "cantidad quantité quantite quantità quantita aantal",
+        "units": "unidades unités unites",
+        "price": "precio prix prezzo prijs",
+        "unit": "unitario unitaire",
+        "amount": "importe montant importo bedrag",
+        "customer": "cliente klant",
+        "invoice": "factura facture fattura factuur",
+        "store": "tienda magasin negozio winkel",
+        "country": "país pais pays paese",
+    }.items()
+    for word in words.split()
 }
 _CURRENCIES = {"eur", "euro", "usd", "gbp", "chf"}
 _LAST = (  # of compounds written in one word
