@@ -25,7 +25,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from lakehouse.errors import InputError, SettingsError, StateError, StillWritten, VaultError, ZeromarginError
+from lakehouse.errors import InputError, SettingsError, StateError, StillWritten, ZeromarginError
 from lakehouse.ingest import door, readers
 from lakehouse.ingest.beside import WithTable
 from lakehouse.ingest.clock import refuse_clock_behind, wall
@@ -35,6 +35,7 @@ from lakehouse.ingest.source_parts import Format
 from lakehouse.ingest.sources import FLAGS, NUMBERS, TEXTS, Source, find
 from lakehouse.ingest.times import Mask
 from lakehouse.ingest.told import refuse_other_currency
+from lakehouse.ingest.vault_age import note_keys, refuse_other_vault
 from lakehouse.privacy.vault import Vault, open_vault
 from lakehouse.tables import Lake, delta
 from lakehouse.tables.catalog import BRONZE
@@ -109,12 +110,13 @@ def load(lake: Lake, path: Path, source: str, progress: Progress | None = None) 
     with lake.lease(f"load of source {described.name}"), open_vault(lake.settings) as vault:
         lake.create_tables()
         lake.sweep()
-        _check_vault(lake, vault)
+        refuse_other_vault(lake, vault)
         refuse_other_currency(lake, described)
         landed: list[Landed] = []
         for file in files:
             try:
                 landed.append(_land(lake, vault, file, described, progress or _silent))
+                note_keys(lake, vault)
             except ZeromarginError as error:
                 if landed:
                     before = ", ".join(f"{one.file} ({one.digest[:12]})" for one in landed)
@@ -272,15 +274,6 @@ def _staging(folder: Path, digest: str) -> Iterator[Path]:
         yield staged
     finally:
         shutil.rmtree(staged, ignore_errors=True)
-
-
-def _check_vault(lake: Lake, vault: Vault) -> None:
-    """Raises `VaultError` where the vault knows nobody though customers have landed: every one of them would get a second key."""
-    if vault.is_empty() and not lake.read(BRONZE).where("customer_key IS NOT NULL").isEmpty():
-        raise VaultError(
-            f"customers have landed in this lake, but its vault ({lake.settings.vault_url.rpartition('@')[2]}) knows nobody: it was lost or is another "
-            "one. Put it back before anything is loaded; without it nobody is recognised"
-        )
 
 
 def _opened(file: Path) -> BufferedReader:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from sqlalchemy import URL, Engine, select
+from sqlalchemy import URL, Engine, func, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, InterfaceError, NoSuchModuleError, OperationalError, SQLAlchemyError
 
@@ -119,6 +119,13 @@ class Vault:
         """Whether it knows nobody and never forgot anybody."""
         with self._reading() as engine, engine.connect() as connection:
             return all(connection.execute(select(table.c.identity).limit(1)).first() is None for table in (customers, tombstones))
+
+    def made(self) -> int:
+        """How many keys it has ever made: those of customers, and those of people who were erased. It never falls."""
+        with self._reading() as engine, engine.connect() as connection:
+            living = connection.execute(select(func.count()).select_from(customers)).scalar_one()
+            erased = connection.execute(select(func.coalesce(func.sum(tombstones.c.times), 0))).scalar_one()
+        return int(living) + int(erased)
 
     def rotate(self, progress: Progress = lambda _done, _of: None) -> Rotation:
         """Encrypts every number anew, as `rotation.rotate` says. Raises `VaultError` for a row that was not written by this vault."""

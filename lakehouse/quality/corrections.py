@@ -17,6 +17,7 @@ import pyarrow as pa
 from sqlalchemy import insert, select, update
 
 from lakehouse.errors import InputError, StateError, UnknownName
+from lakehouse.ingest.vault_age import refuse_other_vault
 from lakehouse.privacy.vault import open_vault
 from lakehouse.quality import corrected_line
 from lakehouse.quality.correction_history import PROPOSED, RELEASED, Correction, corrections, rows_of
@@ -109,6 +110,7 @@ def correct(lake: Lake, file: str, number: int, values: Mapping[str, str], by: s
     if not (by.strip() and why.strip() and values):
         raise InputError("a correction says what it changes, by whom and why: --set NAME=VALUE --by WHO --why TEXT")
     with lake.lease("correction of a line"), open_vault(lake.settings) as vault:
+        refuse_other_vault(lake, vault)
         found, row, history = line(lake, file, number)
         if found.state == RELEASED:
             author = next((f"by {one.by}" for one in history if one.state == RELEASED), "as it is in another file")
@@ -147,6 +149,7 @@ def release(lake: Lake, file: str | None = None, number: int | None = None) -> R
     Raises `InputError` where none waits, one would be refused by now, or two say the same of the same sale.
     """
     with lake.lease("release of corrected lines"), open_vault(lake.settings) as vault:
+        refuse_other_vault(lake, vault)
         lake.create_tables()
         lake.sweep()
         waiting, rows, left = _waiting(lake, file, number), [], 0

@@ -23,7 +23,7 @@ from lakehouse.tables import (
     delta_log,
     digests,
     file_lists,
-    identity,
+    home_id,
     lease,
     moments,
     pins,
@@ -92,7 +92,7 @@ class Lake:
 
     @cached_property
     def ops(self) -> Engine:
-        return identity.connect(self.settings.ops_url, self.home)
+        return home_id.connect(self.settings.ops_url, self.home)
 
     # ------------------------------------------------------------------ engine
 
@@ -286,7 +286,7 @@ class Lake:
         """Holds the lake for writing. Raises `LeaseHeld` when somebody else has it, `StateError` (unless `restoring`) while a restore that
         was broken off waits to be finished."""
         with lease.hold(self.ops, purpose, self.settings.ops.lease_s, self.settings.ops.wait_s) as granted:
-            identity.give(self.ops, self.home)
+            home_id.give(self.ops, self.home)
             if not restoring:
                 snapshots.check_no_restore(self.ops)
             self._lease = granted

@@ -164,11 +164,12 @@ turns = Table(  # of the timetable's jobs
     Column("ended_at", DateTime),
 )
 
-homes = Table(  # one row: the number of the home that it belongs to
+homes = Table(  # one row: the number of the home that it belongs to, and how many keys its vault had made when somebody loaded last
     "homes",
     META,
     Column("id", Integer, primary_key=True, autoincrement=False),
     Column("number", String, nullable=False),
+    Column("vault_keys", Integer, nullable=False, default=0),
 )
 
 leases = Table(

@@ -83,6 +83,26 @@ def test_a_lost_vault_is_named_before_anybody_gets_a_second_key(lake: Lake, tmp_
     assert lake.head("bronze.sales") == before
 
 
+@pytest.mark.parametrize("keys", ["random", "derived"])
+def test_an_older_vault_is_refused_where_it_would_give_a_second_key(keys: str, lake: Lake, tmp_path: Path) -> None:
+    vault = lake.settings.vault.model_copy(update={"keys": keys})
+    files = [written(tmp_path, f"{day}.csv", f"{day},A,thing,2,2011-01-0{day}T10:00:00,2.50,1785{day},France") for day in range(1, 4)]
+    with Lake(lake.settings.model_copy(update={"vault": vault}), endpoint=lake.endpoint) as own:
+        load(own, files[0], "canonical")
+        backed_up = (own.home / "vault.db").read_bytes()
+        load(own, files[1], "canonical")
+        for part in own.home.glob("vault.db*"):
+            part.unlink()
+        (own.home / "vault.db").write_bytes(backed_up)
+        (own.home / "vault.db").chmod(0o600)
+
+        if keys == "derived":
+            load(own, files[2], "canonical")
+        else:
+            with pytest.raises(VaultError, match="has made 1 keys, and had made 2 .* it is an older one"):
+                load(own, files[2], "canonical")
+
+
 def test_an_unknown_source_gets_a_hint(lake: Lake, tmp_path: Path) -> None:
     with pytest.raises(UnknownName, match='Did you mean "canonical"'):
         load(lake, tmp_path, "canonicle")

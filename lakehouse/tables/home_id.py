@@ -6,7 +6,7 @@ from __future__ import annotations
 import uuid
 from pathlib import Path
 
-from sqlalchemy import Engine, insert, select
+from sqlalchemy import Engine, insert, select, update
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import IntegrityError
 
@@ -45,6 +45,18 @@ def give(engine: Engine, home: Path) -> None:
     draft = home / f"{FILE}.part"
     draft.write_text(f"{number}\n", encoding="ascii")
     draft.replace(home / FILE)
+
+
+def keys(engine: Engine) -> int:
+    """How many keys of customers the vault had made, as far as this lake knows."""
+    with engine.connect() as connection:
+        return int(connection.execute(select(homes.c.vault_keys)).scalar() or 0)
+
+
+def note_keys(engine: Engine, made: int) -> None:
+    """Remembers how many there are. The lease is held."""
+    with engine.begin() as connection:
+        connection.execute(update(homes).values(vault_keys=made))
 
 
 def _said(home: Path) -> str | None:
