@@ -116,7 +116,8 @@ def load(lake: Lake, path: Path, source: str, progress: Progress | None = None) 
         for file in files:
             try:
                 landed.append(_land(lake, vault, file, described, progress or _silent))
-                note_keys(lake, vault)
+                if not landed[-1].already:
+                    note_keys(lake, vault)
             except ZeromarginError as error:
                 if landed:
                     before = ", ".join(f"{one.file} ({one.digest[:12]})" for one in landed)

@@ -267,6 +267,6 @@ def _checked(lake: Lake, name: str, version: int, by: tuple[str, ...], keep: boo
 
 
 def _changed(name: str, digest: str) -> str:
-    is_made = name in catalog.load() and catalog.table(name).kind == "derived"
+    is_made = catalog.table(name).kind == "derived"
     anew = "; what is published now is made anew from bronze by: zeromargin run --from-bronze" if is_made else ""
     return f"its digest was {digest[:12]}…, and is another: a data file holds what it did not. A backup has it as it was (zeromargin restore-backup){anew}"

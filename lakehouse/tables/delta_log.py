@@ -27,20 +27,19 @@ def arrivals(path: str, column: str, after: int = -1, until: int | None = None) 
     came again it is the last that did; one whose very files a restore put back came when they were written. Read from the log alone."""
     found: dict[str, Commit] = {}
     brought: dict[str, Commit] = {}  # by file: by which commit what it holds came
-    live: dict[str, set[str]] = {}
+    live: dict[str, str] = {}  # file: value
     for commit in reversed(history(path)):
         if until is not None and commit.version > until:
             break
         with (Path(path) / LOG / f"{commit.version:020}.json").open(encoding="utf-8") as lines:
             actions = list(map(json.loads, lines))
-        before = {value: brought[next(iter(files))] for value, files in live.items() if files}
+        before = {value: brought[file] for file, value in live.items()}
         for file in (unquote(action["remove"]["path"]) for action in actions if "remove" in action):
-            for files in live.values():
-                files.discard(file)
+            live.pop(file, None)
         for add in (action["add"] for action in actions if "add" in action):
             value, file = add["partitionValues"][column], unquote(add["path"])
             brought[file] = before.get(value) or brought.get(file) or commit
-            live.setdefault(value, set()).add(file)
+            live[file] = value
             if value not in before and commit.version > after:
                 found[value] = brought[file]
     return found

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sqlalchemy import Engine, insert, select, update
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import ArgumentError
 
 from lakehouse.errors import StateError
 from lakehouse.tables import ops
@@ -20,8 +20,8 @@ FILE = "lake.id"
 def connect(url: str, home: Path) -> Engine:
     """The run database of a home. Raises as `ops.connect`, and `StateError` for one that is not this home's; where there is none any more, none is made."""
     said = _said(home)
-    where = make_url(url) if said is not None else None
-    if where is not None and where.get_backend_name() == "sqlite" and where.database and not Path(where.database).exists():
+    file = _file(url)
+    if said is not None and file is not None and not file.exists():
         raise _other(url, home, "it is not there")
     engine = ops.connect(url)
     if said is not None and (found := _number(engine)) != said:
@@ -37,11 +37,8 @@ def give(engine: Engine, home: Path) -> None:
     number = _number(engine)
     if number is None:
         number = uuid.uuid4().hex
-        try:
-            with engine.begin() as connection:
-                connection.execute(insert(homes).values(id=1, number=number))
-        except IntegrityError:  # somebody else was sooner
-            number = _number(engine) or number
+        with engine.begin() as connection:
+            connection.execute(insert(homes).values(id=1, number=number))
     draft = home / f"{FILE}.part"
     draft.write_text(f"{number}\n", encoding="ascii")
     draft.replace(home / FILE)
@@ -57,6 +54,14 @@ def note_keys(engine: Engine, made: int) -> None:
     """Remembers how many there are. The lease is held."""
     with engine.begin() as connection:
         connection.execute(update(homes).values(vault_keys=made))
+
+
+def _file(url: str) -> Path | None:
+    try:
+        where = make_url(url)
+    except ArgumentError:  # what is wrong with it is said where it is opened
+        return None
+    return Path(where.database) if where.get_backend_name() == "sqlite" and where.database else None
 
 
 def _said(home: Path) -> str | None:

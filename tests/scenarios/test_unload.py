@@ -28,7 +28,7 @@ def test_its_lines_are_gone_the_others_stay_and_it_may_land_again(lake: Lake, tm
     (again,) = load(lake, wrong, "canonical")
     assert not again.already
     landed = delta_log.arrivals(lake.path("bronze.sales"), "file_digest")
-    assert {landed[first.digest].version, again.version} == {again.version}, "it came when it landed again"
+    assert landed[first.digest].version == again.version, "it came when it landed again"
     with lake.lease("compaction"):
         delta.compact(lake.path("bronze.sales"))
         delta.restore(lake.path("bronze.sales"), first.version, lake.catalog["bronze.sales"])

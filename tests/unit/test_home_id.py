@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from jobs.cli import main
-from lakehouse.errors import StateError
+from lakehouse.errors import SettingsError, StateError
 from lakehouse.settings import Settings
 from lakehouse.tables import Lake, ops
 
@@ -69,3 +69,10 @@ def test_a_home_from_before_gets_its_number_when_somebody_writes(settings: Setti
     assert not (settings.home / "lake.id").exists()
     written(settings)
     assert (settings.home / "lake.id").read_text() == number
+
+
+def test_a_url_that_is_none_is_said_to_be_one_in_a_home_with_a_number_too(settings: Settings) -> None:
+    written(settings)
+    wrong = settings.model_copy(update={"ops": settings.ops.model_copy(update={"url": "no url"})})
+    with pytest.raises(SettingsError, match="ops.url is no database"), Lake(wrong) as lake:
+        lake.snapshots()
