@@ -140,7 +140,7 @@ def verify(
     everything: Annotated[bool, typer.Option("--all", help="Read every kept version, not only pinned and newest ones.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Read all that somebody relies on and hold it to what it was: versions, files, models. Exit code 1 where something is broken."""
+    """Read all that somebody relies on and hold it to what it was: versions, files, models, the vault. Exit code 1 where something is broken."""
     from lakehouse.registry.verifying import verify as look
 
     with session(context).lake() as lake:
@@ -218,7 +218,8 @@ def _show_verified(found: list[Verified], broken: list[Verified]) -> None:
     count = Counter(one.kind for one in found)
     print(
         f"Looked at {count['table']:,} versions of tables (read, and held to their digests), the logs and the files of every kept version of"
-        f" {count['files']:,} tables, and {count['model']:,} models (signature, hashes, golden questions): "
+        f" {count['files']:,} tables, {count['model']:,} models (signature, hashes, golden questions), and the vault"
+        f" ({'; '.join(one.found for one in found if one.kind == 'vault' and one.whole) or 'broken'}): "
         + (f"{len(broken):,} broken" if broken else "all whole")
     )
 

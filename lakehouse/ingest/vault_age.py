@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from lakehouse.errors import VaultError
-from lakehouse.privacy.vault import Vault
+from lakehouse.errors import NoPermission, VaultError
+from lakehouse.privacy.secrets import has_secret
+from lakehouse.privacy.vault import Vault, is_made, open_vault
+from lakehouse.settings import Settings
 from lakehouse.tables import Lake, home_id
 from lakehouse.tables.catalog import BRONZE
 
@@ -11,20 +13,56 @@ from lakehouse.tables.catalog import BRONZE
 def refuse_other_vault(lake: Lake, vault: Vault) -> None:
     """Raises `VaultError` where the vault knows nobody though customers have landed, or has made fewer keys than when this lake was loaded last: those whom
     it forgot would get a second key. Derived keys are the same whoever makes them, so that an older vault does no harm."""
-    place = lake.settings.vault_url.rpartition("@")[2]
     if vault.is_empty() and not lake.read(BRONZE).where("customer_key IS NOT NULL").isEmpty():
-        raise VaultError(
-            f"customers have landed in this lake, but its vault ({place}) knows nobody: it was lost or is another "
-            "one. Put it back before anything is loaded; without it nobody is recognised"
-        )
-    made, known = vault.made(), home_id.keys(lake.ops)
-    if made < known and lake.settings.vault.keys == "random":
-        raise VaultError(
-            f"the vault ({place}) has made {made:,} keys, and had made {known:,} when this lake was loaded last: it is an older one, and would give"
-            " customers whom it does not know any more a second key. Put the newer one back before anything is loaded"
-        )
+        raise VaultError(_lost(lake.settings))
+    if older := _older(lake, vault.made()):
+        raise VaultError(older)
 
 
 def note_keys(lake: Lake, vault: Vault) -> None:
     """Remembers how many keys there are, once a file has landed. The lease is held."""
     home_id.note_keys(lake.ops, vault.made())
+
+
+def judged(lake: Lake) -> tuple[bool, str]:
+    """Whether the vault still knows every key that it had made when this lake was loaded last, and what was found: asked without an engine, and making
+    none. True, and why, where nobody is to be known, or this user may not look."""
+    settings, known = lake.settings, home_id.keys(lake.ops)
+    if not known:
+        return True, "no customer is known by number"
+    if not is_made(settings):
+        return False, _lost(settings)
+    if not (has_secret(settings) or settings.vault.make_secrets):
+        return True, "not looked at: its secret is not here (ZEROMARGIN_VAULT__SECRET)"
+    try:
+        with open_vault(settings) as vault:
+            made = vault.made()
+    except NoPermission as error:
+        return True, f"not looked at: {error}"
+    except VaultError as error:
+        return False, str(error)
+    if not made:
+        return False, _lost(settings)
+    older = _older(lake, made)
+    return older is None, older or f"{made:,} keys"
+
+
+def _lost(settings: Settings) -> str:
+    return (
+        f"customers have landed in this lake, but its vault ({_place(settings)}) knows nobody: it was lost or is another"
+        " one. Put it back before anything is loaded; without it nobody is recognised"
+    )
+
+
+def _older(lake: Lake, made: int) -> str | None:
+    known = home_id.keys(lake.ops)
+    if made >= known or lake.settings.vault.keys != "random":
+        return None
+    return (
+        f"the vault ({_place(lake.settings)}) has made {made:,} keys, and had made {known:,} when this lake was loaded last: it is an older one, and would"
+        " give customers whom it does not know any more a second key. Put the newer one back before anything is loaded"
+    )
+
+
+def _place(settings: Settings) -> str:
+    return settings.vault_url.rpartition("@")[2]

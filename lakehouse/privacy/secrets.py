@@ -47,6 +47,11 @@ def master_secret(settings: Settings, may_make: bool = True) -> bytes:
     return bytes.fromhex(text)
 
 
+def has_secret(settings: Settings) -> bool:
+    """Whether the vault's secret is set, or lies in its file."""
+    return settings.vault.secret is not None or (_folder(settings) / "vault").exists()
+
+
 def subkey(master: bytes, purpose: str) -> bytes:
     """32 bytes for one purpose (HKDF with SHA-256, RFC 5869); from one subkey neither the master nor another can be found."""
     return HKDF(algorithm=hashes.SHA256(), length=32, salt=None, info=f"zeromargin vault {purpose}".encode()).derive(master)

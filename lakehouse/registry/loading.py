@@ -27,7 +27,8 @@ from lakehouse.settings import Settings
 
 DIGEST, MOMENT, DECISION, REASONS = "digest", "moment", "decision", "reasons"
 
-_versions = table("model_versions", *map(column, ("name", "version", "run_id", "storage_location", "status")))
+_versions = table("model_versions", *map(column, ("name", "version", "run_id", "storage_location", "status", "current_stage")))
+_DELETED = "Deleted_Internal"  # the stage of a version that somebody deleted: MLflow keeps its row
 _aliases = table("registered_model_aliases", *map(column, ("name", "alias", "version")))
 _tags = table("model_version_tags", *map(column, ("name", "version", "key", "value")))
 _metrics = table("latest_metrics", *map(column, ("run_uuid", "key", "value", "is_nan")))
@@ -93,6 +94,14 @@ class Registry:
         with self._connect() as connection:
             return list(_read(connection, self._artifacts, name))
 
+    def digests(self) -> dict[tuple[str, str], str | None]:
+        """The digest of every version that there ever was, by name and number; None of one that was deleted by hand. Raises `RegistryAway`."""
+        with self._connect() as connection:
+            every = connection.execute(select(_versions.c.name, _versions.c.version, _versions.c.current_stage)).all()
+            present = {(one.name, one.version): one.digest for one in _read(connection, self._artifacts)}
+        gone: dict[tuple[str, str], str | None] = {(row.name, str(row.version)): None for row in every if row.current_stage == _DELETED}
+        return gone | present
+
     @contextmanager
     def _connect(self) -> Iterator[Connection]:
         if not self.is_there:
@@ -129,6 +138,12 @@ def versions(settings: Settings, name: str | None = None) -> list[Registered]:
     return registry.versions(name) if registry.is_there else []
 
 
+def known_digests(settings: Settings) -> dict[tuple[str, str], str | None]:
+    """As `Registry.digests`, of a home; empty where nothing was registered yet."""
+    registry = Registry(settings)
+    return registry.digests() if registry.is_there else {}
+
+
 def newest_approved(known: Iterable[Registered], counts: Callable[[datetime], bool]) -> Registered | None:
     """Of versions that the gate let through, at a moment that `counts`, the one of the newest moment, and of those the last registered."""
     found = [(one.moment, int(one.version), one) for one in known if one.decision == APPROVED and one.moment and counts(one.moment)]
@@ -136,7 +151,8 @@ def newest_approved(known: Iterable[Registered], counts: Callable[[datetime], bo
 
 
 def _read(connection: Connection, artifacts: Path, name: str | None = None, version: int | None = None) -> Iterable[Registered]:
-    query = select(_versions).where(_versions.c.status == "READY").order_by(_versions.c.name, _versions.c.version)
+    whole = (_versions.c.status == "READY") & (_versions.c.current_stage != _DELETED)
+    query = select(_versions).where(whole).order_by(_versions.c.name, _versions.c.version)
     if name is not None:
         query = query.where(_versions.c.name == name)
     if version is not None:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from lakehouse.registry import loading
 from lakehouse.registry.gate import APPROVED
 from lakehouse.registry.recipes import NAMES
+from lakehouse.registry.recorded import recorded
 from lakehouse.tables import Lake, pins, runs
 from lakehouse.tables.pins import Pin
 
@@ -32,5 +33,6 @@ def expired_pins(lake: Lake, now: datetime) -> list[Pin]:
         return []
     now = min(now, last + QUIET)
     approved = {owner(one.name, one.digest) for one in loading.versions(lake.settings) if one.decision == APPROVED}
+    approved |= {owner(one.model, one.digest) for one in recorded(lake) if one.approved}  # known to a registry that may have been lost
     old = [pin for pin in pins.every(lake.ops) if _OF_TRAINING.fullmatch(pin.owner) and now - pin.pinned_at > PINS_LAST]
     return [pin for pin in old if pin.owner not in approved]

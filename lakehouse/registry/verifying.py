@@ -1,4 +1,4 @@
-"""Whether all that somebody relies on is still whole: pinned and published versions, the files of every version that is kept, and models."""
+"""Whether all that somebody relies on is still whole: pinned and published versions, the files of every version that is kept, models, and the vault."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from lakehouse.errors import StateError, TamperedModel
+from lakehouse.ingest import vault_age
 from lakehouse.registry import loading
+from lakehouse.registry.recorded import forgotten
 from lakehouse.tables import Lake, audit, catalog, delta, maintenance, pins, rebuilding
 from lakehouse.tables.listing import Listing
 
@@ -17,7 +19,7 @@ Kept = Mapping[str, Collection[int]]
 class Verified:
     """One thing that was looked at. `whole`: it is what it was; else `found` says what is wrong, and what to do."""
 
-    kind: str  # log, table, files, model
+    kind: str  # log, table, files, model, registry, vault
     name: str
     version: str
     whole: bool
@@ -27,7 +29,8 @@ class Verified:
 def verify(lake: Lake, everything: bool = False) -> Listing[Verified]:
     """Looks whether each table's log has all its entries and says what it said; reads every pinned version, the newest snapshot's and those whose
     digest is kept (`everything`: all that are kept) and holds them to their digests; looks for every data file that a kept version names;
-    verifies each registered model's signature, hashes and golden questions.
+    verifies each registered model's signature, hashes and golden questions; looks whether the registry still has what was registered last, and the
+    vault every key that it had made.
 
     Raises `EndpointDown` where the engine is what fails, `RegistryAway` where the registry does not answer, `StateError` where there is no lake at all.
     """
@@ -36,13 +39,15 @@ def verify(lake: Lake, everything: bool = False) -> Listing[Verified]:
             f"there is no lake in {lake.home}: nothing has ever been loaded there. Is it the home that you mean (--home, ZEROMARGIN_HOME)?"
         )
     logs, kept = _logs(lake), maintenance.kept_versions(lake)  # what can be mended of a log is, when it is looked at
-    return Listing([*logs, *_tables(lake, kept, everything), *_files(lake, kept), *_models(lake)], "nothing is relied on yet")
+    return Listing(
+        [*logs, *_tables(lake, kept, everything), *_files(lake, kept), *_models(lake), *_beside(lake)], "nothing is relied on yet"
+    )
 
 
 def surroundings(lake: Lake) -> Listing[Verified]:
-    """What `verify` looks at without reading a table, so without an engine: logs, the files of every kept version, and models. Keeps no digest."""
+    """What `verify` looks at without reading a table, so without an engine: logs, the files of every kept version, models and the vault. Keeps no digest."""
     logs, kept = _logs(lake), maintenance.kept_versions(lake)
-    return Listing([*logs, *_files(lake, kept), *_models(lake)], "nothing is relied on yet")
+    return Listing([*logs, *_files(lake, kept), *_models(lake), *_beside(lake)], "nothing is relied on yet")
 
 
 def _logs(lake: Lake) -> list[Verified]:
@@ -102,3 +107,24 @@ def _models(lake: Lake) -> list[Verified]:
         else:
             found.append(Verified("model", one.name, one.version, True, "as signed"))
     return found
+
+
+def _beside(lake: Lake) -> list[Verified]:
+    """What is beside the tables: the registry, where anything was registered, and the vault."""
+    whole, found = vault_age.judged(lake)
+    return [*_registry(lake), Verified("vault", "customers", "", whole, found)]
+
+
+def _registry(lake: Lake) -> list[Verified]:
+    return [
+        Verified(
+            "registry",
+            one.model,
+            one.version,
+            False,
+            f"run {one.run} registered version {one.version} of {one.model} ({one.digest[:12]}), and the registry"
+            f" ({lake.settings.mlflow_url.rpartition('@')[2]}) does not know it: it was lost, or is an older or another one. Put the newer one back, or bring"
+            " the home back from a backup (zeromargin restore-backup). What its models were trained on stays pinned",
+        )
+        for one in forgotten(lake)
+    ]

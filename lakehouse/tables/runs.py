@@ -191,10 +191,14 @@ def stage_runs(engine: Engine, run: str) -> list[StageRun]:
     """The stages of a run so far, in the order in which they began."""
     with engine.connect() as connection:
         rows = connection.execute(select(stages).where(stages.c.run == run).order_by(stages.c.started_at)).all()
-    return [
-        StageRun(row.run, row.name, row.state, row.versions, row.result, row.error, row.notebook, row.started_at, row.ended_at)
-        for row in rows
-    ]
+    return [_stage_run(row) for row in rows]
+
+
+def declared(engine: Engine, name: str) -> list[StageRun]:
+    """The stages of a name that ended well, of all runs, in the order in which they ended."""
+    with engine.connect() as connection:
+        rows = connection.execute(select(stages).where(stages.c.name == name, stages.c.state == "done").order_by(stages.c.ended_at)).all()
+    return [_stage_run(row) for row in rows]
 
 
 def last_recorded(engine: Engine, until: datetime = datetime.max) -> datetime | None:
@@ -238,3 +242,7 @@ def newest(engine: Engine, limit: int = 1) -> list[RunSummary]:
     with engine.connect() as connection:
         rows = connection.execute(select(runs).order_by(runs.c.number.desc()).limit(limit)).all()
     return [RunSummary(r.id, r.as_of, r.moment, r.state, r.engine, r.started_at, r.ended_at) for r in rows]
+
+
+def _stage_run(row: Row[tuple[object, ...]]) -> StageRun:
+    return StageRun(row.run, row.name, row.state, row.versions, row.result, row.error, row.notebook, row.started_at, row.ended_at)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from lakehouse.ingest import load
 from lakehouse.privacy.vault import open_vault
 from lakehouse.settings import Settings
 from lakehouse.tables import Lake
+from tests.conftest import SECRET
 from tests.once import once
 from tests.served import IDENTITY, key_of, published, serving
 from tests.trained import Trained
@@ -79,6 +81,17 @@ def _later(trained: Trained, folder: Path) -> Settings:
         load(lake, folder / "late.csv", "canonical")
     run_stages(settings, ["features"], as_of="2024-05-13")
     return settings
+
+
+@pytest.fixture
+def kept(later: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """A copy of `later` that may be written to, and is the environment's home: published as of 2024-05-06 with three champions, and as of 2024-05-13 with
+    late lines."""
+    found = tmp_path / "home"
+    shutil.copytree(later.home, found)
+    for name, value in {"HOME": found, "PROFILE": "test", "VAULT__KEYS": "derived", "VAULT__SECRET": SECRET}.items():
+        monkeypatch.setenv(f"ZEROMARGIN_{name}", str(value))
+    return later.model_copy(update={"home": found})
 
 
 @pytest.fixture

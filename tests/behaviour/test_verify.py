@@ -1,0 +1,147 @@
+"""What `verify` says of a lake with models: that all is whole, or what is broken, be it a table, a model, the registry or the vault."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from sqlalchemy import update
+
+from jobs.cli import main
+from lakehouse.privacy.vault import open_vault
+from lakehouse.registry import tracking
+from lakehouse.registry.loading import DIGEST, Registry
+from lakehouse.registry.training_pins import PINS_LAST
+from lakehouse.settings import Settings
+from lakehouse.tables import Lake, handles, pins
+from lakehouse.tables.ops import digests
+from lakehouse.tables.ops import pins as pins_table
+from tests.inside import Output, told
+
+
+@pytest.fixture
+def settings(kept: Settings) -> Settings:
+    return kept
+
+
+def broken(capsys: Output) -> list[tuple[str, str, str]]:
+    found = told(capsys, "verify", code=1)["checked"]
+    assert isinstance(found, list)
+    return [(one["kind"], one["name"], one["found"]) for one in found if not one["whole"]]
+
+
+def a_file_of(settings: Settings, name: str, version: int) -> Path:
+    with Lake(settings) as lake:
+        return Path(handles.open_table(lake.path(name), version).file_uris()[0].removeprefix("file://"))
+
+
+def test_a_whole_lake_is_said_to_be_whole(settings: Settings, capsys: Output) -> None:
+    found = told(capsys, "verify", "--all")
+    assert found["whole"]
+    checked = found["checked"]
+    assert isinstance(checked, list)
+    assert {one["kind"] for one in checked} == {"log", "table", "files", "model", "vault"}
+    assert main(["verify"]) == 0
+    shown = capsys.readouterr().out
+    assert "3 models" in shown and "and the vault (301 keys): all whole" in shown
+
+
+def test_a_file_that_is_missing_a_content_that_is_another_and_a_model_that_was_touched_are_named(
+    settings: Settings, capsys: Output
+) -> None:
+    with Lake(settings) as lake:
+        trained_on = next(pin for pin in pins.every(lake.ops) if pin.table == "features.product_sales")
+        newest = lake.version("gold.products")
+    rewritten = a_file_of(settings, trained_on.table, trained_on.version)
+    rows = pq.read_table(rewritten)
+    pq.write_table(rows.slice(1), rewritten)
+    with Lake(settings) as lake:
+        version = lake.version("gold.baskets")
+        lake.pin("gold.baskets", version, "auditor", "a test")
+        held = (digests.c.name == "gold.baskets") & (digests.c.version == version)
+        with lake.ops.begin() as connection:
+            connection.execute(update(digests).where(held).values(digest="0" * 64))
+    a_file_of(settings, "gold.products", newest).unlink()
+    champion = Registry(settings).by_alias("demand", "champion")
+    assert champion is not None
+    (champion.folder / "mean.txt").write_bytes(b"another model")
+
+    found = broken(capsys)
+
+    tables = {name: text for kind, name, text in found if kind == "table"}
+    assert set(tables) == {"features.product_sales", "gold.baskets", "gold.products"}
+    assert "can't be read" in tables["features.product_sales"]
+    assert "its digest was 000000000000" in tables["gold.baskets"]
+    assert "data files are not there" in tables["gold.products"]
+    assert [(kind, name) for kind, name, _ in found if kind != "table"] == [
+        ("log", "gold.products"),
+        ("files", "gold.products"),
+        ("model", "demand"),
+    ]
+    assert main(["verify"]) == 1
+    assert "gold.products" in capsys.readouterr().out
+
+
+def lose(settings: Settings, database: str) -> None:
+    for part in settings.home.glob(f"{database}*"):
+        part.unlink()
+
+
+def test_a_registry_that_was_lost_or_is_an_older_one_is_named_and_costs_no_pin(settings: Settings, capsys: Output) -> None:
+    with Lake(settings) as lake:
+        kept = pins.every(lake.ops)
+        old = datetime.now(UTC).replace(tzinfo=None) - PINS_LAST - timedelta(days=1)
+        with lake.ops.begin() as connection:
+            connection.execute(update(pins_table).values(pinned_at=old))
+    whole = (settings.home / "mlflow.db").read_bytes()
+    lose(settings, "mlflow.db")
+
+    assert [(kind, name) for kind, name, _ in broken(capsys)] == [("registry", name) for name in ("demand", "segments", "recommendations")]
+    assert all("does not know it: it was lost" in text for *_, text in broken(capsys))
+    told(capsys, "maintain")
+    with Lake(settings) as lake:
+        assert [(pin.table, pin.version, pin.owner) for pin in pins.every(lake.ops)] == [
+            (pin.table, pin.version, pin.owner) for pin in kept
+        ]
+
+    (settings.home / "mlflow.db").write_bytes(whole)
+    assert told(capsys, "verify")["whole"]
+    tracking.connect(settings).set_model_version_tag("demand", "1", DIGEST, "0" * 64)  # as in another lake's registry
+    assert [(kind, name) for kind, name, _ in broken(capsys) if kind != "model"] == [("registry", "demand")]
+
+
+def test_a_model_that_somebody_deleted_is_not_missed_and_answers_nothing(settings: Settings, capsys: Output) -> None:
+    tracking.connect(settings).delete_model_version("segments", "1")
+
+    assert told(capsys, "verify")["whole"]
+    assert [one.name for one in Registry(settings).versions()] == ["demand", "recommendations"]
+
+
+@pytest.mark.parametrize(("keys", "said"), [("derived", "knows nobody"), ("random", "has made 1 keys, and had made 301")])
+def test_a_vault_that_was_lost_or_is_an_older_one_is_named(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: Output, keys: str, said: str
+) -> None:
+    monkeypatch.setenv("ZEROMARGIN_VAULT__KEYS", keys)
+    lose(settings, "vault.db")
+    assert [(kind, "knows nobody" in text) for kind, _, text in broken(capsys)] == [("vault", True)]
+    assert not (settings.home / "vault.db").exists()
+
+    with open_vault(settings) as vault:
+        if keys == "random":
+            vault.exchange("numbers", pa.array(["1"]))
+    assert [(kind, said in text) for kind, _, text in broken(capsys)] == [("vault", True)]
+
+
+def test_a_vault_of_another_secret_is_named_and_one_whose_secret_is_elsewhere_is_not_looked_at(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: Output
+) -> None:
+    monkeypatch.setenv("ZEROMARGIN_VAULT__SECRET", "11" * 32)
+    assert [(kind, "is not the one" in text) for kind, _, text in broken(capsys)] == [("vault", True)]
+
+    monkeypatch.delenv("ZEROMARGIN_VAULT__SECRET")
+    monkeypatch.setenv("ZEROMARGIN_VAULT__MAKE_SECRETS", "false")
+    assert main(["verify"]) == 0
+    assert "not looked at: its secret is not here" in capsys.readouterr().out
