@@ -6,6 +6,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from lakehouse.errors import InputError
+from lakehouse.tables import ops
 
 ENDING = ".being-restored"  # what a killed restore leaves ends so; it may hold a vault
 OF_A_DISK = "lost+found"  # lies in each that is mounted
@@ -15,13 +16,14 @@ _MADE_LAST = "ops.db"
 def begin(home: Path, names: Collection[str]) -> Path:
     """Where the draft is to be. `names` are what the home is to hold; where a restore was broken off while it moved them, they go back into its draft.
 
-    Raises `InputError` for a home that holds anything else.
+    What a look at a home that was not there has made counts as nothing. Raises `InputError` for a home that holds anything else.
     """
     if not home.exists():
         return home.with_name(f".{home.name}{ENDING}")
     draft = home / ENDING
     if is_half_moved(draft, home, names):
         _move_back(draft, home, names)
+    _clear_unused(home)
     if not home.is_dir() or _held(home):
         raise InputError(f"the home {home} is not empty. A backup is brought back into a new one: --home DIR")
     return draft
@@ -55,6 +57,13 @@ def _move_back(draft: Path, home: Path, names: Collection[str]) -> None:
     for name in names:
         if (home / name).exists():
             (home / name).rename(draft / name)
+
+
+def _clear_unused(home: Path) -> None:
+    files = [home / name for name in _held(home)]
+    if home / _MADE_LAST in files and all(file.name.startswith(_MADE_LAST) for file in files) and ops.is_unused(home / _MADE_LAST):
+        for file in files:
+            file.unlink(missing_ok=True)
 
 
 def _held(home: Path) -> set[str]:

@@ -21,6 +21,7 @@ from sqlalchemy import (
     UniqueConstraint,
     create_engine,
     event,
+    select,
 )
 from sqlalchemy.engine import ExceptionContext, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
@@ -218,6 +219,18 @@ def connect(url: str) -> Engine:
             f"the run database {shown} can't be opened: {reason}. Let this user read and write it; if it is damaged, bring the home back from a"
             " backup (zeromargin restore-backup)"
         ) from None
+
+
+def is_unused(file: Path) -> bool:
+    """Whether a run database in a file is one that a look at a new home made, in which nobody has written anything yet."""
+    try:
+        engine = connect(f"sqlite:///{file}")
+    except StateError:
+        return False
+    with engine.connect() as connection:
+        used = any(connection.execute(select(table).limit(1)).first() for table in META.sorted_tables if table is not SCHEMA.written)
+    engine.dispose()
+    return not used
 
 
 def is_read_only(engine: Engine) -> bool:

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from jobs.cli import main
 from lakehouse.errors import InputError
 from lakehouse.registry import draft
 from lakehouse.registry.backup import LIST, restore_backup
+from lakehouse.tables import ops, pins
 
 NAMES = ["docs", "mlflow.db", "ops.db", "tables", "vault.db"]
 
@@ -97,3 +99,20 @@ def test_a_folder_in_which_somebody_has_begun_something_is_left_alone(taken: Pat
     with pytest.raises(InputError, match="not empty"):
         restore_backup(taken, home)
     assert (home / "tables" / "theirs").exists()
+
+
+def test_a_home_that_was_only_looked_at_counts_as_empty_and_one_in_which_anything_was_noted_does_not(taken: Path, home: Path) -> None:
+    assert main(["--home", str(home), "status"]) == 0
+    assert "ops.db" in held(home)
+    restore_backup(taken, home)
+    assert held(home) == NAMES
+
+    other = home.with_name("other")
+    assert main(["--home", str(other), "status"]) == 0
+    engine = ops.connect(f"sqlite:///{other / 'ops.db'}")
+    pins.add(engine, "gold.stores", 1, "auditor", "a test")
+    engine.dispose()
+    before = (other / "ops.db").read_bytes()
+    with pytest.raises(InputError, match="not empty"):
+        restore_backup(taken, other)
+    assert (other / "ops.db").read_bytes() == before
