@@ -288,4 +288,5 @@ def _written(form: Format, source: Source) -> dict[str, str]:
     said["times"] = " or ".join(source.times.formats)
     if counted is not None:
         said["times"] = "weeks of a year" if counted.of_year else f"{counted.unit} {counted.number} is {counted.day}"
+    said["times"] += ", the last days of weeks, whose first are kept" if source.times.by_last_day else ""
     return said | ({"zone": source.times.zone} if source.times.zone else {})

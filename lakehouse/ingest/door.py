@@ -208,6 +208,11 @@ def _money(
 
 
 def _sold_at(given: Mapping[str, pa.Array], source: Source, form: Format) -> Parsed:
+    written = _written(given, source, form)
+    return times.first_of_weeks(written) if source.times.by_last_day else written
+
+
+def _written(given: Mapping[str, pa.Array], source: Source, form: Format) -> Parsed:
     column, zone, given_in, counted = given["sold_at"], source.times.zone, source.times.given_in, source.times.counted
     if counted is not None and counted.day is None:
         return times.from_weeks(column, given["year"])

@@ -66,12 +66,13 @@ class Format(Section):
 
 
 class Times(Section):
-    """How times are written, and in which zone. Shop wall time is what is kept."""
+    """How times are written, and in which zone. Shop wall time is what is kept, and of a week its first day: `by_last_day` where they tell its last."""
 
     formats: tuple[str, ...] = ("%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d")
     zone: str | None = None
     given_in: str | None = None
     counted: Counted | None = None
+    by_last_day: bool = False
 
     @field_validator("zone", "given_in")
     @classmethod

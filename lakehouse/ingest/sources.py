@@ -99,6 +99,12 @@ class Source(Section):
         return self
 
     @model_validator(mode="after")
+    def _has_weeks(self) -> Self:
+        if self.times.by_last_day and self.covers != "week":
+            raise ValueError("times.by_last_day is said of weekly totals, which is covers: week")
+        return self
+
+    @model_validator(mode="after")
     def _has_years(self) -> Self:
         of_year = self.times.counted is not None and self.times.counted.of_year
         if of_year and ("year" not in self.mapped or "year" in self.optional):

@@ -33,6 +33,9 @@ _GROUPS = {
     "y": r"(?P<y>[0-9]{2})",
     "m": r"(?P<m>[0-9]{1,2})",
     "d": r"(?P<d>[0-9]{1,2})",
+    "G": r"(?P<G>[0-9]{4})",
+    "V": r"(?P<V>[0-9]{1,2})",
+    "u": r"(?P<u>[1-7])",
     "b": rf"(?P<b>(?i:{'|'.join(_MONTHS)}))",
     "H": r"(?P<H>[0-9]{1,2})",
     "I": r"(?P<I>[0-9]{1,2})",
@@ -43,7 +46,7 @@ _GROUPS = {
     "z": r"(?:[Zz]|(?P<zs>[+-])(?P<zh>[0-9]{2}):?(?P<zm>[0-9]{2}))",
     "%": "%",
 }
-_DIGITS = frozenset("YymdHIMSf")
+_DIGITS = frozenset("YymdGVuHIMSf")
 
 
 @dataclass(frozen=True)
@@ -84,8 +87,11 @@ class TimeFormat:
                 raise ValueError(f'%{directive} in "{text}" is not a part of times. Known: {known}')
         once = [directive for directive in found if directive != "%"]
         chosen = frozenset(once)
-        if len(once) != len(chosen) or not ({"Y", "y"} & chosen and {"m", "b"} & chosen and "d" in chosen):
-            raise ValueError(f'"{text}" must have a year, a month and a day, each part once')
+        is_day, is_week = {"Y", "y"} & chosen and {"m", "b"} & chosen and "d" in chosen, {"G", "V"} <= chosen
+        if len(once) != len(chosen) or not (is_week if chosen & set("GVu") else is_day) or (is_week and chosen & set("Yymbd")):
+            raise ValueError(
+                f'"{text}" must have a year, a month and a day, or the year and the week of ISO 8601 (%G and %V), each part once'
+            )
         pattern = "".join(_group(parts, place) if place % 2 else re.escape(part) for place, part in enumerate(parts))
         return cls(text, f"^{pattern}$", chosen)
 
@@ -150,11 +156,15 @@ def from_weeks(weeks: pa.Array, years: pa.Array) -> Parsed:
     """The Mondays of the weeks of years, by ISO 8601: the first week of a year is that of its fourth of January. Missing where either is."""
     missing = pc.or_(weeks.is_null(), years.is_null()).to_numpy(zero_copy_only=False)
     week, year = _numbers(weeks), _numbers(years)
-    good = ~missing & (week == np.trunc(week)) & (week >= 1) & (year == np.trunc(year)) & (year >= 1) & (year < 9999)
-    whole = np.where(good, year, 1970).astype(np.int64)
-    found = _first_monday(whole) + (np.where(good, week, 1).astype(np.int64) - 1) * 7
-    good &= found < _first_monday(whole + 1)
+    whole = ~missing & (week == np.trunc(week)) & (year == np.trunc(year))
+    monday = np.ones(len(whole), dtype=np.int64)
+    found, good = _days_of_weeks(np.where(whole, year, 0).astype(np.int64), np.where(whole, week, 0).astype(np.int64), monday)
     return Parsed(np.where(good, found, 0) * _DAY, missing, ~(good | missing))
+
+
+def first_of_weeks(last: Parsed) -> Parsed:
+    """The first days of weeks that are told by their last, six days later."""
+    return Parsed(np.where(last.missing | last.bad, 0, last.micros - 6 * _DAY), last.missing, last.bad)
 
 
 def _first_monday(year: Ints) -> Ints:
@@ -198,12 +208,13 @@ def _read(column: pa.Array, form: TimeFormat) -> tuple[Ints, Mask]:
         after_noon = pc.equal(pc.utf8_lower(parts.field("p")), "pm").to_numpy(zero_copy_only=False)
         hour = hour % 12 + 12 * after_noon.astype(np.int64)
     minute, second = number("M"), number("S")
-    fits &= (year >= 1) & (month >= 1) & (month <= 12) & (hour <= 23) & (minute <= 59) & (second <= 59)
-    months = np.where(fits, (year - 1970) * 12 + month - 1, 0).astype("datetime64[M]")
-    first = months.astype("datetime64[D]").astype(np.int64)
-    after = (months + 1).astype("datetime64[D]").astype(np.int64)
-    fits &= (day >= 1) & (day <= after - first)
-    micros = ((first + day - 1) * 86_400 + hour * 3_600 + minute * 60 + second) * SECOND
+    fits &= (hour <= 23) & (minute <= 59) & (second <= 59)
+    if "V" in form.directives:
+        days, is_one = _days_of_weeks(number("G"), number("V"), number("u", 1))
+    else:
+        days, is_one = _days_of_months(year, month, day)
+    fits &= is_one
+    micros = (days * 86_400 + hour * 3_600 + minute * 60 + second) * SECOND
     if "f" in form.directives:
         micros = micros + _ints(pc.utf8_rpad(parts.field("f"), 6, "0").cast(pa.int64()))
     if form.has_offset:
@@ -212,6 +223,23 @@ def _read(column: pa.Array, form: TimeFormat) -> tuple[Ints, Mask]:
         fits &= (hours <= 15) & (minutes <= 59)
         micros = micros - sign * (hours * 3_600 + minutes * 60) * SECOND
     return micros, fits
+
+
+def _days_of_months(year: Ints, month: Ints, day: Ints) -> tuple[Ints, Mask]:
+    """Days since 1970, and which are on the calendar."""
+    good = (year >= 1) & (month >= 1) & (month <= 12)
+    months = np.where(good, (year - 1970) * 12 + month - 1, 0).astype("datetime64[M]")
+    first = months.astype("datetime64[D]").astype(np.int64)
+    after = (months + 1).astype("datetime64[D]").astype(np.int64)
+    return first + day - 1, good & (day >= 1) & (day <= after - first)
+
+
+def _days_of_weeks(year: Ints, week: Ints, day: Ints) -> tuple[Ints, Mask]:
+    """The same of the weeks of years by ISO 8601; day 1 is Monday."""
+    good = (year >= 1) & (year < 9999) & (week >= 1)
+    whole = np.where(good, year, 1970)
+    monday = _first_monday(whole) + (week - 1) * 7
+    return monday + day - 1, good & (monday < _first_monday(whole + 1))
 
 
 def _to_shop(micros: Ints, given_in: str | None, zone: str | None) -> Ints:

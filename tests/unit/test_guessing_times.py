@@ -95,3 +95,36 @@ def test_weeks_beside_a_column_of_years_are_drafted_as_weeks_of_it(tmp_path: Pat
         assert entry_of(text)["columns"]["year"] == "year"  # type: ignore[index]
         assert '# "week" is taken for the weeks of "year" by ISO 8601, dated by their Mondays: is it so?' in text
         assert (used(file).refused, used(file).first, used(file).last) == ({}, datetime(2022, 1, 3), datetime(2023, 12, 25))
+
+
+@pytest.mark.parametrize(
+    "names", [("tienda", "producto", "año", "semana", "unidades", "precio"), ("shop", "sku", "Yr", "Wk", "units", "price")]
+)
+def test_weeks_with_a_zero_in_front_and_by_other_words_are_weeks_of_a_year_too(names: tuple[str, ...], tmp_path: Path) -> None:
+    rows = [(1, "A", 2022, f"{week:02}", 2, 1.5) for week in range(1, 53)]
+    file = written(tmp_path / "a.csv", lines(names, *rows))
+    assert entry_of(draft(file))["times"] == {"counted": {"unit": "week", "of_year": True}}
+    assert (used(file).refused, used(file).first) == ({}, datetime(2022, 1, 3))
+
+
+@pytest.mark.parametrize("way", ["%G-W%V", "%GW%V", "W%V/%G", "KW %V/%G"])
+def test_weeks_by_iso_8601_are_drafted_as_weekly_totals_of_their_mondays(way: str, tmp_path: Path) -> None:
+    rows = [("A", 2, (datetime(2023, 12, 4) + timedelta(weeks=week)).strftime(way), 2.5) for week in range(20)]
+    file = written(tmp_path / "a.csv", lines(("item", "qty", "period", "total"), *rows))
+    entry = entry_of(draft(file))
+    assert (entry["times"], entry["covers"]) == ({"formats": [way]}, "week")
+    assert (used(file).refused, used(file).first, used(file).last) == ({}, datetime(2023, 12, 4), datetime(2024, 4, 15))
+
+
+@pytest.mark.parametrize("name", ["week_ending", "WeekEnd Date", "weekending"])
+def test_weeks_that_are_told_by_their_last_day_are_kept_by_their_first(name: str, tmp_path: Path) -> None:
+    sundays = [datetime(2024, 1, 7) + timedelta(weeks=week) for week in range(10)]
+    rows = [("A", 2, sunday.date(), 2.5) for sunday in sundays]
+    names = ("item", "qty", name, "total")
+    pq.write_table(pa.table(dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))), tmp_path / "a.parquet")
+    for file in (written(tmp_path / "a.csv", lines(names, *rows)), tmp_path / "a.parquet"):
+        text = draft(file)
+        entry = entry_of(text)
+        assert entry["times"]["by_last_day"] is True and entry["covers"] == "week"  # type: ignore[index]
+        assert f'is each dated by its last day, which "{name}" says (by_last_day)?' in text
+        assert (used(file).refused, used(file).first, used(file).last) == ({}, datetime(2024, 1, 1), datetime(2024, 3, 4))

@@ -90,6 +90,7 @@ def test_a_misspelt_name_gets_a_hint(changes: dict[str, Any], words: str) -> Non
         ({"times": {"counted": {"unit": "day", "of_year": True}}}, "of_year needs unit: week"),
         ({"times": {"counted": {"unit": "week", "of_year": True}}}, "no column is mapped to year"),
         ({"columns": columns(Y="year")}, "year is read where times.counted says of_year alone"),
+        ({"times": {"by_last_day": True}}, "which is covers: week"),
         ({"products": {"matching": "[0-9"}}, "is not a regular expression"),
         ({"cancellation": {"column": "status"}}, "expected {column, prefix}"),
         ({"cancellation": {"column": "status", "values": ["void"]}}, "which no column is mapped to"),

@@ -107,6 +107,24 @@ def test_of_a_wall_time_that_a_clock_showed_twice_the_first_is_meant() -> None:
 
 
 @ALWAYS
+@given(st.datetimes(min_value=datetime(1, 1, 1), max_value=datetime(9998, 12, 31)))
+def test_weeks_and_their_days_are_those_of_iso_8601(when: datetime) -> None:
+    midnight = when.replace(hour=0, minute=0, second=0, microsecond=0)
+    year, week, day = when.isocalendar()
+    monday = midnight - timedelta(days=day - 1)
+    if monday < datetime(1, 1, 1):
+        return
+    texts = (f"{year:04}-W{week:02}", f"{year:04}-W{week:02}-{day}", f"{week}/{year:04}")
+    told = times(read(*texts, formats=("%G-W%V", "%G-W%V-%u", "%V/%G")))
+    assert told == [monday.isoformat(), midnight.isoformat(), monday.isoformat()]
+
+
+def test_a_week_that_its_year_has_not_is_no_time() -> None:
+    found = read("2020-W53", "2021-W53", "2021-W00", "2021-W54", "2021-W1", "2021-W01-8", formats=("%G-W%V", "%G-W%V-%u"))
+    assert times(found) == ["2020-12-28T00:00:00", "bad", "bad", "bad", "2021-01-04T00:00:00", "bad"]
+
+
+@ALWAYS
 @given(
     st.datetimes(min_value=datetime(1971, 1, 1), max_value=datetime(2036, 1, 1)).map(lambda when: when.replace(microsecond=0)),
     st.sampled_from(["Europe/London", "America/New_York", "Asia/Kathmandu", "Australia/Lord_Howe", "UTC"]),
@@ -127,7 +145,14 @@ def test_twelve_hour_clocks_months_by_name_and_fractions_are_read() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "words"), [("%Y-%m", "must have a year"), ("%Y-%m-%d %Q", "Known: %Y"), ("%d-%d-%m-%Y", "each part once")]
+    ("text", "words"),
+    [
+        ("%Y-%m", "must have a year"),
+        ("%Y-%m-%d %Q", "Known: %Y"),
+        ("%d-%d-%m-%Y", "each part once"),
+        ("%G-%V-%d", "each part once"),
+        ("%Y-W%V", "%G and %V"),
+    ],
 )
 def test_a_format_that_can_not_be_meant_is_refused(text: str, words: str) -> None:
     with pytest.raises(ValueError, match=words):

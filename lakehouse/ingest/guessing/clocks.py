@@ -19,6 +19,16 @@ _DAYS = (  # of those that fit as many values, the first is taken
     *("%d.%m.%y", "%d/%m/%y", "%d-%m-%y", "%m/%d/%y", "%m-%d-%y", "%y-%m-%d", "%y/%m/%d", "%y.%m.%d"),
     *("%d %b %Y", "%d-%b-%Y", "%d/%b/%Y", "%d %b %y", "%d-%b-%y", "%b %d, %Y", "%b %d %Y", "%Y-%b-%d"),
 )
+WEEKS = (
+    "%G-W%V",
+    "%GW%V",
+    "%G W%V",
+    "%G/W%V",
+    "%G_W%V",
+    "%G-KW%V",
+    "%G KW%V",
+    *(f"{word}%V{mark}%G" for word in ("W", "KW", "KW ") for mark in " -/"),
+)
 _CLOCKS = ("%H:%M:%S", "%H:%M", "%H:%M:%S.%f", "%I:%M %p", "%I:%M:%S %p", "%I:%M%p", "%I:%M:%S%p", "%H.%M", "%H.%M.%S")
 _BETWEEN = (" ", "T", ", ")
 _COMPACT = ("%Y%m%d", "%Y%m%d%H%M", "%Y%m%d%H%M%S", "%Y%m%d %H:%M", "%Y%m%d %H:%M:%S", "%Y%m%dT%H%M%S", "%Y%m%dT%H%M%S%z")
@@ -133,7 +143,7 @@ def _formats() -> Mapping[str, list[str]]:
     """Formats by the shape of what they write."""
     clocks = [f"{between}{clock}{offset}" for between in _BETWEEN for clock in _CLOCKS for offset in ("", "%z", " %z")]
     found: dict[str, list[str]] = {}
-    for text in (*(day + clock for day in _DAYS for clock in ("", *clocks)), *_COMPACT):
+    for text in (*(day + clock for day in _DAYS for clock in ("", *clocks)), *_COMPACT, *WEEKS, "%G-W%V-%u"):
         shape = _shape(datetime(2011, 12, 13, 14, 15, 16, 171819, UTC).strftime(text.replace("%z", "+0000")))
         for same in {shape, *(shape.removesuffix("+9") + offset for offset in ("+9:9", "-9", "-9:9", "a") if shape.endswith("+9"))}:
             found.setdefault(same, []).append(text)

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -51,7 +52,10 @@ def _entry(found: Beginning, roles: Roles, remarks: list[str]) -> dict[str, obje
     written = marks.guessed(numbers, roles.logarithms) if numbers else marks.Marks({}, None)
     remarks += [written.remark] if written.remark else []
     clocked = _times(found, given, remarks)
-    weekly = "counted" in (clocked or {}) and "week" in str(clocked)
+    weekly = clocked is not None and _tells_weeks(clocked)
+    by_last_day = names.is_last_of_week(given.get("sold_at", ""))
+    if by_last_day:
+        clocked = (clocked or {}) | {"by_last_day": True}
     entry: dict[str, object] = {
         "about": "a draft, guessed from the columns of a file",
         "formats": {found.ending: {**found.form, **written.form}},
@@ -66,7 +70,9 @@ def _entry(found: Beginning, roles: Roles, remarks: list[str]) -> dict[str, obje
         "cancellation": _cancellation(found, given, remarks) if "quantity" not in roles.logarithms else None,
         "repeats": None if "invoice" in given else "keep",
         "missing_customer": _nobody(found, given, remarks),
-        "covers": "week" if weekly or (any(names.is_weekly(theirs) for theirs in roles.columns) and found.is_named) else None,
+        "covers": "week"
+        if weekly or by_last_day or (any(names.is_weekly(theirs) for theirs in roles.columns) and found.is_named)
+        else None,
     }
     remarks.append("no file says its currency: say it, or nothing is loaded")
     if entry["repeats"]:
@@ -75,7 +81,8 @@ def _entry(found: Beginning, roles: Roles, remarks: list[str]) -> dict[str, obje
             " files overlap, say repeats: drop, or line_identity"
         )
     if entry["covers"]:
-        remarks.append("lines are taken for totals of a week (covers): is each dated by the week's first day?")
+        day = f'its last day, which "{given["sold_at"]}" says (by_last_day)' if by_last_day else "the week's first day"
+        remarks.append(f"lines are taken for totals of a week (covers): is each dated by {day}?")
     return {key: value for key, value in entry.items() if value is not None}
 
 
@@ -121,6 +128,11 @@ def _times(found: Beginning, given: Mapping[str, str], remarks: list[str]) -> di
         return {"formats": list(written.formats)}
     remarks.append("times carry an offset: say the shop's zone, whose wall time is kept")
     return {"formats": list(written.formats), "zone": "UTC"}
+
+
+def _tells_weeks(clocked: Mapping[str, Any]) -> bool:
+    """Whether what is told is a week and no day."""
+    return clocked.get("counted", {}).get("unit") == "week" or not set(clocks.WEEKS).isdisjoint(clocked.get("formats", ()))
 
 
 def _cancellation(found: Beginning, given: Mapping[str, str], remarks: list[str]) -> dict[str, object] | None:

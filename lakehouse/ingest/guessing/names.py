@@ -15,11 +15,16 @@ _OTHER_WORDS = {
     "desc": "description",
     "pcs": "pieces",
     "wk": "week",
+    "woche": "week",
+    "yr": "year",
+    "jahr": "year",
+    "weekending": "week ending",
 } | {
     word: english
     for english, words in {
         "date": "fecha",
         "week": "semana semaine settimana",
+        "year": "año année annee anno jaar",
         "product": "producto produit prodotto",
         "article": "artículo articulo articolo",
         "id": "código codigo codice",
@@ -74,7 +79,7 @@ _NAMES = {  # ours, by the words of theirs, the surest first; each of ours takes
     "sold_at": (
         rf"{_EVENT} (?:at|on|{_DAY})",
         _DAY,
-        r"week(?: (?:id|date|start|starting|begin|beginning|of))?(?: date)?|woche|date of (?:sale|purchase|order)|calendar date|period start",
+        r"week(?: (?:id|date|start|starting|begin|beginning|of|end|ending|ended))?(?: date)?|date of (?:sale|purchase|order)|calendar date|period start",
     ),
     "unit_price": (
         r"(?:unit|einzel|stück|stueck|list|sales|sale|selling|retail|item|verkauf|verkaufs|vk|product) (?:price|preis)",
@@ -133,7 +138,15 @@ def is_logarithm(name: str) -> bool:
 
 
 def is_weekly(name: str) -> bool:
-    return bool({"week", "weekly", "woche"} & set(words(name)))
+    return bool({"week", "weekly"} & set(told_by(name).split()))
+
+
+def is_last_of_week(name: str) -> bool:
+    return is_weekly(name) and bool({"end", "ending", "ended"} & set(told_by(name).split()))
+
+
+def is_year(name: str) -> bool:
+    return "year" in told_by(name).split()
 
 
 def told_by(name: str) -> str:

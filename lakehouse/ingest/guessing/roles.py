@@ -97,9 +97,9 @@ def _kinds(found: Beginning, known: Mapping[str, str]) -> dict[str, str]:
 def _years(found: Beginning, known: Mapping[str, str]) -> dict[str, str]:
     """The column of the year that weeks are numbered in."""
     weeks = next((name for name, ours in known.items() if ours == "sold_at" and names.is_weekly(name)), None)
-    if weeks is None or not _all(r"[1-9]|[1-4][0-9]|5[0-3]", [value.removesuffix(".0") for value in found.columns[weeks]]):
+    if weeks is None or not _all(r"0?[1-9]|[1-4][0-9]|5[0-3]", [value.removesuffix(".0") for value in found.columns[weeks]]):
         return {}
-    free = [name for name in found.columns if name not in known and {"year", "jahr"} & set(names.words(name)) and found.columns[name]]
+    free = [name for name in found.columns if name not in known and names.is_year(name) and found.columns[name]]
     return dict([(name, "year") for name in free if _all(r"(19|20)[0-9]{2}(\.0)?", found.columns[name])][:1])
 
 
