@@ -38,6 +38,19 @@ def skip_or_fail(reason: str) -> None:
     pytest.skip(reason)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of several processes (`--dist loadgroup`) one runs all that needs the session's Spark, whose server then starts and warms up once; they come first,
+    as nothing else takes as long. Other tests stay with those of their file."""
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group("spark" if _asks_spark(item) else item.nodeid.partition("::")[0]))
+    items.sort(key=lambda item: not _asks_spark(item))
+
+
+def _asks_spark(item: pytest.Item) -> bool:
+    fixtures, parameters = getattr(item, "fixturenames", ()), getattr(getattr(item, "callspec", None), "params", {})
+    return "other" in fixtures or ("endpoints" in fixtures and parameters.get("engine_name") == "spark")
+
+
 @pytest.fixture(scope="session")
 def endpoints(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Endpoint]]:
     """Endpoints by engine, started when a test first asks for one."""

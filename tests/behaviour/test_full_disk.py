@@ -19,7 +19,7 @@ from lakehouse.features import marker, publish
 from lakehouse.tables import Lake, delta, delta_log, maintenance, snapshots
 from lakehouse.tables.writer import Writer
 from tests import published, shell
-from tests.conftest import skip_or_fail
+from tests.conftest import ALL, skip_or_fail
 from tests.once import once
 from tests.published import RUN, Published
 
@@ -95,7 +95,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Published:
     return once(tmp_path_factory, "published", published.make)
 
 
-@pytest.mark.parametrize("names", [FEW, pytest.param(tuple(POINTS), marks=pytest.mark.slow)], ids=["few points", "all points"])
+@pytest.mark.parametrize("names", [tuple(POINTS) if ALL else FEW], ids=["all points" if ALL else "few points"])
 def test_wherever_the_disk_is_full_it_is_said_and_with_room_again_all_is_as_if_nothing_had_been(
     names: tuple[str, ...],
     prepared: Published,

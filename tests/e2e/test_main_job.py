@@ -18,7 +18,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lakehouse import settings as settings_module
 from lakehouse.engine.commands import missing_for_spark
 from lakehouse.tables import catalog
 from tests import shell
@@ -27,7 +26,6 @@ from tests.servers import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARE = 160  # of the receipts, one in so many is in the slice
-FOR_FEW_ROWS = settings_module.load(profile="test", environ={}).endpoint.spark_options
 DERIVED = [table.name for table in catalog.load().values() if table.kind == "derived"]
 Body = dict[str, object]
 
@@ -138,8 +136,9 @@ def test_both_engines_make_equal_tables_of_the_same_file(slice_of_it: Path, tmp_
     for engine in ("sail", "spark"):
         home = tmp_path / engine / "home"
         zeromargin(home, "load", str(slice_of_it), "--source", "online-retail-ii")
-        # With the options for few rows: what a JVM spends on compiling well is more than it saves here.
-        zeromargin(home, "run", "features", "--engine", engine, ENDPOINT__SPARK_OPTIONS=FOR_FEW_ROWS)
+        # In the profile of tests, whose options of Spark are for few rows: what a JVM spends on compiling well is more than it saves here. Stages run in
+        # the run's own process; the whole file, above, has kernels.
+        zeromargin(home, "run", "features", "--engine", engine, PROFILE="test")
         digests[engine] = {one["table"]: one["digest"] for one in json.loads(zeromargin(home, "digest", *DERIVED, "--json"))}
 
     assert digests["sail"] == digests["spark"]
