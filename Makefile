@@ -35,7 +35,7 @@ demo: install ## a shop's sales from files to served answers, in minutes; DATA=p
 	@DATA="$(DATA)" SOURCE="$(SOURCE)" $(BIN)/python -m jobs.demo --home $(HOME_DIR)
 
 test: install ## what takes a quarter of an hour at most; ALL=1: every test, and what this machine can't run fails
-	@$(if $(ALL),ZEROMARGIN_TEST_ALL=1) $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup --no-loadscope-reorder $(if $(ALL),,-m "not slow")
+	@$(if $(ALL),ZEROMARGIN_TEST_ALL=1) $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(if $(ALL),,-m "not slow")
 	@$(if $(ALL),,echo "These were the tests that are not slow. All of them, as for landing (half an hour): make test ALL=1")
 
 soak: install ## what claims "always", SOAK times (200), and all scenarios on both engines: hours

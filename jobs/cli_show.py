@@ -145,7 +145,9 @@ def _status(lake: Lake) -> dict[str, object]:
         "moment": None if snapshot is None else snapshot.moment,
         "unfinished_restore": snapshots.unfinished_restore(lake.ops),
         "waits_to_be_made_anew": [] if snapshot is None else list(rebuilding.lacking(snapshot)),
-        "tables": [{"name": t.name, "version": t.version, "rows": t.rows, "bytes": t.bytes} for t in lake.tables()],
+        "tables": [
+            {"name": t.name, "version": t.version, "rows": t.rows, "bytes": t.bytes, "wrong": t.wrong or None} for t in lake.tables()
+        ],
         "models": [_model(model) for model in versions(lake.settings)],
         "pins": [asdict(pin) for pin in pins.every(lake.ops)],
         "switched_off": [asdict(one) for one in off],
@@ -229,8 +231,13 @@ def _alias(model: Registered) -> str | None:
 
 
 def _tables(lake: Lake) -> None:
-    rows = [(t.name, t.version, t.rows, size(t.bytes), t.about.removeprefix("one row per ")) for t in lake.tables()]
+    found = lake.tables()
+    rows = [(t.name, "broken", "", "", t.about) if t.wrong else (t.name, t.version, t.rows, size(t.bytes), t.about) for t in found]
+    rows = [(*row[:-1], row[-1].removeprefix("one row per ")) for row in rows]
     table("", ("table", "version", "rows", "size", "one row per"), rows, right=("version", "rows", "size"))
+    for one in found:
+        if one.wrong:
+            print(f"{one.name} can't be read: {one.wrong}")
 
 
 def _models(found: list[Registered]) -> None:

@@ -11,7 +11,7 @@ from lakehouse.features import popular
 from lakehouse.features.publish import empty_online, publish_online
 from lakehouse.privacy.vault import open_vault
 from lakehouse.registry.batch import tell_popular
-from lakehouse.registry.training import dismiss_of_the_future
+from lakehouse.registry.champions import answer_as_of
 from lakehouse.registry.training_pins import expired_pins
 from lakehouse.tables import Lake, maintenance, ops, restoring
 from lakehouse.tables.listing import Listing
@@ -31,7 +31,7 @@ def restore(lake: Lake, snapshot: int) -> Restored:
     def finish() -> None:
         published = lake.snapshot()
         assert published is not None
-        dismiss_of_the_future(lake.settings, published.moment)
+        answer_as_of(lake.settings, published.moment)
         try:
             moment = publish_online(lake).moment
             tell_popular(lake, datetime.fromisoformat(moment))

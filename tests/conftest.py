@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 if TYPE_CHECKING:
+    from xdist.remote import Producer
+
     from tests.trained import Trained
 
 os.environ["TZ"] = "UTC"
@@ -39,16 +42,24 @@ def skip_or_fail(reason: str) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Of several processes (`--dist loadgroup`) one runs all that needs the session's Spark, whose server then starts and warms up once; they come first,
-    as nothing else takes as long. Other tests stay with those of their file."""
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group("spark" if _asks_spark(item) else item.nodeid.partition("::")[0]))
-    items.sort(key=lambda item: not _asks_spark(item))
+    """What runs on Spark comes first: nothing else that one process does takes as long."""
+    items.sort(key=lambda item: not _is_on_spark(item.nodeid))
 
 
-def _asks_spark(item: pytest.Item) -> bool:
-    fixtures, parameters = getattr(item, "fixturenames", ()), getattr(getattr(item, "callspec", None), "params", {})
-    return "other" in fixtures or ("endpoints" in fixtures and parameters.get("engine_name") == "spark")
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling | None:
+    """With `--dist loadfile` one process runs all that is on Spark, whose server then starts and warms up once, and each other file's tests are one
+    process's as ever. (Of pytest 9.2 xdist 3.8 knows no groups of tests.)"""
+    return _ByServerAndFile(config, log) if config.getvalue("dist") == "loadfile" else None
+
+
+class _ByServerAndFile(LoadFileScheduling):
+    def _split_scope(self, nodeid: str) -> str:
+        return "spark" if _is_on_spark(nodeid) else super()._split_scope(nodeid)
+
+
+def _is_on_spark(nodeid: str) -> bool:
+    """By the parameter of a scenario."""
+    return nodeid.startswith("tests/scenarios/") and "spark" in nodeid.partition("[")[2].rstrip("]").split("-")
 
 
 @pytest.fixture(scope="session")

@@ -26,6 +26,7 @@ from lakehouse.registry.gate import APPROVED
 from lakehouse.settings import Settings
 
 DIGEST, MOMENT, DECISION, REASONS = "digest", "moment", "decision", "reasons"
+UNDONE = "undone"  # has a champion that a restore took out of its place
 
 _versions = table("model_versions", *map(column, ("name", "version", "run_id", "storage_location", "status", "current_stage")))
 _DELETED = "Deleted_Internal"  # the stage of a version that somebody deleted: MLflow keeps its row
@@ -47,6 +48,7 @@ class Registered:
     decision: str | None
     reasons: tuple[str, ...]
     metrics: dict[str, float]
+    undone: bool = False
 
 
 class Registry:
@@ -174,6 +176,7 @@ def _read(connection: Connection, artifacts: Path, name: str | None = None, vers
             decision=tags.get(DECISION),
             reasons=tuple(tags.get(REASONS, "").splitlines()),
             metrics={metric.key: float(metric.value) for metric in metrics},
+            undone=UNDONE in tags,
         )
 
 

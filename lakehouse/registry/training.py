@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import shutil
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -21,11 +20,11 @@ from lakehouse.models.bundle import Bundle, Facts, write_bundle
 from lakehouse.models.evaluation import Evaluation
 from lakehouse.privacy.secrets import signing_key
 from lakehouse.registry import aliases, tracking, training_pins
+from lakehouse.registry.champions import dismiss
 from lakehouse.registry.gate import APPROVED, Decision, decide
 from lakehouse.registry.loading import DECISION, REASONS, Registered, Registry, is_whole, newest_approved, open_registered, versions
 from lakehouse.registry.publishing import Registration, Source, register
 from lakehouse.registry.recipes import Trained, recipe
-from lakehouse.settings import Settings
 from lakehouse.tables import Lake, revision
 from lakehouse.tables.moments import grid
 
@@ -213,26 +212,6 @@ def _promote_left_over(lake: Lake, name: str) -> bool:
     assert lake.run is not None
     approved = [one.version for one in versions(lake.settings, name) if one.decision == APPROVED and one.moment == lake.run.moment]
     return bool(approved) and _promote(lake, name, max(approved, key=int), Decision(True, ()))
-
-
-def dismiss(settings: Settings, name: str, may_answer: Callable[[Registered], bool]) -> None:
-    """Takes a champion that may not answer any more out of its place. The newest approved version that may gets it, else nobody."""
-    known = versions(settings, name)
-    present = next((one for one in known if aliases.CHAMPION in one.aliases), None)
-    if present is None or may_answer(present):
-        return
-    client = tracking.connect(settings)
-    heir = newest_approved((one for one in known if one is not present and may_answer(one)), lambda _: True)
-    if heir is None:
-        aliases.withdraw(client, name, aliases.CHAMPION)
-    else:
-        aliases.promote(client, name, heir.version)
-
-
-def dismiss_of_the_future(settings: Settings, moment: datetime) -> None:
-    """Takes champions that were trained at a later moment out of their places: what they know was undone."""
-    for name in sorted({one.name for one in versions(settings)}):
-        dismiss(settings, name, lambda one: (one.moment is None or one.moment <= moment) and is_whole(settings, one))
 
 
 def _promote(lake: Lake, name: str, version: str, decision: Decision) -> bool:

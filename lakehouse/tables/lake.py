@@ -31,6 +31,7 @@ from lakehouse.tables import (
     runs,
     snapshots,
     sql,
+    states,
 )
 from lakehouse.tables.catalog import Table
 from lakehouse.tables.digests import Digest
@@ -227,15 +228,10 @@ class Lake:
 
     def tables(self) -> Listing[TableState]:
         """Every table of the catalog with its default version, rows and bytes."""
-        states = []
-        for name, table in self.catalog.items():
-            try:
-                number = self.version(name)
-                size = delta.size(self.path(name), number)
-                states.append(TableState(name, table.about, number, size.rows, size.bytes))
-            except StateError:
-                states.append(TableState(name, table.about, None, 0, 0))
-        return Listing(states, columns=("name", "version", "rows", "bytes", "about"))
+        published = None if self._fixed else self.snapshot()  # what is newest may be whole where a version of the past is not
+        found = [states.state(self, table, published) for table in self.catalog.values()]
+        columns = ("name", "version", "rows", "bytes", *(["wrong"] if any(one.wrong for one in found) else []), "about")
+        return Listing(found, columns=columns)
 
     def __repr__(self) -> str:
         bound = f", bound to run {self.run.id}" if self.run is not None else ""

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine
 
-from lakehouse.tables import catalog, delta, runs
+from lakehouse.errors import StateError
+from lakehouse.tables import catalog, delta, rebuilding, runs
+from lakehouse.tables.catalog import Table
 from lakehouse.tables.runs import Run
+from lakehouse.tables.snapshots import Snapshot
+
+if TYPE_CHECKING:
+    from lakehouse.tables.lake import Lake
 
 
 @dataclass(frozen=True)
@@ -27,13 +34,27 @@ class Version:
 
 @dataclass(frozen=True)
 class TableState:
-    """A table as it is read by default."""
+    """A table as it is read by default. `wrong`: what is wrong with one that can't be read, and what to do."""
 
     name: str
     about: str
     version: int | None
     rows: int
     bytes: int
+    wrong: str = ""
+
+
+def state(lake: Lake, table: Table, published: Snapshot | None) -> TableState:
+    """The state of a table, given what is published and newest, or nothing where the lake is asked as of a day."""
+    lost = rebuilding.loss(lake, table.name, published)
+    if lost is not None:
+        return TableState(table.name, table.about, None, 0, 0, str(rebuilding.refuse(table.name, lost)))
+    try:
+        number = lake.version(table.name)
+        size = delta.size(lake.path(table.name), number)
+    except StateError:  # nothing is published of it
+        return TableState(table.name, table.about, None, 0, 0)
+    return TableState(table.name, table.about, number, size.rows, size.bytes)
 
 
 def versions_read(engine: Engine, run: Run) -> dict[str, int]:

@@ -27,16 +27,26 @@ def settings(kept: Settings) -> Settings:
     return kept
 
 
-def test_a_restore_has_no_champion_answer_that_was_trained_on_what_it_undid(settings: Settings, capsys: Output) -> None:
+def test_a_restore_has_no_champion_answer_that_was_trained_on_what_it_undid_until_that_is_brought_back(
+    settings: Settings, capsys: Output
+) -> None:
     """The registry is told that the champion of demand was made a week later, as if the second run had trained it."""
     champion = Registry(settings).by_alias("demand", "champion")
     assert champion is not None
     tracking.connect(settings).set_model_version_tag("demand", champion.version, MOMENT, "2024-05-13T00:00:00")
 
+    with Lake(settings) as lake:
+        newest = lake.snapshots()[-1].id
+
     assert main(["restore", "1"]) == 0
 
     assert Registry(settings).by_alias("demand", "champion") is None
     assert Registry(settings).by_alias("segments", "champion") is not None
+
+    assert main(["restore", str(newest)]) == 0
+
+    again = Registry(settings).by_alias("demand", "champion")
+    assert again is not None and (again.version, again.undone) == (champion.version, False)
 
 
 def test_a_restore_without_the_vaults_secret_changes_nothing(settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:

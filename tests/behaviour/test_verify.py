@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -145,3 +146,17 @@ def test_a_vault_of_another_secret_is_named_and_one_whose_secret_is_elsewhere_is
     monkeypatch.setenv("ZEROMARGIN_VAULT__MAKE_SECRETS", "false")
     assert main(["verify"]) == 0
     assert "not looked at: its secret is not here" in capsys.readouterr().out
+
+
+def test_a_table_that_can_not_be_read_is_not_shown_as_empty(settings: Settings, capsys: Output) -> None:
+    with Lake(settings) as lake:
+        shutil.rmtree(lake.path("gold.products"))
+
+    states = {one["name"]: one for one in told(capsys, "status")["tables"]}  # type: ignore[attr-defined]
+    assert "gold.products is not there any more" in states["gold.products"]["wrong"]
+    assert {name for name, one in states.items() if one["wrong"]} == {"gold.products"}
+    assert main(["tables"]) == 0
+    shown = capsys.readouterr().out
+    assert "broken" in shown and "gold.products can't be read" in shown and "zeromargin run --from-bronze" in shown
+    with Lake(settings) as lake:
+        assert "gold.products is not there any more" in str(lake.tables())

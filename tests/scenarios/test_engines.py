@@ -12,6 +12,7 @@ from jobs import processes
 from lakehouse.tables import Lake, catalog, delta, runs
 from tests.featured import FeaturedShop, derived, opened, refined
 from tests.shop import Line
+from tests.soak import ENGINES
 
 pytestmark = pytest.mark.slow
 
@@ -36,7 +37,7 @@ def killed_in_gold(as_of: str) -> None:
     assert done.returncode == -signal.SIGKILL, done.stderr[-2000:]
 
 
-@pytest.mark.soak_on_jvm
+@pytest.mark.parametrize("engine_name", ENGINES, ids={"sail": "sail-spark", "spark": "spark-sail"}.get)
 def test_each_engine_goes_on_with_what_the_other_began_and_with_its_killed_run(
     lake: Lake, other: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -152,7 +152,7 @@ def test_the_status_of_a_fresh_home_has_its_fixed_shape(capsys: Output) -> None:
         "pins": [],
         "last_run": None,
     }
-    assert {tuple(table) for table in found["tables"]} == {("name", "version", "rows", "bytes")}
+    assert {tuple(table) for table in found["tables"]} == {("name", "version", "rows", "bytes", "wrong")}
     assert {table["name"] for table in found["tables"]} == set(catalog.load())
 
 
