@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lakehouse.errors import NoPermission, VaultError
+from lakehouse.errors import NoPermission, TryAgain, VaultError
 from lakehouse.privacy.secrets import has_secret
 from lakehouse.privacy.vault import Vault, is_made, open_vault
 from lakehouse.settings import Settings
@@ -26,7 +26,7 @@ def note_keys(lake: Lake, vault: Vault) -> None:
 
 def judged(lake: Lake) -> tuple[bool, str]:
     """Whether the vault still knows every key that it had made when this lake was loaded last, and what was found: asked without an engine, and making
-    none. True, and why, where nobody is to be known, or this user may not look."""
+    none. True, and why, where nobody is to be known, this user may not look, or it does not answer now."""
     settings, known = lake.settings, home_id.keys(lake.ops)
     if not known:
         return True, "no customer is known by number"
@@ -37,7 +37,7 @@ def judged(lake: Lake) -> tuple[bool, str]:
     try:
         with open_vault(settings) as vault:
             made = vault.made()
-    except NoPermission as error:
+    except (NoPermission, TryAgain) as error:
         return True, f"not looked at: {error}"
     except VaultError as error:
         return False, str(error)

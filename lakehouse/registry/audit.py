@@ -144,7 +144,7 @@ class Audit:
         """What is not whole, in a line."""
         broken = [f"{one.table} version {one.version}" for one in self.whole if not one.whole]
         broken += [f"{one.kind} of {one.name} {one.version}".strip() for one in self.around if not one.whole]
-        count = f"{len(self.whole)} versions and {len(self.around)} logs, lists of files and models checked"
+        count = f"{len(self.whole)} versions and {len(self.around)} logs, lists of files, models and the vault checked"
         return f"{count}; not whole: {', '.join(broken) or 'none'}"
 
     def __str__(self) -> str:
