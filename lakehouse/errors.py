@@ -121,7 +121,7 @@ class DiskFull(StateError):
         )
 
     @classmethod
-    def of_sqlite(cls, file: str | None, error: BaseException) -> Self | None:
+    def of_sqlite(cls, file: str | Path | None, error: BaseException) -> Self | None:
         """The same of a database in a file (None: in none): SQLite often says of a full disk no more than that it could not write."""
         if file and "disk I/O error" in str(error) and shutil.disk_usage(Path(file).parent).free < cls.ROOM:
             return cls(f"the disk of {file} is full (disk I/O error). Free some space and do the same again")
@@ -166,7 +166,7 @@ def of_system(error: BaseException | None) -> DiskFull | NoPermission | None:
     return DiskFull.behind(error) or NoPermission.behind(error)
 
 
-def of_database(file: str | None, error: BaseException) -> DiskFull | NoPermission | None:
+def of_database(file: str | Path | None, error: BaseException) -> DiskFull | NoPermission | None:
     """The same of a database in a file (None: in none)."""
     return DiskFull.of_sqlite(file, error) or NoPermission.behind(error, file)
 

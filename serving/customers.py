@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 
 from sqlalchemy.engine import make_url
 
+from lakehouse.databases import file_of
 from lakehouse.errors import TryAgain
 from lakehouse.privacy.vault import Vault, open_vault
 from lakehouse.settings import Settings
@@ -70,11 +70,11 @@ class Customers:
 
     def _there(self) -> object:
         """What tells this vault from another one in the same place; None where there is none."""
-        url = make_url(self._settings.vault_url)
-        if url.get_backend_name() != "sqlite":
-            return str(url)
+        file = file_of(self._settings.vault_url)
+        if file is None:
+            return str(make_url(self._settings.vault_url))
         try:
-            found = Path(str(url.database)).stat()
+            found = file.stat()
         except FileNotFoundError:
             return None
         # An empty file is what is left of a vault: opening it would make another one of it, in which nobody is known.

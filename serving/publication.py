@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
-from urllib.parse import quote
 
-from sqlalchemy import column, create_engine, select, table
-from sqlalchemy.engine import make_url
+from sqlalchemy import column, select, table
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.pool import NullPool
 
+from lakehouse.databases import file_of, opened_to_read
 from lakehouse.errors import TryAgain
 from lakehouse.settings import Settings
 
@@ -32,15 +29,9 @@ class Publications:
     """The run database of a home, read at each call."""
 
     def __init__(self, settings: Settings) -> None:
-        url = make_url(settings.ops_url)
-        self._file: Path | None = None
+        self._file = file_of(settings.ops_url)
         self._was_there = False
-        options: dict[str, object] = {}
-        if url.get_backend_name() == "sqlite":
-            self._file = Path(str(url.database))
-            url = url.set(database=f"file:{quote(str(self._file))}", query={"mode": "ro", "uri": "true"})
-            options = {"timeout": 2}
-        self._engine = create_engine(url, poolclass=NullPool, connect_args=options)
+        self._engine = opened_to_read(settings.ops_url)
 
     def newest(self) -> Publication | None:
         """None where nothing is published yet. Raises `TryAgain` when the database does not answer."""

@@ -8,17 +8,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from sqlalchemy import URL, Engine, func, select
+from sqlalchemy import Engine, func, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, InterfaceError, NoSuchModuleError, OperationalError, SQLAlchemyError
 
+from lakehouse.databases import file_of
 from lakehouse.errors import TryAgain, VaultError, of_database
 from lakehouse.privacy.numbers import DamagedNumber, canonical
 from lakehouse.privacy.rotation import GENERATION, Progress, Rotation, begin, generation, rotate
@@ -220,7 +220,7 @@ class Vault:
         try:
             yield self._engine
         except (OperationalError, InterfaceError, OSError) as error:  # the latter two are what PostgreSQL's driver raises
-            refused = of_database(_file(self._engine.url), error)
+            refused = of_database(file_of(self._engine.url), error)
             raise refused or TryAgain(
                 f"the vault's database does not answer: {_reason(error)}. Try again; if it stays so, look at vault.url"
             ) from None
@@ -245,7 +245,7 @@ def open_vault(settings: Settings) -> Vault:
         with engine.connect() as connection:
             is_new = connection.execute(select(facts.c.value).where(facts.c.name == _CHECK)).first() is None
     except (SQLAlchemyError, ImportError, OSError) as error:
-        refused, place = of_database(_file(settings.vault_url), error), _place(settings.vault_url)
+        refused, place = of_database(file_of(settings.vault_url), error), _place(settings.vault_url)
         if refused is None and _LOCKED in str(error):
             raise TryAgain(f"{place} is locked by another process that writes to it. Try again when that is done") from None
         raise refused or VaultError(f"{place} can't be opened: {_reason(error)}. Look at vault.url") from None
@@ -259,8 +259,8 @@ def open_vault(settings: Settings) -> Vault:
 
 def is_made(settings: Settings) -> bool:
     """Whether the vault's file is there; of one that is in no file it is not asked."""
-    file = _file(settings.vault_url)
-    return file is None or Path(file).is_file()
+    file = file_of(settings.vault_url)
+    return file is None or file.is_file()
 
 
 def _encoded(numbers: pa.Array | pa.ChunkedArray) -> tuple[npt.NDArray[np.int64], list[str]]:
@@ -292,15 +292,6 @@ def _place(url: str) -> str:
         return f"the vault at {make_url(url).render_as_string(hide_password=True)}"
     except ArgumentError:
         return "the vault"
-
-
-def _file(url: str | URL) -> str | None:
-    """The file of a database that is one."""
-    try:
-        where = make_url(url)
-    except ArgumentError:
-        return None
-    return where.database if where.get_backend_name() == "sqlite" else None
 
 
 def _reason(error: Exception) -> str:

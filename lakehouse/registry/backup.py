@@ -22,6 +22,7 @@ from typing import Literal
 from pydantic import BaseModel, ValidationError
 from sqlalchemy.engine import make_url
 
+from lakehouse.databases import file_of
 from lakehouse.errors import InputError, StateError
 from lakehouse.registry import draft as drafts
 from lakehouse.registry.moving import is_database, move
@@ -286,8 +287,7 @@ def _elsewhere(settings: Settings) -> tuple[str, ...]:
     """Databases that are not in the home: they have backups of their own."""
     found = []
     for name, url in (("ops.url", settings.ops_url), ("vault.url", settings.vault_url), ("mlflow", settings.mlflow_url)):
-        where = make_url(url)
-        in_home = where.get_backend_name() == "sqlite" and settings.home.absolute() in Path(str(where.database)).absolute().parents
-        if not in_home:
-            found.append(f"{name} ({where.render_as_string(hide_password=True)})")
+        file = file_of(url)
+        if file is None or settings.home.absolute() not in file.absolute().parents:
+            found.append(f"{name} ({make_url(url).render_as_string(hide_password=True)})")
     return tuple(found)

@@ -12,13 +12,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from urllib.parse import quote, unquote, urlparse
+from urllib.parse import unquote, urlparse
 
-from sqlalchemy import Connection, column, create_engine, select, table
-from sqlalchemy.engine import make_url
+from sqlalchemy import Connection, column, select, table
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.pool import NullPool
 
+from lakehouse.databases import file_of, opened_to_read
 from lakehouse.errors import RegistryAway, TamperedModel, UnknownName
 from lakehouse.models.bundle import Bundle, read_bundle
 from lakehouse.privacy.secrets import verify_key
@@ -56,15 +55,8 @@ class Registry:
 
     def __init__(self, settings: Settings) -> None:
         self._artifacts = settings.home / "mlartifacts"
-        self._file: Path | None = None
-        url = make_url(settings.mlflow_url)
-        options: dict[str, object] = {}
-        if url.get_backend_name() == "sqlite":
-            self._file = Path(str(url.database))
-            url = url.set(database=f"file:{quote(str(self._file))}", query={"mode": "ro", "uri": "true"})
-            options = {"timeout": 2}
-        # No pool: a database that was put away and back is found again at the next look.
-        self._engine = create_engine(url, poolclass=NullPool, connect_args=options)
+        self._file = file_of(settings.mlflow_url)
+        self._engine = opened_to_read(settings.mlflow_url)
 
     @property
     def is_there(self) -> bool:

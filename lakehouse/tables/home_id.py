@@ -8,8 +8,8 @@ from pathlib import Path
 
 from sqlalchemy import Engine, insert, select, update
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
 
+from lakehouse.databases import file_of
 from lakehouse.errors import StateError
 from lakehouse.tables import ops
 from lakehouse.tables.ops import homes
@@ -20,7 +20,7 @@ FILE = "lake.id"
 def connect(url: str, home: Path) -> Engine:
     """The run database of a home. Raises as `ops.connect`, and `StateError` for one that is not this home's; where there is none any more, none is made."""
     said = _said(home)
-    file = _file(url)
+    file = file_of(url)
     if said is not None and file is not None and not file.exists():
         raise _other(url, home, "it is not there")
     engine = ops.connect(url)
@@ -54,14 +54,6 @@ def note_keys(engine: Engine, made: int) -> None:
     """Remembers how many there are. The lease is held."""
     with engine.begin() as connection:
         connection.execute(update(homes).values(vault_keys=made))
-
-
-def _file(url: str) -> Path | None:
-    try:
-        where = make_url(url)
-    except ArgumentError:  # what is wrong with it is said where it is opened
-        return None
-    return Path(where.database) if where.get_backend_name() == "sqlite" and where.database else None
 
 
 def _said(home: Path) -> str | None:
