@@ -25,10 +25,16 @@ def backup(
 ) -> None:
     """Copy the home as one consistent set of files, while nobody writes. It holds the vault: keep it as you keep that."""
     from lakehouse.registry.backup import backup as take
+    from lakehouse.registry.verifying import surroundings
 
     with session(context).lake() as lake:
         found = take(lake, folder, secrets=not without_secrets, progress=_tell)
+        broken = [one for one in surroundings(lake) if not one.whole]
     _show(found, f"Backed up {found.home} (snapshot {found.snapshot or 'none'}) in {found.folder}", as_json)
+    for one in broken:
+        say(f"What was backed up is not whole. {one.kind.capitalize()} of {one.name}: {one.found}")
+    if broken:
+        say("Keep the last backup in which it was. All that is broken: zeromargin verify")
 
 
 def restore_backup(

@@ -65,6 +65,7 @@ def sql(
     """
     from pyspark.errors import AnalysisException, ParseException
 
+    from lakehouse.engine.session import explain
     from lakehouse.errors import InputError
 
     with session(context).lake() as lake:
@@ -72,7 +73,8 @@ def sql(
             _rows("", lake.sql(query), limit, as_json)
         except (AnalysisException, ParseException) as error:
             found = str(error).strip().splitlines()[0]
-            raise InputError(f"the engine does not understand this query: {found}. Columns: zeromargin show TABLE --limit 1") from None
+            unknown = InputError(f"the engine does not understand this query: {found}. Columns: zeromargin show TABLE --limit 1")
+            raise explain(error) or unknown from None
 
 
 def history(context: typer.Context, name: TableName, as_json: AsJson = False) -> None:
@@ -170,6 +172,7 @@ def _last_run(lake: Lake) -> dict[str, object] | None:
 def _show_status(lake: Lake) -> None:
     from jobs.parts import parts
     from lakehouse.registry.loading import versions
+    from lakehouse.registry.recorded import forgotten
     from lakehouse.tables import rebuilding, runs, snapshots
 
     settings, snapshot = lake.settings, lake.snapshot()
@@ -188,6 +191,8 @@ def _show_status(lake: Lake) -> None:
     _tables(lake)
     print()
     _models(versions(settings))
+    for one in forgotten(lake):
+        print(f"The registry does not know {one.model} {one.version} any more, which run {one.run} registered. See: zeromargin verify")
     words = [str(one) for found in parts(lake) for one in found]
     if words:
         print("\n" + "\n".join(words))

@@ -43,6 +43,7 @@ class Line:
     known_at: str | None = None
     reasons: tuple[str, ...] = ()
     identity: str | None = None
+    covers: str = "day"
 
     @property
     def line_id(self) -> str:
@@ -120,7 +121,7 @@ class Shop:
             price,
             quantity * price,
             sold,
-            "day",
+            line.covers,
             line.customer,
             line.country,
             line.is_product,

@@ -15,12 +15,11 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from lakehouse.errors import StateError
-from lakehouse.features import customer_history, product_sales
+from lakehouse.features import customer_history, product_sales, weekly
 from lakehouse.features.rows import Staged, as_it_is, latest
 from lakehouse.features.windows import Span, Window, day_number, moment_of, sold_ranges, timestamp_of
 from lakehouse.tables import Lake, delta
 
-SALES = "silver.sales"
 # What a customer's features are computed from. Lines are staged, so that no more of them is written.
 OF_A_LINE = ("customer_key", "product_code", "kind", "quantity", "amount", "sold_at", "month", "_known_at")
 TABLES = (product_sales.TABLE.name, customer_history.TABLE.name)
@@ -48,7 +47,7 @@ def build(lake: Lake) -> FeatureReport:
     # A lake whose snapshots hold no features yet gets them from the oldest line on, as at first.
     span = Span(base.moment if base is not None and any(before.values()) else None, lake.run.moment, lake.run.every)
     if not (lake.run.back_test or span.is_empty):
-        trade = lake.read(SALES)
+        trade = weekly.sales(lake)
         frames = (
             product_rows(trade, lake.read(product_sales.TABLE.name), span),
             customer_rows(trade, lake.read(customer_history.TABLE.name), span, lambda frame: lake.staged(frame).frame),

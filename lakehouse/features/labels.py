@@ -14,6 +14,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from lakehouse.errors import NothingPublished
+from lakehouse.features import weekly
 from lakehouse.features.rows import counted
 from lakehouse.features.windows import day_number, days_since_epoch, timestamp_of
 from lakehouse.tables import Lake
@@ -21,7 +22,6 @@ from lakehouse.tables import Lake
 if TYPE_CHECKING:
     import pandas as pd
 
-SALES = "silver.sales"
 WHEN = "event_timestamp"
 
 
@@ -139,7 +139,7 @@ def _asked(lines: DataFrame, moments: Sequence[datetime], days: int) -> DataFram
 
 def _window(lake: Lake, moments: Sequence[datetime], days: int) -> DataFrame:
     """silver.sales, its months that the windows do not reach left out."""
-    lines = lake.read(SALES)
+    lines = weekly.sales(lake)
     if not moments:
         return lines.where(F.lit(False))
     first, last = min(moments), max(moments) + timedelta(days=days)

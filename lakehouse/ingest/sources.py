@@ -102,6 +102,11 @@ class Source(Section):
     def _has_weeks(self) -> Self:
         if self.times.by_last_day and self.covers != "week":
             raise ValueError("times.by_last_day is said of weekly totals, which is covers: week")
+        is_by_number = self.times.counted is not None and self.times.counted.of_year
+        if self.times.by_last_day and (is_by_number or any("%V" in text and "%u" not in text for text in self.times.formats)):
+            raise ValueError(
+                "weeks that are told by their number have their Monday, and no last day that stands there. Leave times.by_last_day out"
+            )
         return self
 
     @model_validator(mode="after")

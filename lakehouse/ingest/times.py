@@ -27,6 +27,7 @@ _QUARTER = 900 * SECOND  # no zone has changed its offset at any other moment si
 _PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 _FIRST, _LAST = -62_135_596_800, 253_402_300_799  # seconds of the years 1 to 9999
 _EPOCH = datetime(1970, 1, 1)
+_FOUR_DIGITS = 1_000
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _GROUPS = {
     "Y": r"(?P<Y>[0-9]{4})",
@@ -156,7 +157,7 @@ def from_weeks(weeks: pa.Array, years: pa.Array) -> Parsed:
     """The Mondays of the weeks of years, by ISO 8601: the first week of a year is that of its fourth of January. Missing where either is."""
     missing = pc.or_(weeks.is_null(), years.is_null()).to_numpy(zero_copy_only=False)
     week, year = _numbers(weeks), _numbers(years)
-    whole = ~missing & (week == np.trunc(week)) & (year == np.trunc(year))
+    whole = ~missing & (week == np.trunc(week)) & (year == np.trunc(year)) & (year >= _FOUR_DIGITS)  # 24 may be any century's
     monday = np.ones(len(whole), dtype=np.int64)
     found, good = _days_of_weeks(np.where(whole, year, 0).astype(np.int64), np.where(whole, week, 0).astype(np.int64), monday)
     return Parsed(np.where(good, found, 0) * _DAY, missing, ~(good | missing))

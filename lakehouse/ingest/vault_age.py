@@ -11,17 +11,17 @@ from lakehouse.tables.catalog import BRONZE
 
 
 def refuse_other_vault(lake: Lake, vault: Vault) -> None:
-    """Raises `VaultError` where the vault knows nobody though customers have landed, or has made fewer keys than when this lake was loaded last: those whom
-    it forgot would get a second key. Derived keys are the same whoever makes them, so that an older vault does no harm."""
+    """Raises `VaultError` where the vault knows nobody though customers have landed, is another lake's, or has made fewer keys than when this lake was loaded
+    last: those whom it does not know would get a second key. Derived keys are the same whoever makes them, so that another vault does no harm."""
     if vault.is_empty() and not lake.read(BRONZE).where("customer_key IS NOT NULL").isEmpty():
         raise VaultError(_lost(lake.settings))
-    if older := _older(lake, vault.made()):
-        raise VaultError(older)
+    if wrong := _wrong(lake, vault.made(), vault.mark()):
+        raise VaultError(wrong)
 
 
 def note_keys(lake: Lake, vault: Vault) -> None:
     """Remembers how many keys there are, once a file has landed. The lease is held."""
-    home_id.note_keys(lake.ops, vault.made())
+    home_id.note_keys(lake.ops, vault.made(), vault.marked())
 
 
 def judged(lake: Lake) -> tuple[bool, str]:
@@ -36,15 +36,15 @@ def judged(lake: Lake) -> tuple[bool, str]:
         return True, "not looked at: its secret is not here (ZEROMARGIN_VAULT__SECRET)"
     try:
         with open_vault(settings) as vault:
-            made = vault.made()
+            made, mark = vault.made(), vault.mark()
     except (NoPermission, TryAgain) as error:
         return True, f"not looked at: {error}"
     except VaultError as error:
         return False, str(error)
     if not made:
         return False, _lost(settings)
-    older = _older(lake, made)
-    return older is None, older or f"{made:,} keys"
+    wrong = _wrong(lake, made, mark)
+    return wrong is None, wrong or f"{made:,} keys"
 
 
 def _lost(settings: Settings) -> str:
@@ -54,9 +54,16 @@ def _lost(settings: Settings) -> str:
     )
 
 
-def _older(lake: Lake, made: int) -> str | None:
-    known = home_id.keys(lake.ops)
-    if made >= known or lake.settings.vault.keys != "random":
+def _wrong(lake: Lake, made: int, mark: str | None) -> str | None:
+    known, expected = home_id.keys(lake.ops), home_id.vault(lake.ops)
+    if lake.settings.vault.keys != "random":
+        return None
+    if expected is not None and mark != expected:
+        return (
+            f"the vault ({_place(lake.settings)}) is not the one that this lake's customers are in: it would give them a second key. Set vault.url to theirs,"
+            " or put it back, before anything is loaded"
+        )
+    if made >= known:
         return None
     return (
         f"the vault ({_place(lake.settings)}) has made {made:,} keys, and had made {known:,} when this lake was loaded last: it is an older one, and would"

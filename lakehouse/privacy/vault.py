@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import secrets
+import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ from lakehouse.privacy.secrets import master_secret, subkey
 from lakehouse.privacy.store import connect, customers, facts, insert_new, tombstones
 from lakehouse.settings import Settings
 
-_CHECK = "check"
+_CHECK, _MARK = "check", "mark"
 _LOCKED = "database is locked"  # as SQLite says it
 _ROWS = 2_000  # values in one IN (…)
 _EPOCH = datetime(1970, 1, 1)
@@ -126,6 +127,20 @@ class Vault:
             living = connection.execute(select(func.count()).select_from(customers)).scalar_one()
             erased = connection.execute(select(func.coalesce(func.sum(tombstones.c.times), 0))).scalar_one()
         return int(living) + int(erased)
+
+    def mark(self) -> str | None:
+        """What tells this vault from every other, copies of it aside; none before anybody has asked to have it marked."""
+        with self._reading() as engine, engine.connect() as connection:
+            return connection.execute(select(facts.c.value).where(facts.c.name == _MARK)).scalar()
+
+    def marked(self) -> str:
+        """The same, given if there is none yet."""
+        found = self.mark()
+        if found is None:
+            with self._reading() as engine, engine.begin() as connection:
+                connection.execute(insert_new(engine, facts), [{"name": _MARK, "value": uuid.uuid4().hex}])
+                found = connection.execute(select(facts.c.value).where(facts.c.name == _MARK)).scalar_one()
+        return str(found)
 
     def rotate(self, progress: Progress = lambda _done, _of: None) -> Rotation:
         """Encrypts every number anew, as `rotation.rotate` says. Raises `VaultError` for a row that was not written by this vault."""

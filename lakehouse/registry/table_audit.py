@@ -14,6 +14,7 @@ from lakehouse.tables import Lake, audit, catalog, delta, delta_log, digests, li
 from lakehouse.tables.audit import Change, Held
 from lakehouse.tables.catalog import BRONZE, Table
 from lakehouse.tables.listing import Listing, page, shown
+from lakehouse.tables.moments import SOLD_BY
 from lakehouse.tables.snapshots import Snapshot
 
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ def _known(lake: Lake, then: Lake, table: Table, held: Held, by: datetime, as_of
     columns, at = set(table.column_names), shown(by)
     whole = _counted("held", rows, table, held.version, "all of its rows")
     if {"sold_at", "_known_at"} <= columns:
-        lines = rows.where(f"sold_at < {moment} AND _known_at < {moment}")
+        lines = rows.where(f"{SOLD_BY} < {moment} AND _known_at < {moment}")
         return Listing([whole, _counted("known", lines, table, held.version, f"lines that were sold before {at}, and known before it")])
     if "moment" in columns:
         made = rows.where(f"moment <= {moment}")
@@ -190,7 +191,7 @@ def _files(then: Lake, table: Table, snapshot: Snapshot, by: datetime) -> Listin
     rows = {row[column]: row["count"] for row in counted}
     lines = then.sql(
         f"SELECT file_digest, max(source) AS source, count(*) AS lines, sum(CASE WHEN {accepted} THEN 1 ELSE 0 END) AS accepted, "
-        f"sum(CASE WHEN {accepted} AND sold_at < {moment} AND _known_at < {moment} THEN 1 ELSE 0 END) AS known "
+        f"sum(CASE WHEN {accepted} AND {SOLD_BY} < {moment} AND _known_at < {moment} THEN 1 ELSE 0 END) AS known "
         f"FROM bronze.sales VERSION AS OF {snapshot.versions[BRONZE]} GROUP BY file_digest"
     )
     landed = delta_log.arrivals(then.path(BRONZE), "file_digest", until=snapshot.versions[BRONZE])

@@ -12,7 +12,7 @@ from sqlalchemy.engine import make_url
 from lakehouse.databases import file_of
 from lakehouse.errors import StateError
 from lakehouse.tables import ops
-from lakehouse.tables.ops import homes
+from lakehouse.tables.ops import homes, vaults
 
 FILE = "lake.id"
 
@@ -50,10 +50,18 @@ def keys(engine: Engine) -> int:
         return int(connection.execute(select(homes.c.vault_keys)).scalar() or 0)
 
 
-def note_keys(engine: Engine, made: int) -> None:
-    """Remembers how many there are. The lease is held."""
+def vault(engine: Engine) -> str | None:
+    """The mark of the vault that customers were given keys by, as far as this lake knows."""
+    with engine.connect() as connection:
+        return connection.execute(select(vaults.c.mark)).scalar()
+
+
+def note_keys(engine: Engine, made: int, mark: str) -> None:
+    """Remembers how many keys there are, and of which vault. The lease is held."""
     with engine.begin() as connection:
         connection.execute(update(homes).values(vault_keys=made))
+        if connection.execute(update(vaults).values(mark=mark)).rowcount == 0:
+            connection.execute(insert(vaults).values(id=1, mark=mark))
 
 
 def _said(home: Path) -> str | None:

@@ -8,6 +8,8 @@ from typing import Literal
 from lakehouse.errors import WrongDay
 
 Every = Literal["week", "day"]
+# SQL over lines: when all that a line stands for has been sold. Of a weekly total that is the last day that it covers.
+SOLD_BY = "CASE WHEN covers = 'week' THEN sold_at + INTERVAL '6' DAY ELSE sold_at END"
 _ORIGIN = {"week": datetime(1970, 1, 5), "day": datetime(1970, 1, 1)}
 
 

@@ -173,6 +173,13 @@ homes = Table(  # one row: the number of the home that it belongs to, and how ma
     Column("vault_keys", Integer, nullable=False, default=0),
 )
 
+vaults = Table(  # one row: the mark of the vault that the lake's customers are in
+    "vaults",
+    META,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("mark", String, nullable=False),
+)
+
 leases = Table(
     "leases",
     META,

@@ -91,7 +91,7 @@ def lose(settings: Settings, database: str) -> None:
         part.unlink()
 
 
-def test_a_registry_that_was_lost_or_is_an_older_one_is_named_and_costs_no_pin(settings: Settings, capsys: Output) -> None:
+def test_a_registry_that_was_lost_or_is_an_older_one_is_named_and_costs_no_pin(settings: Settings, tmp_path: Path, capsys: Output) -> None:
     with Lake(settings) as lake:
         kept = pins.every(lake.ops)
         old = datetime.now(UTC).replace(tzinfo=None) - PINS_LAST - timedelta(days=1)
@@ -102,6 +102,10 @@ def test_a_registry_that_was_lost_or_is_an_older_one_is_named_and_costs_no_pin(s
 
     assert [(kind, name) for kind, name, _ in broken(capsys)] == [("registry", name) for name in ("demand", "segments", "recommendations")]
     assert all("does not know it: it was lost" in text for *_, text in broken(capsys))
+    assert main(["status"]) == 0
+    assert "The registry does not know demand 1 any more" in capsys.readouterr().out
+    assert main(["backup", str(tmp_path / "backup")]) == 0
+    assert "What was backed up is not whole. Registry of demand" in capsys.readouterr().err
     told(capsys, "maintain")
     with Lake(settings) as lake:
         assert [(pin.table, pin.version, pin.owner) for pin in pins.every(lake.ops)] == [
@@ -121,8 +125,8 @@ def test_a_model_that_somebody_deleted_is_not_missed_and_answers_nothing(setting
     assert [one.name for one in Registry(settings).versions()] == ["demand", "recommendations"]
 
 
-@pytest.mark.parametrize(("keys", "said"), [("derived", "knows nobody"), ("random", "has made 1 keys, and had made 301")])
-def test_a_vault_that_was_lost_or_is_an_older_one_is_named(
+@pytest.mark.parametrize(("keys", "said"), [("derived", "knows nobody"), ("random", "is not the one that this lake")])
+def test_a_vault_that_was_lost_or_is_another_one_is_named(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: Output, keys: str, said: str
 ) -> None:
     monkeypatch.setenv("ZEROMARGIN_VAULT__KEYS", keys)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lakehouse.errors import InputError, UnknownName, VaultError
-from lakehouse.ingest import load
+from lakehouse.ingest import load, vault_age
 from lakehouse.tables import Lake
 from tests.canonical import written
 
@@ -101,6 +101,24 @@ def test_an_older_vault_is_refused_where_it_would_give_a_second_key(keys: str, l
         else:
             with pytest.raises(VaultError, match="has made 1 keys, and had made 2 .* it is an older one"):
                 load(own, files[2], "canonical")
+
+
+@pytest.mark.soak_on_jvm
+def test_another_lakes_vault_is_refused_however_many_it_knows(lake: Lake, tmp_path: Path) -> None:
+    files = [written(tmp_path, f"{day}.csv", f"{day},A,thing,2,2011-01-0{day}T10:00:00,2.50,1785{day},France") for day in range(1, 4)]
+    random = lake.settings.vault.model_copy(update={"keys": "random"})
+    home = lake.home.with_name("other")
+    for number, place in enumerate((lake.home, home), 1):
+        with Lake(lake.settings.model_copy(update={"vault": random, "home": place}), endpoint=lake.endpoint) as own:
+            for file in files[:number]:
+                load(own, file, "canonical")
+    for part in home.glob("vault.db*"):
+        (lake.home / part.name).write_bytes(part.read_bytes())
+
+    with Lake(lake.settings.model_copy(update={"vault": random}), endpoint=lake.endpoint) as own:
+        assert not vault_age.judged(own)[0]
+        with pytest.raises(VaultError, match="is not the one that this lake's customers are in"):
+            load(own, files[2], "canonical")
 
 
 def test_an_unknown_source_gets_a_hint(lake: Lake, tmp_path: Path) -> None:

@@ -42,6 +42,10 @@ from tests.retailers import purchases, store_days, weekly_totals
         ("date,produit,libellé,quantité,prix unitaire,facture", "sold_at,product_code,description,quantity,unit_price,invoice"),
         ("datum,artikel,omschrijving,aantal,bedrag,klant,winkel", "sold_at,product_code,description,quantity,amount,customer,store"),
         ("wk,brand,units,price", "sold_at,product_code,quantity,unit_price"),
+        ("semaine,Code produit,Libellé,Quantité,Prix unitaire", "sold_at,product_code,description,quantity,unit_price"),
+        ("settimana,Codice articolo,descrizione,quantità,prezzo", "sold_at,product_code,description,quantity,unit_price"),
+        ("Jahr,KW,Artikel-Nr.,Absatz,Umsatz", "-,sold_at,product_code,quantity,amount"),
+        ("loja,data,código do produto,quantidade,preço", "store,sold_at,product_code,quantity,unit_price"),
         ("productId,qty,saleDate,Net Sales,Advert", "product_code,quantity,sold_at,amount,promotion"),
         (
             "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country",

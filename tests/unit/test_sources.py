@@ -91,6 +91,7 @@ def test_a_misspelt_name_gets_a_hint(changes: dict[str, Any], words: str) -> Non
         ({"times": {"counted": {"unit": "week", "of_year": True}}}, "no column is mapped to year"),
         ({"columns": columns(Y="year")}, "year is read where times.counted says of_year alone"),
         ({"times": {"by_last_day": True}}, "which is covers: week"),
+        ({"times": {"by_last_day": True, "formats": ["%G-W%V"]}, "covers": "week"}, "Leave times.by_last_day out"),
         ({"products": {"matching": "[0-9"}}, "is not a regular expression"),
         ({"cancellation": {"column": "status"}}, "expected {column, prefix}"),
         ({"cancellation": {"column": "status", "values": ["void"]}}, "which no column is mapped to"),

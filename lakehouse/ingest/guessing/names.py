@@ -15,6 +15,8 @@ _OTHER_WORDS = {
     "desc": "description",
     "pcs": "pieces",
     "wk": "week",
+    "kw": "week",
+    "absatz": "units sold",
     "woche": "week",
     "yr": "year",
     "jahr": "year",
@@ -22,25 +24,27 @@ _OTHER_WORDS = {
 } | {
     word: english
     for english, words in {
-        "date": "fecha",
+        "date": "fecha data",
         "week": "semana semaine settimana",
+        "end": "fin fim fine",
         "year": "año année annee anno jaar",
-        "product": "producto produit prodotto",
-        "article": "artículo articulo articolo",
+        "product": "producto produit prodotto produto",
+        "article": "artículo articulo articolo artigo",
         "id": "código codigo codice",
         "description": "descripción descripcion libellé libelle descrizione omschrijving",
-        "quantity": "cantidad quantité quantite quantità quantita aantal",
+        "quantity": "cantidad quantité quantite quantità quantita aantal quantidade",
         "units": "unidades unités unites",
-        "price": "precio prix prezzo prijs",
+        "price": "precio prix prezzo prijs preço preco",
         "unit": "unitario unitaire",
         "amount": "importe montant importo bedrag",
         "customer": "cliente klant",
         "invoice": "factura facture fattura factuur",
-        "store": "tienda magasin negozio winkel",
+        "store": "tienda magasin negozio winkel loja",
         "country": "país pais pays paese",
     }.items()
     for word in words.split()
 }
+_SMALL = {"de", "da", "di", "du", "del", "della", "des", "do"}
 _CURRENCIES = {"eur", "euro", "usd", "gbp", "chf"}
 _LAST = (  # of compounds written in one word
     *(
@@ -151,7 +155,9 @@ def is_year(name: str) -> bool:
 
 def told_by(name: str) -> str:
     """The words that a name is matched by: what all numbers and codes are called is id, a logarithm is of what follows."""
-    plain = ["id" if word in _IDS else _OTHER_WORDS.get(word, word) for word in words(name) if word not in _CURRENCIES]
+    plain = ["id" if word in _IDS else _OTHER_WORDS.get(word, word) for word in words(name) if word not in _CURRENCIES | _SMALL]
+    if plain[:1] == ["id"] and len(plain) == 2:  # code produit, Nr. Artikel
+        plain.reverse()
     if plain[-1:] == ["in"]:
         plain.pop()
     return " ".join(plain[1:] if plain[:1] in (["log"], ["ln"]) else plain)
