@@ -22,12 +22,20 @@ class Recorded:
 
 def recorded(lake: Lake) -> list[Recorded]:
     """Every registration that a run declared, by model, in the order of time."""
-    return [
+    found = (
         Recorded(name, str(stage.result["version"]), str(stage.result["digest"]), not stage.result["refused"], stage.run)
         for name in NAMES
         for stage in runs.declared(lake.ops, name)
         if stage.result.get("version")  # a back-test registers nothing
-    ]
+    )
+    # What is trained again of the same is registered once.
+    return list({(one.model, one.version, one.digest): one for one in found}.values())
+
+
+def gone(lake: Lake) -> list[Recorded]:
+    """Those that the registry does not hold any more: it was lost, or somebody deleted them there."""
+    known = known_digests(lake.settings)
+    return [one for one in recorded(lake) if known.get((one.model, one.version)) != one.digest]
 
 
 def forgotten(lake: Lake) -> list[Recorded]:

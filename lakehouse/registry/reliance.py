@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from lakehouse.errors import TamperedModel
 from lakehouse.registry import loading
 from lakehouse.registry.audit import PUBLISHED
+from lakehouse.registry.gate import APPROVED, REFUSED
 from lakehouse.registry.loading import Registered, open_registered
 from lakehouse.registry.recipes import NAMES, recipe
-from lakehouse.tables import Lake, lineage, snapshots
+from lakehouse.registry.recorded import Recorded, gone
+from lakehouse.registry.training_pins import owner
+from lakehouse.tables import Lake, lineage, pins, runs, snapshots
 from lakehouse.tables.listing import Listing
 from lakehouse.tables.snapshots import Snapshot
 
@@ -49,13 +52,13 @@ class Predicted:
 
 
 def trained_on(lake: Lake, name: str, held: int | None, until: datetime) -> Listing[TrainedOn]:
-    """The models that were trained on the table by a moment, at whichever of its versions, and those trained later on the version `held`."""
+    """The models that were trained on the table by a moment, at whichever of its versions, and those trained later on the version `held`; those too
+    that the registry does not hold any more."""
     published = snapshots.every(lake.ops, undone_too=True)
-    found = []
-    for one in loading.versions(lake.settings):
-        used = _use(lake, one, name, held, published)
-        if used is not None and (one.moment is None or one.moment <= until or used.is_held):
-            found.append(used)
+    there = (_use(lake, one, name, held, published) for one in loading.versions(lake.settings))
+    not_there = (_use_of_gone(lake, one, name, held, published) for one in gone(lake))
+    every = [used for used in (*there, *not_there) if used is not None]
+    found = [used for used in every if used.trained_at is None or used.trained_at <= until or used.is_held]
     return Listing(found, "no model had been trained on it by then")
 
 
@@ -85,13 +88,30 @@ def _use(lake: Lake, one: Registered, name: str, held: int | None, published: li
         said = f"its manifest can't be trusted: {error}"
         return TrainedOn(one.name, one.version, "not known", None, None, *facts, said) if may_have else None
     assert isinstance(tables, dict)
-    read = {table: version for table, version in tables.items() if isinstance(version, int) and lineage.is_made_of(table, name)}
+    numbers = {table: version for table, version in tables.items() if isinstance(version, int)}
+    found = _through(name, numbers, held, published)
+    return None if found is None else TrainedOn(one.name, one.version, *found, *facts, "as signed")
+
+
+def _use_of_gone(lake: Lake, one: Recorded, name: str, held: int | None, published: list[Snapshot]) -> TrainedOn | None:
+    """What it was trained on is pinned for it."""
+    pinned = {pin.table: pin.version for pin in pins.every(lake.ops) if pin.owner == owner(one.model, one.digest)}
+    found = _through(name, pinned, held, published)
+    if found is None:
+        return None
+    said = f"not in the registry any more: run {one.run} registered it, as {one.digest[:12]}"
+    return TrainedOn(one.model, one.version, *found, runs.get(lake.ops, one.run).moment, (), APPROVED if one.approved else REFUSED, said)
+
+
+def _through(name: str, tables: Mapping[str, int], held: int | None, published: list[Snapshot]) -> tuple[str, int | None, bool] | None:
+    """Through which of the tables that were read this one was, at which version, and whether that is the one `held`; nothing where it was not."""
+    read = {table: version for table, version in tables.items() if lineage.is_made_of(table, name)}
     if not read:
         return None
     made_of = (_made_of(name, table, number, published) for table, number in read.items())
     version = read[name] if name in read else next((found for found in made_of if found is not None), None)
     through = DIRECTLY if name in read else ", ".join(f"{table} version {number}" for table, number in read.items())
-    return TrainedOn(one.name, one.version, through, version, version == held, *facts, "as signed")
+    return through, version, version == held
 
 
 def _made_of(name: str, table: str, version: int, published: list[Snapshot]) -> int | None:
@@ -108,5 +128,11 @@ def _ways(table: str, name: str, snapshot: Snapshot, model: TrainedOn | None) ->
     if table == name:
         return ["the table itself"]
     features = [one for one in lineage.MADE_OF[table] if lineage.is_made_of(one, name)]
-    by = [] if model is None else [f"model {model.model} {model.version}{'' if model.found == 'as signed' else ', which is not trusted'}"]
+    by = [] if model is None else [f"model {model.model} {model.version}{_doubt(model)}"]
     return [f"{one} version {snapshot.versions[one]}" for one in features] + by
+
+
+def _doubt(model: TrainedOn) -> str:
+    if model.found == "as signed":
+        return ""
+    return ", which is not in the registry any more" if model.found.startswith("not in the registry") else ", which is not trusted"

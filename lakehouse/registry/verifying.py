@@ -81,7 +81,7 @@ def _files(lake: Lake, kept: Kept) -> list[Verified]:
                 broken[version] = catalog.STRANGE
                 continue
             try:
-                wrong = rebuilding.damage(lake, name, version, delta.files(lake.path(name), version))
+                wrong = rebuilding.damage(lake, name, version, delta.sizes(lake.path(name), version))
             except StateError as error:
                 wrong = str(error)
             if wrong is not None and _is_kept(lake, name, version):

@@ -177,14 +177,20 @@ def files_of(table: DeltaTable) -> list[str]:
     return [unquote(one) for one in table.get_add_actions(flatten=True).column("path").to_pylist()]
 
 
+def sizes(path: str, version: int | None = None) -> dict[str, int]:
+    """The live files of a version, and how many bytes its log says each has. Raises `StateError` where it can't be opened."""
+    found = open_table(path, version).get_add_actions(flatten=True)
+    return dict(zip(map(unquote, found.column("path").to_pylist()), found.column("size_bytes").to_pylist(), strict=True))
+
+
 def missing_files(path: str, version: int | None = None) -> list[str]:
     """Data files of a version that its log names and that are not there, by their paths within the table."""
-    return not_there(path, files(path, version))
+    return [name for name, there in found_sizes(path, files(path, version)).items() if there is None]
 
 
-def not_there(path: str, names: Iterable[str]) -> list[str]:
-    """Those of a table's files that are not there."""
-    return [name for name in names if not (Path(path) / name).is_file()]
+def found_sizes(path: str, names: Iterable[str]) -> dict[str, int | None]:
+    """How many bytes each of a table's files has; None where it is not there."""
+    return {name: place.stat().st_size if (place := Path(path) / name).is_file() else None for name in names}
 
 
 def empty(path: str, table: Table) -> int:

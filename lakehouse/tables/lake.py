@@ -251,7 +251,7 @@ class Lake:
         newest = self.head(name)
         if not 0 <= version <= newest:
             raise StateError(f"{name} has no version {version}. Versions: 0 to {newest}. See: zeromargin history {name}")
-        wrong = rebuilding.damage(self, name, version, delta.files(self.path(name), version))
+        wrong = rebuilding.damage(self, name, version, delta.sizes(self.path(name), version))
         if wrong is not None:
             raise StateError(
                 f"{name} version {version} can't be read any more ({wrong}): it was neither pinned nor of a kept snapshot when maintenance cleaned"

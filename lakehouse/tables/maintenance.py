@@ -176,7 +176,7 @@ def _planned(lake: Lake, name: str, kept: set[int], published: int | None, may_c
 
 
 def _damage(lake: Lake, name: str, version: int, files: Collection[str] | None) -> str | None:
-    return f"version {version} is not there" if files is None else rebuilding.damage(lake, name, version, files)
+    return f"version {version} is not there" if files is None else rebuilding.damage(lake, name, version, dict.fromkeys(files))
 
 
 def _publish(lake: Lake, newest: Snapshot, now: dict[str, int], token: str) -> int:

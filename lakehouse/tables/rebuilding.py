@@ -3,7 +3,7 @@ All but bronze are made anew from bronze."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from lakehouse.tables.lake import Lake
 
 ANEW = "zeromargin run --from-bronze"
+_LONGEST = 200  # letters of what a library says of a log
 
 
 def loss(lake: Lake, name: str, published: Snapshot | None) -> str | None:
@@ -34,20 +35,21 @@ def loss(lake: Lake, name: str, published: Snapshot | None) -> str | None:
             return None
         if newest.version() < version:
             return f"{name} has only {newest.version() + 1} versions, and version {version} is relied on"
-        return damage(lake, name, version, delta.files(path, version))
+        return damage(lake, name, version, delta.sizes(path, version))
     except StateError as error:
-        return f"the log of {name} can't be read ({str(error).splitlines()[0]})"
+        return _lacking_entries(path, name) or f"the log of {name} can't be read ({str(error).splitlines()[0][:_LONGEST]})"
 
 
 def gap(lake: Lake, name: str) -> str | None:
     """What is wrong with a table whose newest version can be read, by a checkpoint, and others can't; none where its log has every entry."""
-    absent = delta_log.missing_entries(lake.path(name))
-    if not absent:
-        return None
+    absent = _lacking_entries(lake.path(name), name)
+    return None if absent is None else f"{absent}: versions between checkpoints can't be read without them, the others can"
+
+
+def _lacking_entries(path: str, name: str) -> str | None:
+    absent = delta_log.missing_entries(path)
     shown = f"{', '.join(map(str, absent[:5]))}{', …' if len(absent) > 5 else ''}"
-    return (
-        f"the log of {name} lacks the entries of versions {shown}: versions between checkpoints can't be read without them, the others can"
-    )
+    return f"the log of {name} lacks the entries of versions {shown}" if absent else None
 
 
 def other_layout(lake: Lake, name: str) -> str | None:
@@ -68,15 +70,21 @@ def relied_on(name: str, published: Snapshot | None, noted: tuple[int, FileList]
     return max(noted[0], version or 0) if catalog.table(name).stage is None and noted is not None else version
 
 
-def damage(lake: Lake, name: str, version: int, files: Collection[str]) -> str | None:
-    """What is wrong with a version that its log says to consist of `files`; none where it is as noted, and all of them are there."""
+def damage(lake: Lake, name: str, version: int, files: Mapping[str, int | None]) -> str | None:
+    """What is wrong with a version that its log says to consist of `files`, of so many bytes each (none: as many as there are); nothing where it is as
+    noted, and all of them are there and whole."""
     noted = file_lists.noted(lake.ops, name, version)
     if noted is not None and noted[1] != file_lists.of(files):
         return (
             f"the log of {name} was damaged: version {version} consisted of {noted[1].files} files, and now it names {len(files)} or others"
         )
-    missing = delta.not_there(lake.path(name), files)
-    return f"{len(missing)} of the {len(files)} files of {name} version {version} are not there, such as {missing[0]}" if missing else None
+    there = delta.found_sizes(lake.path(name), files)
+    if missing := [file for file in files if there[file] is None]:
+        return f"{len(missing)} of the {len(files)} files of {name} version {version} are not there, such as {missing[0]}"
+    if cut := [file for file in files if files[file] not in (None, there[file])]:
+        one = f"{cut[0]}, which has {there[cut[0]]:,} bytes of {files[cut[0]]:,}"
+        return f"{len(cut)} of the {len(files)} files of {name} version {version} are not what was written, such as {one}"
+    return None
 
 
 def refuse(name: str, what: str) -> StateError:

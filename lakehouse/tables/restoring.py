@@ -92,7 +92,7 @@ def _published(lake: Lake, target: Snapshot, wanted: Mapping[str, int], emptied:
 def _check_files(lake: Lake, wanted: Mapping[str, int]) -> None:
     for name, version in wanted.items():
         lake.head(name)
-        wrong = rebuilding.damage(lake, name, version, delta.files(lake.path(name), version))
+        wrong = rebuilding.damage(lake, name, version, delta.sizes(lake.path(name), version))
         if wrong is not None:
             raise StateError(
                 f"{name} version {version} can't be gone back to: {wrong}. Nothing was changed. Of snapshots beyond the newest (snapshots.keep_newest)"

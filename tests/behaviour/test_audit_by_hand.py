@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from jobs.cli import main
+from lakehouse.registry import tracking
 from lakehouse.registry.loading import Registry
 from lakehouse.settings import Settings
 from lakehouse.tables import Lake, delta
@@ -145,3 +146,15 @@ def test_a_file_landed_when_it_came_first_whatever_was_gone_back_on_since(settin
     told(capsys, "restore", str(first))
     told(capsys, "restore", str(last))
     assert audited(capsys, "bronze.sales")["files_behind_it"] == before
+
+
+def test_an_audit_names_models_that_the_registry_does_not_hold_any_more(settings: Settings, capsys: Output) -> None:
+    before = audited(capsys, "features.product_sales")
+    tracking.connect(settings).delete_model_version("demand", "1")
+
+    after = audited(capsys, "features.product_sales")
+
+    told_before, told_after = ({one["model"]: one for one in found["models_trained_on_it"]} for found in (before, after))
+    assert "not in the registry any more: run " in told_after["demand"]["found"]
+    same = ("through", "table_version", "is_held", "trained_at", "decision")
+    assert {name: told_after["demand"][name] for name in same} == {name: told_before["demand"][name] for name in same}

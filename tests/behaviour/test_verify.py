@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import update
 
 from jobs.cli import main
+from jobs.runner import run as run_stages
 from lakehouse.privacy.vault import open_vault
 from lakehouse.registry import tracking
 from lakehouse.registry.loading import DIGEST, Registry
@@ -79,6 +80,7 @@ def test_a_file_that_is_missing_a_content_that_is_another_and_a_model_that_was_t
     assert "data files are not there" in tables["gold.products"]
     assert [(kind, name) for kind, name, _ in found if kind != "table"] == [
         ("log", "gold.products"),
+        ("files", "features.product_sales"),  # has other bytes than the log says
         ("files", "gold.products"),
         ("model", "demand"),
     ]
@@ -164,3 +166,18 @@ def test_a_table_that_can_not_be_read_is_not_shown_as_empty(settings: Settings, 
     assert "broken" in shown and "gold.products can't be read" in shown and "zeromargin run --from-bronze" in shown
     with Lake(settings) as lake:
         assert "gold.products is not there any more" in str(lake.tables())
+
+
+def test_a_file_that_was_cut_is_named_without_an_engine_and_repaired_from_bronze(settings: Settings, capsys: Output) -> None:
+    with Lake(settings) as lake:
+        cut = a_file_of(settings, "gold.products", lake.version("gold.products"))
+    whole = cut.stat().st_size
+    cut.write_bytes(cut.read_bytes()[:1500])
+
+    states = {one["name"]: one for one in told(capsys, "status")["tables"]}  # type: ignore[attr-defined]
+    assert f"{cut.name}, which has 1,500 bytes of {whole:,}" in states["gold.products"]["wrong"]
+    assert {(kind, name) for kind, name, _ in broken(capsys)} >= {("log", "gold.products"), ("files", "gold.products")}
+    assert main(["run"]) == 1
+    assert "zeromargin run --from-bronze" in capsys.readouterr().err
+    run_stages(settings, from_bronze=True)
+    assert told(capsys, "verify")["whole"]
