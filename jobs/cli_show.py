@@ -237,8 +237,8 @@ def _alias(model: Registered) -> str | None:
 
 def _tables(lake: Lake) -> None:
     found = lake.tables()
-    rows = [(t.name, "broken", "", "", t.about) if t.wrong else (t.name, t.version, t.rows, size(t.bytes), t.about) for t in found]
-    rows = [(*row[:-1], row[-1].removeprefix("one row per ")) for row in rows]
+    held = [("broken", "", "") if one.wrong else (one.version, one.rows, size(one.bytes)) for one in found]
+    rows = [(one.name, *what, one.about.removeprefix("one row per ")) for one, what in zip(found, held, strict=True)]
     table("", ("table", "version", "rows", "size", "one row per"), rows, right=("version", "rows", "size"))
     for one in found:
         if one.wrong:

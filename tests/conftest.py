@@ -43,7 +43,7 @@ def skip_or_fail(reason: str) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What runs on Spark comes first: nothing else that one process does takes as long."""
-    items.sort(key=lambda item: not _is_on_spark(item.nodeid))
+    items.sort(key=lambda item: not is_on_spark(item.nodeid))
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling | None:
@@ -54,10 +54,10 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFil
 
 class _ByServerAndFile(LoadFileScheduling):
     def _split_scope(self, nodeid: str) -> str:
-        return "spark" if _is_on_spark(nodeid) else super()._split_scope(nodeid)
+        return "spark" if is_on_spark(nodeid) else super()._split_scope(nodeid)
 
 
-def _is_on_spark(nodeid: str) -> bool:
+def is_on_spark(nodeid: str) -> bool:
     """By the parameter of a scenario."""
     return nodeid.startswith("tests/scenarios/") and "spark" in nodeid.partition("[")[2].rstrip("]").split("-")
 

@@ -16,9 +16,10 @@ from lakehouse.registry.recorded import Recorded, gone
 from lakehouse.registry.training_pins import owner
 from lakehouse.tables import Lake, lineage, pins, runs, snapshots
 from lakehouse.tables.listing import Listing
+from lakehouse.tables.pins import Pin
 from lakehouse.tables.snapshots import Snapshot
 
-DIRECTLY = "directly"
+DIRECTLY, SIGNED, GONE = "directly", "as signed", "not in the registry any more"
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,8 @@ def trained_on(lake: Lake, name: str, held: int | None, until: datetime) -> List
     that the registry does not hold any more."""
     published = snapshots.every(lake.ops, undone_too=True)
     there = (_use(lake, one, name, held, published) for one in loading.versions(lake.settings))
-    not_there = (_use_of_gone(lake, one, name, held, published) for one in gone(lake))
+    every_pin = pins.every(lake.ops)
+    not_there = (_use_of_gone(lake, one, every_pin, name, held, published) for one in gone(lake))
     every = [used for used in (*there, *not_there) if used is not None]
     found = [used for used in every if used.trained_at is None or used.trained_at <= until or used.is_held]
     return Listing(found, "no model had been trained on it by then")
@@ -90,16 +92,18 @@ def _use(lake: Lake, one: Registered, name: str, held: int | None, published: li
     assert isinstance(tables, dict)
     numbers = {table: version for table, version in tables.items() if isinstance(version, int)}
     found = _through(name, numbers, held, published)
-    return None if found is None else TrainedOn(one.name, one.version, *found, *facts, "as signed")
+    return None if found is None else TrainedOn(one.name, one.version, *found, *facts, SIGNED)
 
 
-def _use_of_gone(lake: Lake, one: Recorded, name: str, held: int | None, published: list[Snapshot]) -> TrainedOn | None:
+def _use_of_gone(
+    lake: Lake, one: Recorded, every_pin: Iterable[Pin], name: str, held: int | None, published: list[Snapshot]
+) -> TrainedOn | None:
     """What it was trained on is pinned for it."""
-    pinned = {pin.table: pin.version for pin in pins.every(lake.ops) if pin.owner == owner(one.model, one.digest)}
+    pinned = {pin.table: pin.version for pin in every_pin if pin.owner == owner(one.model, one.digest)}
     found = _through(name, pinned, held, published)
     if found is None:
         return None
-    said = f"not in the registry any more: run {one.run} registered it, as {one.digest[:12]}"
+    said = f"{GONE}: run {one.run} registered it, as {one.digest[:12]}"
     return TrainedOn(one.model, one.version, *found, runs.get(lake.ops, one.run).moment, (), APPROVED if one.approved else REFUSED, said)
 
 
@@ -133,6 +137,6 @@ def _ways(table: str, name: str, snapshot: Snapshot, model: TrainedOn | None) ->
 
 
 def _doubt(model: TrainedOn) -> str:
-    if model.found == "as signed":
+    if model.found == SIGNED:
         return ""
-    return ", which is not in the registry any more" if model.found.startswith("not in the registry") else ", which is not trusted"
+    return f", which is {GONE}" if model.found.startswith(GONE) else ", which is not trusted"

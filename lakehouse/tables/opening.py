@@ -13,7 +13,7 @@ from lakehouse.settings import Settings, conf_file
 from lakehouse.tables import delta, rebuilding, revision, runs, snapshots
 from lakehouse.tables.catalog import BRONZE
 from lakehouse.tables.lake import Lake
-from lakehouse.tables.moments import floor_moment, parse_day
+from lakehouse.tables.moments import SOLD_BY, floor_moment, parse_day
 from lakehouse.tables.runs import Run, Terms
 
 LONELY_DAYS = 35
@@ -113,13 +113,7 @@ def resolve_as_of(lake: Lake) -> datetime:
     covered = lake.read(BRONZE, version=lake.head(BRONZE)).where("size(reasons) = 0 AND is_product")
     if published is not None:
         covered = covered.where(f"sold_at >= TIMESTAMP'{looked_back_to(published.as_of)} 00:00:00'")
-    rows = (
-        covered.selectExpr("cast(date_add(to_date(sold_at), CASE WHEN covers = 'week' THEN 6 ELSE 0 END) AS date) AS day")
-        .distinct()
-        .toArrow()
-        .column("day")
-        .to_pylist()
-    )
+    rows = covered.selectExpr(f"cast({SOLD_BY} AS date) AS day").distinct().toArrow().column("day").to_pylist()
     found = day_told([day for day in rows if day is not None], None if published is None else published.as_of)
     if found is None:
         raise StateError("no sales have landed in this lake yet. Load some first: zeromargin load PATH --source NAME")

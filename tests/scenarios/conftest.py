@@ -13,7 +13,7 @@ from lakehouse.engine import Endpoint, start
 from lakehouse.engine.commands import missing_for_spark
 from lakehouse.settings import Settings
 from lakehouse.tables import Lake
-from tests.conftest import SECRET, skip_or_fail
+from tests.conftest import SECRET, is_on_spark, skip_or_fail
 from tests.empty import create_tables
 from tests.soak import TIMES
 
@@ -58,7 +58,7 @@ def make_lake(lake: Lake, tmp_path: Path) -> Iterator[MakeLake]:
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """What is `slow_on_jvm` is slow where it runs on Spark, and what is `soak_on_jvm` runs there in the soak alone; on Sail both run with all others."""
-    on_spark = [item for item in items if "spark" in item.name.partition("[")[2].rstrip("]").split("-")]
+    on_spark = [item for item in items if is_on_spark(item.nodeid)]
     for item in on_spark:
         if item.get_closest_marker("slow_on_jvm"):
             item.add_marker(pytest.mark.slow)
