@@ -25,10 +25,10 @@ from importlib import import_module
 from pathlib import Path
 
 from jobs import environment, processes
-from jobs.sparing import ADDRESSES, DEBUGGER, POLARS, allow, spare
 from lakehouse import scratch
 from lakehouse.quality import importing
 from lakehouse.registry import tracking
+from lakehouse.sparing import ADDRESSES, DEBUGGER, POLARS, allow, spare
 
 AT_ONCE = ("papermill.execute", "jobs.kernel", "ipykernel.kernelapp", "lakehouse.medallion.silver", "lakehouse.medallion.gold")
 MODELS = ("lakehouse.registry.training", "lakehouse.registry.pyfunc_model")

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from jobs.sparing import ADDRESSES, spared
 from lakehouse.errors import InputError, UnknownName
+from lakehouse.sparing import ADDRESSES, spared
 
 Value = str | int | float | bool | None | list[object] | dict[str, object]
 

@@ -10,6 +10,7 @@ import sys
 
 from lakehouse.errors import StateError
 from lakehouse.settings import Settings
+from lakehouse.sparing import ESTIMATORS, spare
 
 SHUTDOWN_S = 10
 
@@ -22,6 +23,7 @@ def run(settings: Settings, port: int | None) -> None:
     # One row at a time gains nothing from threads, and loses two thirds of the throughput to them. Read when numpy is first imported.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("FEAST_USAGE", "False")
+    spare(*ESTIMATORS)
     import uvicorn
 
     from serving.app import create_app
