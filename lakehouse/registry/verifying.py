@@ -52,9 +52,9 @@ def surroundings(lake: Lake) -> Listing[Verified]:
 
 def _logs(lake: Lake) -> list[Verified]:
     """One result per table: it is there, its log has every entry, and says of the version that is relied on what it said."""
-    found, published = [], lake.snapshot()
+    found, losses = [], rebuilding.losses(lake, lake.snapshot())
     for name in lake.catalog:
-        lost = rebuilding.loss(lake, name, published)
+        lost = losses.get(name)
         if lost is None and not delta.exists(lake.path(name)):
             continue  # nobody has written to it yet
         absent = None if lost else rebuilding.gap(lake, name)

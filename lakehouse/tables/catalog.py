@@ -75,7 +75,7 @@ def load() -> MappingProxyType[str, Table]:
     """All tables by name."""
     found: dict[str, Table] = {}
     for path in sorted(FOLDER.glob("*.yml")):
-        for name, entry in yaml.safe_load(path.read_text(encoding="utf-8")).items():
+        for name, entry in yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader).items():
             found[name] = Table(
                 name=name,
                 about=entry["about"],

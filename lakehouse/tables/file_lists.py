@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import Engine, delete, insert, select
+from sqlalchemy import Engine, delete, func, insert, select
 
 from lakehouse.tables.ops import file_lists
 
@@ -39,3 +39,11 @@ def noted(engine: Engine, name: str, version: int | None = None) -> tuple[int, F
     with engine.connect() as connection:
         row = connection.execute(query if version is None else query.where(file_lists.c.version == version)).first()
     return None if row is None else (row.version, FileList(row.files, row.digest))
+
+
+def newest(engine: Engine) -> dict[str, tuple[int, FileList]]:
+    """The same of each table that anything was noted of, its newest version's, in one query."""
+    last = select(file_lists.c.name, func.max(file_lists.c.version).label("version")).group_by(file_lists.c.name).subquery()
+    query = select(file_lists).join(last, (file_lists.c.name == last.c.name) & (file_lists.c.version == last.c.version))
+    with engine.connect() as connection:
+        return {row.name: (row.version, FileList(row.files, row.digest)) for row in connection.execute(query)}

@@ -266,10 +266,8 @@ class Lake:
         when they are put back, before a stage writes to them. Raises `StateError` for a table that a newer version of this library wrote, and for one
         that was published and is lost."""
         published = snapshots.newest(self.ops)
+        rebuilding.check(self, published)
         for name, table in self.catalog.items():
-            lost = rebuilding.loss(self, name, published)
-            if lost is not None:
-                raise rebuilding.refuse(name, lost)
             delta_log.forget_hint(self.path(name))
             is_known = published is not None and name in published.versions
             if not is_known and (not delta.exists(self.path(name)) or delta.head(self.path(name)) < delta.created_version(table)):

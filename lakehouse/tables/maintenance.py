@@ -96,10 +96,7 @@ def plan(lake: Lake, expired: Iterable[Pin] = ()) -> Listing[TablePlan]:
     Raises `StateError` for a table that was lost.
     """
     newest = snapshots.newest(lake.ops)
-    for name in lake.catalog:
-        lost = rebuilding.loss(lake, name, newest)
-        if lost is not None:
-            raise rebuilding.refuse(name, lost)
+    rebuilding.check(lake, newest)
     kept = kept_versions(lake, expired)
     published = {} if newest is None else newest.versions
     # An open run goes on only while bronze is the version that it began from, and deleting is a commit too; a checkpoint is none.

@@ -25,7 +25,24 @@ _LONGEST = 200  # letters of what a library says of a log
 def loss(lake: Lake, name: str, published: Snapshot | None) -> str | None:
     """What is wrong with a table; none where it holds the version that is relied on: the published one, of bronze and of logs the newest that
     was written. A table that nobody has written to yet may be missing."""
-    path, noted = lake.path(name), file_lists.noted(lake.ops, name)
+    return _loss(lake, name, published, file_lists.noted(lake.ops, name))
+
+
+def losses(lake: Lake, published: Snapshot | None) -> dict[str, str]:
+    """`loss` of every table that has one."""
+    noted = file_lists.newest(lake.ops)
+    found = {name: _loss(lake, name, published, noted.get(name)) for name in catalog.load()}
+    return {name: what for name, what in found.items() if what is not None}
+
+
+def check(lake: Lake, published: Snapshot | None) -> None:
+    """Raises `StateError` where a table was lost."""
+    for name, what in losses(lake, published).items():
+        raise refuse(name, what)
+
+
+def _loss(lake: Lake, name: str, published: Snapshot | None, noted: tuple[int, FileList] | None) -> str | None:
+    path = lake.path(name)
     version = relied_on(name, published, noted)
     if not delta.exists(path):
         return f"{name} is not there any more" if version is not None or noted is not None else None
@@ -35,7 +52,8 @@ def loss(lake: Lake, name: str, published: Snapshot | None) -> str | None:
             return None
         if newest.version() < version:
             return f"{name} has only {newest.version() + 1} versions, and version {version} is relied on"
-        return damage(lake, name, version, delta.sizes(path, version))
+        files = delta.sizes(path, version)
+        return _damage(lake, name, version, files, noted[1]) if noted and noted[0] == version else damage(lake, name, version, files)
     except StateError as error:
         return _lacking_entries(path, name) or f"the log of {name} can't be read ({str(error).splitlines()[0][:_LONGEST]})"
 
@@ -74,10 +92,12 @@ def damage(lake: Lake, name: str, version: int, files: Mapping[str, int | None])
     """What is wrong with a version that its log says to consist of `files`, of so many bytes each (none: as many as there are); nothing where it is as
     noted, and all of them are there and whole."""
     noted = file_lists.noted(lake.ops, name, version)
-    if noted is not None and noted[1] != file_lists.of(files):
-        return (
-            f"the log of {name} was damaged: version {version} consisted of {noted[1].files} files, and now it names {len(files)} or others"
-        )
+    return _damage(lake, name, version, files, noted[1] if noted is not None else None)
+
+
+def _damage(lake: Lake, name: str, version: int, files: Mapping[str, int | None], noted: FileList | None) -> str | None:
+    if noted is not None and noted != file_lists.of(files):
+        return f"the log of {name} was damaged: version {version} consisted of {noted.files} files, and now it names {len(files)} or others"
     there = delta.found_sizes(lake.path(name), files)
     if missing := [file for file in files if there[file] is None]:
         return f"{len(missing)} of the {len(files)} files of {name} version {version} are not there, such as {missing[0]}"
@@ -115,7 +135,8 @@ def make_room(lake: Lake, dropped: Collection[str] = ()) -> list[str]:
     """
     lake.check_lease()
     published = lake.snapshot()
-    lost = {name: what for name in catalog.load() if (what := loss(lake, name, published) or other_layout(lake, name)) is not None}
+    lost = losses(lake, published)
+    lost = {name: what for name in catalog.load() if (what := lost.get(name) or other_layout(lake, name)) is not None}
     lost = {catalog.table(name).name: f"the history of {name} is dropped" for name in dropped} | lost
     for name in sorted(lost, key=lambda one: one != BRONZE):
         if catalog.table(name).stage is None:
