@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,19 +46,22 @@ class Subject:
 def validate(asks: Sequence[Ask], subjects: Mapping[str, Subject], docs: Path) -> dict[tuple[str, str], Outcome]:
     """Asks everything and writes the pages to `docs` (index.html). The outcomes are those that came back: an expectation that was
     asked for and is missing here has not run.
+
+    Each table's rows are a suite of their own, and the facts of all tables one: a suite and its page cost more than to judge a number.
     """
     context = _context(docs)
     rows = context.data_sources.add_or_update_spark("lake")
-    facts = context.data_sources.add_or_update_pandas("facts")
     found: dict[tuple[str, str], Outcome] = {}
     for table, subject in subjects.items():
-        mine = {on: [ask for ask in asks if ask.table == table and ask.on == on] for on in ("rows", "facts")}
-        if mine["rows"]:
+        mine = [ask for ask in asks if ask.table == table and ask.on == "rows"]
+        if mine:
             batch = rows.add_dataframe_asset(table).add_batch_definition_whole_dataframe("judged rows")
-            found |= _run(context, f"{table} rows", batch, subject.rows, mine["rows"])
-        if mine["facts"]:
-            batch = facts.add_dataframe_asset(table).add_batch_definition_whole_dataframe("facts")
-            found |= _run(context, f"{table} facts", batch, _fact_frame(subject.facts), mine["facts"])
+            found |= _run(context, f"{table} rows", batch, subject.rows, mine)
+    known = [ask for ask in asks if ask.on == "facts" and ask.table in subjects and ask.rule in subjects[ask.table].facts]
+    if known:
+        asset = context.data_sources.add_or_update_pandas("facts").add_dataframe_asset("all tables")
+        batch = asset.add_batch_definition_whole_dataframe("facts")
+        found |= _run(context, "facts", batch, _fact_frame(subjects), [_of_all_tables(ask) for ask in known])
     context.build_data_docs([SITE])
     return found
 
@@ -92,7 +95,7 @@ def _run(
 
     suite = context.suites.add(ExpectationSuite(name=name))
     for ask in asks:
-        meta = {"rule": ask.rule, "notes": {"format": "string", "content": [ask.about]}}
+        meta = {"table": ask.table, "rule": ask.rule, "notes": {"format": "string", "content": [ask.about]}}
         suite.add_expectation_configuration(ExpectationConfiguration(type=ask.check, kwargs=dict(ask.arguments), meta=meta))
     suite.save()
     validation = context.validation_definitions.add(ValidationDefinition(name=name, data=batch, suite=suite))
@@ -104,15 +107,15 @@ def _run(
         raise
     except Exception as error:  # whatever it is, these rules did not run, and that counts as broken
         return {(ask.table, ask.rule): not_run(f"{type(error).__name__}: {error}") for ask in asks}
-    return _outcomes(result, asks[0].table)
+    return _outcomes(result)
 
 
-def _outcomes(result: ExpectationSuiteValidationResult, table: str) -> dict[tuple[str, str], Outcome]:
+def _outcomes(result: ExpectationSuiteValidationResult) -> dict[tuple[str, str], Outcome]:
     found = {}
     for one in result.results:
         meta = one.expectation_config.meta if one.expectation_config is not None else None
         if meta and "rule" in meta:
-            found[table, str(meta["rule"])] = _outcome(one)
+            found[str(meta["table"]), str(meta["rule"])] = _outcome(one)
     return found
 
 
@@ -147,12 +150,20 @@ def not_run(reason: str) -> Outcome:
     return Outcome(False, f"it did not run: {first}", error=reason)
 
 
-def _fact_frame(facts: Mapping[str, Fact]) -> object:
+def _of_all_tables(ask: Ask) -> Ask:
+    """The ask of a table's facts, of the frame that holds those of all tables."""
+    columns = {name: f"{ask.table} {value}" for name, value in ask.arguments.items() if name.startswith("column")}
+    return replace(ask, arguments=dict(ask.arguments) | columns)
+
+
+def _fact_frame(subjects: Mapping[str, Subject]) -> object:
+    """One row, a column per table and fact."""
     import pandas
 
     columns: dict[str, list[object]] = {}
-    for rule, fact in facts.items():
-        columns[rule] = [fact.value]
-        if fact.below is not None:
-            columns[below_name(rule)] = [fact.below]
+    for table, subject in subjects.items():
+        for rule, fact in subject.facts.items():
+            columns[f"{table} {rule}"] = [fact.value]
+            if fact.below is not None:
+                columns[f"{table} {below_name(rule)}"] = [fact.below]
     return pandas.DataFrame(columns, index=[0])
