@@ -35,6 +35,8 @@ NEVER = 3600.0
 SOON = 0.05
 PATIENCE_S = 60
 PROBLEM = "application/problem+json"
+# Made once: each would read the system's certificates. No connection is kept, since services come and go on the same ports.
+CLIENT = httpx.Client(timeout=30, verify=False, trust_env=False, limits=httpx.Limits(max_keepalive_connections=0))
 
 
 def until(claim: Callable[[], bool], what: str) -> None:
@@ -73,7 +75,7 @@ class Running:
     log: Path
 
     def post(self, path: str, body: Mapping[str, object]) -> httpx.Response:
-        return httpx.post(self.url + path, json=dict(body), timeout=30)
+        return CLIENT.post(self.url + path, json=dict(body))
 
     def ended(self) -> int:
         """Told to end as a supervisor tells it; its exit code."""
@@ -170,5 +172,5 @@ def _age(client: TestClient) -> str:
 def _is_ready(running: Running) -> bool:
     assert running.process.poll() is None, running.log.read_text(errors="replace")
     with suppress(httpx.TransportError):
-        return httpx.get(f"{running.url}/readyz", timeout=30).status_code == 200
+        return CLIENT.get(f"{running.url}/readyz").status_code == 200
     return False

@@ -111,8 +111,7 @@ def test_a_home_that_was_only_looked_at_counts_as_empty_and_one_in_which_anythin
     assert main(["--home", str(other), "status"]) == 0
     engine = ops.connect(f"sqlite:///{other / 'ops.db'}")
     pins.add(engine, "gold.stores", 1, "auditor", "a test")
-    engine.dispose()
-    before = (other / "ops.db").read_bytes()
     with pytest.raises(InputError, match="not empty"):
         restore_backup(taken, other)
-    assert (other / "ops.db").read_bytes() == before
+    assert [pin.owner for pin in pins.every(engine)] == ["auditor"]
+    engine.dispose()
