@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lakehouse.errors import InputError
-from lakehouse.ingest import sheets, texts
+from lakehouse.ingest import texts
 from lakehouse.ingest.columns import match_columns, no_lines
 from lakehouse.ingest.lines import UNREADABLE, Ints
 from lakehouse.ingest.raw import RawBatch, number_texts
@@ -41,6 +41,8 @@ def read(file: BinaryIO, name: str, source: Source, form: Format, batch_rows: in
     if form.kind == "parquet":
         yield from _parquet(file, name, source, form, batch_rows)
     elif form.kind == "xlsx":
+        from lakehouse.ingest import sheets  # openpyxl is an eighth of what a command imports
+
         yield from sheets.read(file, name, source, form, batch_rows)
     elif form.kind == "fixed":
         yield from texts.fixed(file, name, source, form, batch_rows)

@@ -244,8 +244,9 @@ def test_a_time_keeps_its_microseconds(lake: Lake, capsys: Output) -> None:
 LIGHT = """
 import resource, sys
 from jobs.cli import main
+HEAVY = ("pyspark", "papermill", "mlflow", "feast", "pandas", "sklearn", "scipy", "lightgbm", "openpyxl")
 code = main(sys.argv[1:])
-heavy = sorted(name for name in ("pyspark", "papermill", "mlflow", "feast", "pandas", "sklearn", "scipy", "lightgbm") if name in sys.modules)
+heavy = sorted(name for name in HEAVY if name in sys.modules)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_utime, code, heavy, file=sys.stderr)
 """
 
