@@ -98,6 +98,10 @@ class Serving(Section):
     segment_s: float = Field(gt=0)
 
 
+class QualityPages(Section):
+    pages: bool
+
+
 class Snapshots(Section):
     keep_newest: int = Field(ge=1)
     retention_days: int = Field(ge=1)
@@ -117,6 +121,7 @@ class Settings(Section):
     models: Models
     runner: Runner
     serving: Serving
+    quality: QualityPages
     snapshots: Snapshots
 
     @property

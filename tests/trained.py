@@ -45,7 +45,10 @@ def settings_of(home: Path) -> Settings:
 
 def make(folder: Path) -> Trained:
     """Takes most of a minute."""
-    settings, raw = settings_of(folder / "home"), folder / "raw"
+    plain, raw = settings_of(folder / "home"), folder / "raw"
+    settings = plain.model_copy(
+        update={"quality": plain.quality.model_copy(update={"pages": True})}
+    )  # all that a home may hold of a customer
     truth = write_sample(raw, seed=7, weeks=70, products=80, customers=300)
     (raw / "planted.csv").write_text(_planted(raw / truth.files[0].name), encoding="utf-8")
     with Lake(settings) as lake:

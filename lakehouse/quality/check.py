@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -56,11 +57,13 @@ def judge(lake: Lake, everything: bool = False) -> QualityReport:
     asks = suites.asks(quality)
     found = {table.name: _facts(lake, table, judged, quality) for table in suites.judged_tables()}
     subjects = {name: Subject(lake.read(name).where(judged.of_table(name)), mine.facts) for name, mine in found.items()}
-    docs = lake.home / "docs" / judged.run
-    outcomes = validation.validate(asks, subjects, docs)
+    docs, pages = lake.home / "docs" / judged.run, lake.settings.quality.pages
+    shutil.rmtree(docs, ignore_errors=True)
+    docs.mkdir(parents=True)
+    outcomes = validation.validate(asks, subjects, docs if pages else None)
     results = tuple(_result(ask, outcomes.get((ask.table, ask.rule)), found[ask.table], lake, judged, quality) for ask in asks)
     made = QualityReport(judged.run, results, str((docs / PAGE).relative_to(lake.home)))
-    (docs / PAGE).write_text(made.page(), encoding="utf-8")
+    (docs / PAGE).write_text(made.page(pages), encoding="utf-8")
     (docs / "quality.json").write_text(json.dumps(made.to_json(), indent=1, sort_keys=True), encoding="utf-8")
     return made
 

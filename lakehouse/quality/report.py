@@ -96,8 +96,9 @@ class QualityReport:
 
     __repr__ = __str__
 
-    def page(self) -> str:
-        """Everything as a page of HTML that needs nothing else: what does not hold first, then each table with all its rules."""
+    def page(self, pages: bool) -> str:
+        """Everything as a page of HTML that needs nothing else: what does not hold first, then each table with all its rules. With a link to Great
+        Expectations' own pages where there are any."""
         broken = [result for result in self.results if not result.ok]
         verdict = f'<p class="{"open" if self.ok else "stop"}"><b>{html.escape(self._title())}</b></p>'
         parts = [f"<h2>What does not hold</h2>{_lines(broken, 'every rule holds', with_table=True)._repr_html_()}"]
@@ -105,10 +106,12 @@ class QualityReport:
             rows = _lines([result for result in self.results if result.table == table], "no rule")._repr_html_()
             held = f"{table}: {asked - len(failed)} of {asked} rules hold"
             parts.append(f"<details><summary><h2>{html.escape(held)}</h2></summary>{rows}</details>")
-        more = (
-            '<footer>The same as numbers: <a href="quality.json">quality.json</a>. Great Expectations\' own pages: <a href="index.html">index.html</a>'
-            " (their style is loaded from the internet).</footer>"
+        own = (
+            ' Great Expectations\' own pages: <a href="index.html">index.html</a> (their style is loaded from the internet).'
+            if pages
+            else ""
         )
+        more = f'<footer>The same as numbers: <a href="quality.json">quality.json</a>.{own}</footer>'
         return page(f"Quality of run {self.run}", verdict + "".join(parts) + more)
 
     def _repr_html_(self) -> str:

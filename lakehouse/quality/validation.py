@@ -5,7 +5,6 @@ Its context lives in memory; only the pages are written. The library is imported
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -43,8 +42,8 @@ class Subject:
     facts: Mapping[str, Fact]
 
 
-def validate(asks: Sequence[Ask], subjects: Mapping[str, Subject], docs: Path) -> dict[tuple[str, str], Outcome]:
-    """Asks everything and writes the pages to `docs` (index.html). The outcomes are those that came back: an expectation that was
+def validate(asks: Sequence[Ask], subjects: Mapping[str, Subject], docs: Path | None) -> dict[tuple[str, str], Outcome]:
+    """Asks everything and writes the pages to `docs` (index.html), if any are wanted. The outcomes are those that came back: an expectation that was
     asked for and is missing here has not run.
 
     Each table's rows are a suite of their own, and the facts of all tables one: a suite and its page cost more than to judge a number.
@@ -62,28 +61,23 @@ def validate(asks: Sequence[Ask], subjects: Mapping[str, Subject], docs: Path) -
         asset = context.data_sources.add_or_update_pandas("facts").add_dataframe_asset("all tables")
         batch = asset.add_batch_definition_whole_dataframe("facts")
         found |= _run(context, "facts", batch, _fact_frame(subjects), [_of_all_tables(ask) for ask in known])
-    context.build_data_docs([SITE])
+    if docs is not None:
+        context.build_data_docs([SITE])
     return found
 
 
-def _context(docs: Path) -> EphemeralDataContext:
+def _context(docs: Path | None) -> EphemeralDataContext:
     library = importing.great_expectations()
     from great_expectations.data_context.types.base import ProgressBarsConfig
 
-    shutil.rmtree(docs, ignore_errors=True)
-    docs.mkdir(parents=True)
     context: EphemeralDataContext = library.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False, metric_calculations=False)
     for name in list(context.get_site_names()):
         context.delete_data_docs_site(name)
-    context.add_data_docs_site(
-        SITE,
-        {
-            "class_name": "SiteBuilder",
-            "store_backend": {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(docs)},
-            "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
-        },
-    )
+    if docs is not None:
+        store = {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(docs)}
+        index = {"class_name": "DefaultSiteIndexBuilder"}
+        context.add_data_docs_site(SITE, {"class_name": "SiteBuilder", "store_backend": store, "site_index_builder": index})
     return context
 
 

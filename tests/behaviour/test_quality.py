@@ -14,7 +14,7 @@ from lakehouse.medallion import gold, silver
 from lakehouse.quality import config, scope, suites
 from lakehouse.quality.check import check, judge
 from lakehouse.quality.report import QualityReport
-from lakehouse.settings import conf_file
+from lakehouse.settings import Settings, conf_file
 from lakehouse.tables import Lake, StageLake, opening, runs
 from tests.shop import Line, Shop
 
@@ -24,6 +24,12 @@ CUSTOMER = "customer-key-of-somebody"
 
 def line(number: int, day: str = "2011-01-03", **other: object) -> Line:
     return Line(f"P{number % 7}", f"{day}T10:{number % 60:02d}:00", invoice=str(number), customer=CUSTOMER, **other)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    """With Great Expectations' own pages, which the profile of tests leaves out."""
+    return settings.model_copy(update={"quality": settings.quality.model_copy(update={"pages": True})})
 
 
 @pytest.fixture
@@ -48,6 +54,19 @@ def test_every_rule_has_a_result_and_the_pages_and_the_numbers_are_kept(shop: Sh
     assert "http" not in shown  # where there is no internet it looks the same
     kept = json.loads((shop.lake.home / report.docs).with_name("quality.json").read_text())
     assert len(kept["results"]) == len(asked) and kept["ok"]
+    theirs = pages(shop.lake.home, report)
+    assert 'href="index.html"' in shown and all(
+        f"{ask.table} {ask.rule}" in theirs for ask in suites.asks(config.load("test")) if ask.on == "facts"
+    )
+
+
+def test_great_expectations_own_pages_can_be_left_out(shop: Shop) -> None:
+    without = shop.lake.settings.model_copy(update={"quality": shop.lake.settings.quality.model_copy(update={"pages": False})})
+    with Lake(without, endpoint=shop.lake.endpoint) as lake:
+        report = check(lake)
+    place = (shop.lake.home / report.docs).parent
+    assert sorted(file.name for file in place.iterdir()) == ["quality.json", "report.html"]
+    assert "index.html" not in (place / "report.html").read_text()
 
 
 def test_a_table_that_does_not_agree_with_the_layer_below_stops_the_run_and_both_sums_are_said(shop: Shop) -> None:
