@@ -82,6 +82,7 @@ def test_an_audit_follows_what_was_made_of_a_table_and_nothing_else(settings: Se
     assert "its manifest can't be trusted" in model["found"]
 
 
+@pytest.mark.slow
 def test_an_audit_tells_what_was_known_by_a_day_apart_from_what_was_held(settings: Settings, capsys: Output) -> None:
     held, known = audited(capsys, "silver.sales", "--at", "2024-05-13", "--known", "2024-05-06")["known_by_then"]
     with Lake(settings) as lake:

@@ -22,7 +22,7 @@ from tests.conftest import skip_or_fail
 from tests.servers import free_port
 from tests.waiting import wait_for
 
-ENGINES = ("sail", "spark")
+ENGINES = ["sail", pytest.param("spark", marks=pytest.mark.slow)]
 STARTER = """
 import sys, time
 from pathlib import Path
@@ -178,6 +178,7 @@ def test_an_endpoint_dies_with_the_process_that_started_it_and_the_next_clears_w
     assert not left.exists()
 
 
+@pytest.mark.slow
 def test_spark_out_of_memory_in_a_query_says_which_setting_to_raise(settings: Settings, tmp_path: Path) -> None:
     """Its heap is a gigabyte at least."""
     endpoint = started(settings, tmp_path, "spark")

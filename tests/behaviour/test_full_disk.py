@@ -20,7 +20,7 @@ from lakehouse.features import marker, publish
 from lakehouse.tables import Lake, delta, delta_log, maintenance, snapshots
 from lakehouse.tables.writer import Writer
 from tests import published, shell
-from tests.conftest import ALL, skip_or_fail
+from tests.conftest import skip_or_fail
 from tests.once import once
 from tests.published import RUN, Published
 
@@ -53,7 +53,6 @@ POINTS = {
     "a checkpoint": Point("maintain", delta_log, "checkpoint"),
     "what maintenance publishes": Point("maintain", snapshots, "publish", SQLITE),
 }
-FEW = ("bronze's data file", "gold's second table", "the commit that puts a table back", "a larger file of small ones")
 
 
 @dataclass(frozen=True)
@@ -98,9 +97,8 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Published:
     return once(tmp_path_factory, "published", published.make)
 
 
-@pytest.mark.parametrize("names", [tuple(POINTS) if ALL else FEW], ids=["all points" if ALL else "few points"])
+@pytest.mark.slow
 def test_wherever_the_disk_is_full_it_is_said_and_with_room_again_all_is_as_if_nothing_had_been(
-    names: tuple[str, ...],
     prepared: Published,
     disk: Disk,
     endpoint: Endpoint,
@@ -116,9 +114,11 @@ def test_wherever_the_disk_is_full_it_is_said_and_with_room_again_all_is_as_if_n
         "run": RUN,
         "maintain": ("maintain",),
     }.items():
-        for name in (one for one in names if POINTS[one].command == command):
+        for name, point in POINTS.items():
+            if point.command != command:
+                continue
             capsys.readouterr()
-            _meets(disk, POINTS[name], words)
+            _meets(disk, point, words)
             told = capsys.readouterr().err
             assert "Error: the disk is full (" in told and "Traceback" not in told and "\x1b" not in told, (name, told)
         assert main(words) == 0

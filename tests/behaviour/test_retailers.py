@@ -47,6 +47,7 @@ def check_sums(lake: Lake, shape: Shape) -> None:
     assert float(found["amount"]) == pytest.approx(shape.amount, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_weekly_totals_per_store_and_brand_give_forecasts_and_say_why_the_others_cannot(settings: Settings, tmp_path: Path) -> None:
     shape, report, lake = worked(settings, tmp_path / "raw", weekly_totals)
     with lake:
@@ -68,6 +69,7 @@ def test_weekly_totals_per_store_and_brand_give_forecasts_and_say_why_the_others
     assert all(words in reasons(report)[name] for name, words in WHY_NOT.items())
 
 
+@pytest.mark.slow
 def test_grocery_lines_with_a_table_of_products_beside_give_all_three(settings: Settings, tmp_path: Path) -> None:
     shape, report, lake = worked(settings, tmp_path / "raw", grocery_lines)
     with lake:
@@ -105,6 +107,7 @@ def test_purchases_in_fixed_width_give_forecasts_and_segments(
     assert off[0] == {"source": "cdnow", "parts": ["recommendations", "forecasts by product"], "reason": "there is one product only"}
 
 
+@pytest.mark.slow
 def test_daily_sales_per_store_leave_closed_days_out_and_keep_the_flags(settings: Settings, tmp_path: Path) -> None:
     shape, report, lake = worked(settings, tmp_path / "raw", store_days)
     with lake:

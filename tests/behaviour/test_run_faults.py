@@ -80,6 +80,7 @@ def kill_kernels(home: Path) -> None:
         kernel.kill()
 
 
+@pytest.mark.slow
 def test_a_kernel_that_is_killed_costs_a_second_try(shop: Shop, settings: Settings, undisturbed: Digests) -> None:
     run_stages(settings, ["silver"])
     events: list[Event] = []

@@ -217,6 +217,7 @@ def test_a_turn_that_a_killed_keeper_had_begun_is_done_and_a_clock_that_was_ahea
     assert (turns(lake)["nightly"][0].due, turns(lake)["nightly"][0].state) == (due, DONE)
 
 
+@pytest.mark.slow
 def test_it_does_what_was_missed_says_when_it_comes_next_and_ends_in_order(
     lake: Lake, settings: Settings, inbox: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

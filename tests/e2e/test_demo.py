@@ -20,6 +20,7 @@ def demo(home: Path, **more: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(words, cwd=ROOT, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_the_demo_ends_with_three_answers_of_champions_and_says_where_everything_is(trained: Trained, tmp_path: Path) -> None:
     done = demo(tmp_path / "home", DATA=str(trained.raw), SOURCE="canonical")

@@ -100,6 +100,7 @@ def test_what_makes_tables_is_not_installed_beside_serving(python: Path, package
     assert told.stdout.strip() == "None"
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_serving_alone_answers_from_a_home_that_the_whole_made(python: Path, trained: Trained, tmp_path: Path) -> None:
     settings = trained.copy(tmp_path / "home")
