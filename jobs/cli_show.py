@@ -247,7 +247,7 @@ def _tables(lake: Lake) -> None:
 
 def _models(found: list[Registered]) -> None:
     if not found:
-        say("No model is registered yet; baselines answer. Train with: zeromargin run")
+        say("The registry holds no model; baselines answer. Train with: zeromargin run")
         return
     rows = [(m.name, m.version, _alias(m), m.digest[:12], m.moment, _metrics(m)) for m in found]
     table("", ("model", "version", "alias", "digest", "moment", "metrics"), rows)
