@@ -9,10 +9,8 @@ from contextlib import contextmanager
 # What jsonschema checks web addresses with: a grammar that takes a second to compile, in each process that reads a notebook.
 ADDRESSES = "rfc3987_syntax"
 DEBUGGER = "debugpy"  # what kernels are debugged with
-ESTIMATORS = (
-    "sklearn",
-    "dask",
-)  # LightGBM's other ways to be trained, half of what it takes to import; a service only asks models that are there
+# LightGBM's other ways to be trained, half of what it takes to import. A service only asks models that are there.
+ESTIMATORS = ("sklearn", "dask")
 POLARS = "polars"  # MLflow's and Great Expectations' other kind of data frame; its threads would be missing in a forked process
 
 

@@ -106,13 +106,10 @@ class QualityReport:
             rows = _lines([result for result in self.results if result.table == table], "no rule")._repr_html_()
             held = f"{table}: {asked - len(failed)} of {asked} rules hold"
             parts.append(f"<details><summary><h2>{html.escape(held)}</h2></summary>{rows}</details>")
-        own = (
-            ' Great Expectations\' own pages: <a href="index.html">index.html</a> (their style is loaded from the internet).'
-            if pages
-            else ""
-        )
-        more = f'<footer>The same as numbers: <a href="quality.json">quality.json</a>.{own}</footer>'
-        return page(f"Quality of run {self.run}", verdict + "".join(parts) + more)
+        more = 'The same as numbers: <a href="quality.json">quality.json</a>.'
+        if pages:
+            more += ' Great Expectations\' own pages: <a href="index.html">index.html</a> (their style is loaded from the internet).'
+        return page(f"Quality of run {self.run}", f"{verdict}{''.join(parts)}<footer>{more}</footer>")
 
     def _repr_html_(self) -> str:
         rows = []
