@@ -61,7 +61,7 @@ def judge(lake: Lake, everything: bool = False) -> QualityReport:
     shutil.rmtree(docs, ignore_errors=True)
     docs.mkdir(parents=True)
     outcomes = validation.validate(asks, subjects, docs if pages else None)
-    results = tuple(_result(ask, outcomes.get((ask.table, ask.rule)), found[ask.table], lake, judged, quality) for ask in asks)
+    results = tuple(_result(ask, outcomes.get(ask.id), found[ask.table], lake, judged, quality) for ask in asks)
     made = QualityReport(judged.run, results, str((docs / PAGE).relative_to(lake.home)))
     (docs / PAGE).write_text(made.page(pages), encoding="utf-8")
     (docs / "quality.json").write_text(json.dumps(made.to_json(), indent=1, sort_keys=True), encoding="utf-8")
@@ -74,6 +74,7 @@ def _facts(lake: Lake, table: Table, judged: Scope, quality: Quality) -> Found:
     found.gather(lambda: {"types": facts.mistyped(rows, table)})
     found.gather(lambda: {"rows": Fact(delta.size(lake.path(table.name), lake.version(table.name)).rows)})
     found.gather(lambda: {"key_unique": facts.repeated_keys(rows, table)})
+    found.gather(lambda: facts.missing_values(rows, table))
     found.gather(lambda: facts.broken_rows(rows, terms))
     below = terms.below
     if below is not None:

@@ -13,6 +13,7 @@ from lakehouse.tables import catalog
 from lakehouse.tables.catalog import BRONZE, Table
 
 Severity = Literal["stop", "warn"]
+RuleId = tuple[str, str]
 SALES, QUARANTINE = "silver.sales", "quarantine.sales"
 LAYERS = ("silver", "quarantine", "gold")
 
@@ -22,7 +23,7 @@ class Ask:
     """One expectation of one table.
 
     `check` is the expectation's type in Great Expectations, asked of the table's `rows` or of its `facts` (numbers that one pass over the
-    table gave, a column each). `breaks` is SQL that is true for the rows that fail it, where single rows can.
+    table gave; its `arguments` then name no column). `breaks` is SQL that is true for the rows that fail it, where single rows can.
     """
 
     table: str
@@ -34,6 +35,11 @@ class Ask:
     on: Literal["rows", "facts"] = "rows"
     severity: Severity = "stop"
     breaks: str | None = None
+
+    @property
+    def id(self) -> RuleId:
+        """Table and rule."""
+        return self.table, self.rule
 
 
 def judged_tables() -> tuple[Table, ...]:
@@ -48,7 +54,7 @@ def asks(quality: Quality) -> tuple[Ask, ...]:
     Raises `SettingsError` where two rules of a table have one name, `UnknownName` where `warn` names a rule that no table has.
     """
     found = tuple(ask for table in judged_tables() for ask in _of_table(table, quality))
-    for (table, rule), times in Counter((ask.table, ask.rule) for ask in found).items():
+    for (table, rule), times in Counter(ask.id for ask in found).items():
         if times > 1:
             raise SettingsError(f'table {table} has {times} rules named "{rule}". Give the one in quality.yml another name')
     for table, rules in quality.warn.items():
@@ -57,11 +63,6 @@ def asks(quality: Quality) -> tuple[Ask, ...]:
             if rule not in known:
                 raise UnknownName("rule", rule, known, where=f"warn of {table} in quality.yml")
     return found
-
-
-def below_name(rule: str) -> str:
-    """The fact that holds the layer below's value for a rule of equality."""
-    return f"{rule} below"
 
 
 def _of_table(table: Table, quality: Quality) -> Iterator[Ask]:
@@ -86,16 +87,18 @@ def _of_catalog(table: Table) -> Iterator[Ask]:
     yield Ask(name, "columns", "the catalog's columns and no others", "the catalog's", "expect_table_columns_to_match_set", columns)
     yield _among_facts(name, "types", "the catalog's types", "none of another type", ["none"])
     yield _zero(name, "key_unique", f"one row per {', '.join(table.key)}", "no key twice")
-    for column in dict.fromkeys((*table.key, *table.not_null)):
-        yield Ask(
-            name,
-            f"{column}_present",
-            f"{column} may not be null",
-            "never null",
-            "expect_column_values_to_not_be_null",
-            {"column": column},
-            breaks=f"{column} IS NULL",
-        )
+    for column in never_null(table):
+        yield _zero(name, present_rule(column), f"{column} may not be null", "never null", breaks=f"{column} IS NULL")
+
+
+def never_null(table: Table) -> tuple[str, ...]:
+    """The columns of the key, and the others that the catalog says are never null."""
+    return tuple(dict.fromkeys((*table.key, *table.not_null)))
+
+
+def present_rule(column: str) -> str:
+    """The name of the rule that a column is never null."""
+    return f"{column}_present"
 
 
 def _of_terms(table: Table, terms: TableTerms) -> Iterator[Ask]:
@@ -175,21 +178,18 @@ def share_rule(reason: str) -> str:
 
 
 def _zero(table: str, rule: str, about: str, expected: str, breaks: str | None = None) -> Ask:
-    arguments = {"column": rule, "value_set": [0]}
-    return Ask(table, rule, about, expected, "expect_column_values_to_be_in_set", arguments, "facts", breaks=breaks)
+    return Ask(table, rule, about, expected, "expect_column_values_to_be_in_set", {"value_set": [0]}, "facts", breaks=breaks)
 
 
 def _among_facts(table: str, rule: str, about: str, expected: str, values: list[str]) -> Ask:
-    arguments = {"column": rule, "value_set": values}
-    return Ask(table, rule, about, expected, "expect_column_values_to_be_in_set", arguments, "facts")
+    return Ask(table, rule, about, expected, "expect_column_values_to_be_in_set", {"value_set": values}, "facts")
 
 
 def _between_facts(table: str, rule: str, about: str, expected: str, least: float | None, most: float | None) -> Ask:
     bounds = {"min_value": least, "max_value": most}
-    arguments = {"column": rule} | {key: value for key, value in bounds.items() if value is not None}
+    arguments = {key: value for key, value in bounds.items() if value is not None}
     return Ask(table, rule, about, expected, "expect_column_values_to_be_between", arguments, "facts")
 
 
 def _equal(table: str, rule: str, about: str, expected: str) -> Ask:
-    arguments = {"column_A": rule, "column_B": below_name(rule)}
-    return Ask(table, rule, about, expected, "expect_column_pair_values_to_be_equal", arguments, "facts")
+    return Ask(table, rule, about, expected, "expect_column_pair_values_to_be_equal", {}, "facts")

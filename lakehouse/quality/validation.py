@@ -5,23 +5,27 @@ Its context lives in memory; only the pages are written. The library is imported
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lakehouse.errors import TryAgain
 from lakehouse.quality import importing
 from lakehouse.quality.facts import Fact
-from lakehouse.quality.suites import Ask, below_name
+from lakehouse.quality.suites import Ask, RuleId
 
 if TYPE_CHECKING:
     from great_expectations.core.batch_definition import BatchDefinition
-    from great_expectations.core.expectation_validation_result import ExpectationSuiteValidationResult, ExpectationValidationResult
+    from great_expectations.core.expectation_validation_result import ExpectationValidationResult
     from great_expectations.data_context.data_context.ephemeral_data_context import EphemeralDataContext
     from pyspark.sql import DataFrame
 
 SITE = "quality"
+# Of rows no failing values are asked for: they could be people, and the pages show them. Of facts those that fail, by name.
+OF_ROWS: dict[str, object] = {"result_format": "BASIC", "partial_unexpected_count": 0}
+OF_FACTS: dict[str, object] = {"result_format": "COMPLETE", "unexpected_index_column_names": ["table", "rule"]}
 
 
 @dataclass(frozen=True)
@@ -42,25 +46,41 @@ class Subject:
     facts: Mapping[str, Fact]
 
 
-def validate(asks: Sequence[Ask], subjects: Mapping[str, Subject], docs: Path | None) -> dict[tuple[str, str], Outcome]:
+@dataclass(frozen=True)
+class _Expectation:
+    """One expectation as Great Expectations is given it, and the asks that it answers: one of a table's rows, or all whose facts must be alike."""
+
+    check: str
+    arguments: Mapping[str, object]
+    asks: tuple[Ask, ...]
+
+    @property
+    def words(self) -> str:
+        """What the pages say: each rule, and what it is about."""
+        said = "; ".join(f"{ask.table} {ask.rule}: {ask.about}" for ask in self.asks)
+        return said.replace("$", "$$")  # a template of theirs
+
+
+def validate(asks: Sequence[Ask], subjects: Mapping[str, Subject], docs: Path | None) -> dict[RuleId, Outcome]:
     """Asks everything and writes the pages to `docs` (index.html), if any are wanted. The outcomes are those that came back: an expectation that was
     asked for and is missing here has not run.
 
-    Each table's rows are a suite of their own, and the facts of all tables one: a suite and its page cost more than to judge a number.
+    Each table's rows are a suite of their own, and the facts of all tables one, of few expectations: one costs more than to judge a hundred numbers.
     """
     context = _context(docs)
-    rows = context.data_sources.add_or_update_spark("lake")
-    found: dict[tuple[str, str], Outcome] = {}
+    lake = context.data_sources.add_or_update_spark("lake")
+    found: dict[RuleId, Outcome] = {}
     for table, subject in subjects.items():
-        mine = [ask for ask in asks if ask.table == table and ask.on == "rows"]
+        mine = [_Expectation(ask.check, ask.arguments, (ask,)) for ask in asks if ask.table == table and ask.on == "rows"]
         if mine:
-            batch = rows.add_dataframe_asset(table).add_batch_definition_whole_dataframe("judged rows")
-            found |= _run(context, f"{table} rows", batch, subject.rows, mine)
-    known = [ask for ask in asks if ask.on == "facts" and ask.table in subjects and ask.rule in subjects[ask.table].facts]
-    if known:
+            batch = lake.add_dataframe_asset(table).add_batch_definition_whole_dataframe("judged rows")
+            found |= _run(context, f"{table} rows", batch, subject.rows, mine, OF_ROWS)
+    facts = {ask.id: fact for ask in asks if ask.on == "facts" and (fact := _fact(subjects, ask)) is not None}
+    if facts:
         asset = context.data_sources.add_or_update_pandas("facts").add_dataframe_asset("all tables")
         batch = asset.add_batch_definition_whole_dataframe("facts")
-        found |= _run(context, "facts", batch, _fact_frame(subjects), [_of_all_tables(ask) for ask in known])
+        alike = _alike([ask for ask in asks if ask.id in facts])
+        found |= _run(context, "facts", batch, _fact_frame(facts, alike), alike, OF_FACTS)
     if docs is not None:
         context.build_data_docs([SITE])
     return found
@@ -82,35 +102,46 @@ def _context(docs: Path | None) -> EphemeralDataContext:
 
 
 def _run(
-    context: EphemeralDataContext, name: str, batch: BatchDefinition[None], frame: object, asks: Sequence[Ask]
-) -> dict[tuple[str, str], Outcome]:
+    context: EphemeralDataContext,
+    name: str,
+    batch: BatchDefinition[None],
+    frame: object,
+    expectations: Sequence[_Expectation],
+    shape: dict[str, object],
+) -> dict[RuleId, Outcome]:
+    """The outcomes by table and rule."""
     from great_expectations import ExpectationSuite, ValidationDefinition
     from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
 
     suite = context.suites.add(ExpectationSuite(name=name))
-    for ask in asks:
-        meta = {"table": ask.table, "rule": ask.rule, "notes": {"format": "string", "content": [ask.about]}}
-        suite.add_expectation_configuration(ExpectationConfiguration(type=ask.check, kwargs=dict(ask.arguments), meta=meta))
+    for number, one in enumerate(expectations):
+        configuration = ExpectationConfiguration(type=one.check, kwargs=dict(one.arguments), meta={"number": number}, description=one.words)
+        suite.add_expectation_configuration(configuration)
     suite.save()
     validation = context.validation_definitions.add(ValidationDefinition(name=name, data=batch, suite=suite))
     try:
-        # No failing values are asked for: they could be people, and the pages show them.
-        shape = {"result_format": "BASIC", "partial_unexpected_count": 0}
-        result = validation.run(batch_parameters={"dataframe": frame}, result_format=shape)
+        results = validation.run(batch_parameters={"dataframe": frame}, result_format=shape).results
     except TryAgain:
         raise
     except Exception as error:  # whatever it is, these rules did not run, and that counts as broken
-        return {(ask.table, ask.rule): not_run(f"{type(error).__name__}: {error}") for ask in asks}
-    return _outcomes(result)
-
-
-def _outcomes(result: ExpectationSuiteValidationResult) -> dict[tuple[str, str], Outcome]:
-    found = {}
-    for one in result.results:
-        meta = one.expectation_config.meta if one.expectation_config is not None else None
-        if meta and "rule" in meta:
-            found[str(meta["table"]), str(meta["rule"])] = _outcome(one)
+        reason = not_run(f"{type(error).__name__}: {error}")
+        return {ask.id: reason for one in expectations for ask in one.asks}
+    found: dict[RuleId, Outcome] = {}
+    for result in results:
+        meta = result.expectation_config.meta if result.expectation_config is not None else None
+        if meta and "number" in meta:
+            found |= _outcomes(expectations[meta["number"]], result)
     return found
+
+
+def _outcomes(expectation: _Expectation, result: ExpectationValidationResult) -> dict[RuleId, Outcome]:
+    """Of facts, those rules have failed whose rows of the frame are named."""
+    whole = _outcome(result)
+    asked = [ask.id for ask in expectation.asks]
+    if whole.ok or whole.error is not None or expectation.asks[0].on == "rows":
+        return dict.fromkeys(asked, whole)
+    failed = {(one["table"], one["rule"]) for one in result.result["unexpected_index_list"]}
+    return {rule: Outcome(rule not in failed, "") for rule in asked}
 
 
 def _outcome(result: ExpectationValidationResult) -> Outcome:
@@ -144,20 +175,36 @@ def not_run(reason: str) -> Outcome:
     return Outcome(False, f"it did not run: {first}", error=reason)
 
 
-def _of_all_tables(ask: Ask) -> Ask:
-    """The ask of a table's facts, of the frame that holds those of all tables."""
-    columns = {name: f"{ask.table} {value}" for name, value in ask.arguments.items() if name.startswith("column")}
-    return replace(ask, arguments=dict(ask.arguments) | columns)
+def _fact(subjects: Mapping[str, Subject], ask: Ask) -> Fact | None:
+    """What was found for the rule; nothing where that is no number, which Great Expectations would pass over."""
+    fact = subjects[ask.table].facts.get(ask.rule) if ask.table in subjects else None
+    return None if fact is None or fact.value != fact.value else fact
 
 
-def _fact_frame(subjects: Mapping[str, Subject]) -> object:
-    """One row, a column per table and fact."""
+def _alike(asks: Iterable[Ask]) -> list[_Expectation]:
+    """One expectation for all asks of facts that are alike but for the rule."""
+    groups: dict[tuple[str, str], list[Ask]] = {}
+    for ask in asks:
+        groups.setdefault((ask.check, json.dumps(ask.arguments)), []).append(ask)
+    return [_Expectation(check, _on_columns(check, json.loads(arguments)), tuple(mine)) for (check, arguments), mine in groups.items()]
+
+
+def _on_columns(check: str, arguments: dict[str, object]) -> dict[str, object]:
+    """With the columns of the frame that this expectation and no other looks at, named by what it asks of them."""
+    if "_pair_" in check:
+        return {"column_A": "here", "column_B": "in the layer below", "ignore_row_if": "either_value_is_missing"} | arguments
+    return {"column": ", ".join(f"{name} {value}" for name, value in arguments.items())} | arguments
+
+
+def _fact_frame(facts: Mapping[RuleId, Fact], expectations: Sequence[_Expectation]) -> object:
+    """One row per table and rule. Each expectation has columns of its own, which are empty in the rows of others' rules: those it passes over."""
     import pandas
 
-    columns: dict[str, list[object]] = {}
-    for table, subject in subjects.items():
-        for rule, fact in subject.facts.items():
-            columns[f"{table} {rule}"] = [fact.value]
-            if fact.below is not None:
-                columns[f"{table} {below_name(rule)}"] = [fact.below]
-    return pandas.DataFrame(columns, index=[0])
+    rows: list[dict[str, object]] = []
+    for one in expectations:
+        for ask in one.asks:
+            fact = facts[ask.id]
+            found = {"column": fact.value, "column_A": fact.value, "column_B": fact.below}
+            cells = {str(one.arguments[name]): value for name, value in found.items() if name in one.arguments}
+            rows.append({"table": ask.table, "rule": ask.rule, **cells})
+    return pandas.DataFrame(rows)

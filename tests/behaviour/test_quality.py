@@ -11,8 +11,9 @@ import pytest
 
 from lakehouse.errors import GateFailed
 from lakehouse.medallion import gold, silver
-from lakehouse.quality import config, scope, suites
+from lakehouse.quality import config, facts, scope, suites
 from lakehouse.quality.check import check, judge
+from lakehouse.quality.facts import Fact
 from lakehouse.quality.report import QualityReport
 from lakehouse.settings import Settings, conf_file
 from lakehouse.tables import Lake, StageLake, opening, runs
@@ -55,9 +56,7 @@ def test_every_rule_has_a_result_and_the_pages_and_the_numbers_are_kept(shop: Sh
     kept = json.loads((shop.lake.home / report.docs).with_name("quality.json").read_text())
     assert len(kept["results"]) == len(asked) and kept["ok"]
     theirs = pages(shop.lake.home, report)
-    assert 'href="index.html"' in shown and all(
-        f"{ask.table} {ask.rule}" in theirs for ask in suites.asks(config.load("test")) if ask.on == "facts"
-    )
+    assert 'href="index.html"' in shown and all(f"{table} {rule}" in theirs for table, rule in asked)
 
 
 def test_great_expectations_own_pages_can_be_left_out(shop: Shop) -> None:
@@ -80,6 +79,31 @@ def test_a_table_that_does_not_agree_with_the_layer_below_stops_the_run_and_both
             with pytest.raises(GateFailed, match=r"gold.daily_sales: units_as_in_silver_sales: found \S+ against \S+"):
                 check(stage, everything=True)
         runs.end(shop.lake.ops, run.id)
+
+
+def test_of_rules_that_are_judged_together_those_that_fail_are_named_and_no_others(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    tree = conf_file("quality.yml", "test")
+    tables = tree["tables"]
+    assert isinstance(tables, dict)
+    tables["gold.stores"] |= {"rows_at_least": 2, "expect": {"never": ["products < 0", "no row keeps it"]}}
+    terms = config.parse(tree)
+    monkeypatch.setattr(config, "load", lambda profile: terms)
+    monkeypatch.setattr(
+        facts, "mistyped", lambda rows, table: Fact("day string instead of date" if table.name == "gold.baskets" else "none")
+    )
+
+    report = judge(shop.lake)
+
+    assert {(result.table, result.rule): (result.observed, result.rows) for result in report.failed} == {
+        ("gold.stores", "rows"): ("1", None),
+        ("gold.stores", "never"): ("1 rows that break it", 1),
+        ("gold.baskets", "types"): ("day string instead of date", None),
+    }
+
+
+def test_a_value_that_is_missing_is_counted_by_its_column(shop: Shop) -> None:
+    rows = shop.lake.read("gold.stores").selectExpr("nullif(store, 'all') AS store")
+    assert {rule: fact.rows for rule, fact in facts.missing_values(rows, shop.lake.catalog["gold.stores"]).items()} == {"store_present": 1}
 
 
 def test_a_file_that_is_mostly_refused_stops_the_run_with_examples_that_show_nobody(shop: Shop) -> None:
