@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -197,8 +197,13 @@ def forget_files() -> None:
     _text.cache_clear()
 
 
+def parse_yaml(text: str) -> Any:
+    """What the text says. It is read in C: in Python that is a tenth of what it takes to open a lake."""
+    return yaml.load(text, Loader=yaml.CSafeLoader)
+
+
 def _file(path: Path) -> Tree:
-    tree = yaml.load(_text(path), Loader=yaml.CSafeLoader) or {}  # in C: in Python it is a tenth of what it takes to open a lake
+    tree = parse_yaml(_text(path)) or {}
     if not isinstance(tree, dict):
         raise SettingsError(f"{path} holds a {type(tree).__name__}, expected a mapping of settings")
     return tree
@@ -233,7 +238,7 @@ def _environment(env: Mapping[str, str]) -> Tree:
 
 def _value(name: str, text: str) -> object:
     try:
-        return yaml.safe_load(text)
+        return parse_yaml(text)
     except yaml.YAMLError:
         raise SettingsError(f"{name} can't be read as a value: {text[:40]!r}. Quote what has special characters") from None
 

@@ -43,12 +43,14 @@ def settings_of(home: Path) -> Settings:
     return settings_module.load(home, "test", VAULT, environ={})
 
 
+def with_pages(settings: Settings, pages: bool = True) -> Settings:
+    """With Great Expectations' own pages or without; the profile of tests leaves them out."""
+    return settings.model_copy(update={"quality": settings.quality.model_copy(update={"pages": pages})})
+
+
 def make(folder: Path) -> Trained:
     """Takes most of a minute."""
-    plain, raw = settings_of(folder / "home"), folder / "raw"
-    settings = plain.model_copy(
-        update={"quality": plain.quality.model_copy(update={"pages": True})}
-    )  # all that a home may hold of a customer
+    settings, raw = with_pages(settings_of(folder / "home")), folder / "raw"  # all that a home may hold of a customer
     truth = write_sample(raw, seed=7, weeks=70, products=80, customers=300)
     (raw / "planted.csv").write_text(_planted(raw / truth.files[0].name), encoding="utf-8")
     with Lake(settings) as lake:

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from lakehouse.quality.config import Below, TableTerms
-from lakehouse.quality.suites import equal_rule, never_null, present_rule
+from lakehouse.quality.suites import equal_rule, present_rule
 from lakehouse.tables.catalog import Table
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def single_row(frame: DataFrame, aggregates: Mapping[str, str]) -> dict[str, obj
 
 def missing_values(frame: DataFrame, table: Table) -> dict[str, Fact]:
     """How many rows have no value in each column that may not be null."""
-    counted = {present_rule(column): f"sum(CASE WHEN {column} IS NULL THEN 1 ELSE 0 END)" for column in never_null(table)}
+    counted = {present_rule(column): f"sum(CASE WHEN {column} IS NULL THEN 1 ELSE 0 END)" for column in table.required}
     return {rule: breaking(value) for rule, value in single_row(frame, counted).items()}
 
 

@@ -87,13 +87,8 @@ def _of_catalog(table: Table) -> Iterator[Ask]:
     yield Ask(name, "columns", "the catalog's columns and no others", "the catalog's", "expect_table_columns_to_match_set", columns)
     yield _among_facts(name, "types", "the catalog's types", "none of another type", ["none"])
     yield _zero(name, "key_unique", f"one row per {', '.join(table.key)}", "no key twice")
-    for column in never_null(table):
+    for column in table.required:
         yield _zero(name, present_rule(column), f"{column} may not be null", "never null", breaks=f"{column} IS NULL")
-
-
-def never_null(table: Table) -> tuple[str, ...]:
-    """The columns of the key, and the others that the catalog says are never null."""
-    return tuple(dict.fromkeys((*table.key, *table.not_null)))
 
 
 def present_rule(column: str) -> str:

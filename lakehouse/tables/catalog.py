@@ -8,9 +8,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
-import yaml
-
 from lakehouse.errors import UnknownName
+from lakehouse.settings import parse_yaml
 
 STRANGE = "this zeromargin does not know this table: a newer one made it. Look at it with that one"
 Kind = Literal["source", "derived", "output", "log"]
@@ -66,8 +65,12 @@ class Table:
     @property
     def constraints(self) -> dict[str, str]:
         """CHECK constraints by name. NOT NULL is one of them, since Sail drops columns silently from tables with NOT NULL columns."""
-        required = dict.fromkeys((*self.key, *self.not_null))
-        return {f"{name}_is_there": f"{name} IS NOT NULL" for name in required} | dict(self.checks)
+        return {f"{name}_is_there": f"{name} IS NOT NULL" for name in self.required} | dict(self.checks)
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """The columns that are never null: the key's, then the others."""
+        return tuple(dict.fromkeys((*self.key, *self.not_null)))
 
 
 @cache
@@ -75,7 +78,7 @@ def load() -> MappingProxyType[str, Table]:
     """All tables by name."""
     found: dict[str, Table] = {}
     for path in sorted(FOLDER.glob("*.yml")):
-        for name, entry in yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader).items():
+        for name, entry in parse_yaml(path.read_text(encoding="utf-8")).items():
             found[name] = Table(
                 name=name,
                 about=entry["about"],

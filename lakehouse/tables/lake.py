@@ -229,7 +229,8 @@ class Lake:
     def tables(self) -> Listing[TableState]:
         """Every table of the catalog with its default version, rows and bytes."""
         published = None if self._fixed else self.snapshot()  # what is newest may be whole where a version of the past is not
-        found = [states.state(self, table, published) for table in self.catalog.values()]
+        lost = rebuilding.losses(self, published)
+        found = [states.state(self, table, lost.get(name)) for name, table in self.catalog.items()]
         columns = ("name", "version", "rows", "bytes", *(["wrong"] if any(one.wrong for one in found) else []), "about")
         return Listing(found, columns=columns)
 

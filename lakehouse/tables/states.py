@@ -12,7 +12,6 @@ from lakehouse.errors import StateError
 from lakehouse.tables import catalog, delta, rebuilding, runs
 from lakehouse.tables.catalog import Table
 from lakehouse.tables.runs import Run
-from lakehouse.tables.snapshots import Snapshot
 
 if TYPE_CHECKING:
     from lakehouse.tables.lake import Lake
@@ -44,9 +43,8 @@ class TableState:
     wrong: str = ""
 
 
-def state(lake: Lake, table: Table, published: Snapshot | None) -> TableState:
-    """The state of a table, given what is published and newest, or nothing where the lake is asked as of a day."""
-    lost = rebuilding.loss(lake, table.name, published)
+def state(lake: Lake, table: Table, lost: str | None) -> TableState:
+    """The state of a table, given what is wrong with it (`rebuilding.losses`)."""
     if lost is not None:
         return TableState(table.name, table.about, None, 0, 0, str(rebuilding.refuse(table.name, lost)))
     try:

@@ -18,6 +18,7 @@ from lakehouse.quality.report import QualityReport
 from lakehouse.settings import Settings, conf_file
 from lakehouse.tables import Lake, StageLake, opening, runs
 from tests.shop import Line, Shop
+from tests.trained import with_pages
 
 Found = TypeVar("Found")
 CUSTOMER = "customer-key-of-somebody"
@@ -29,8 +30,7 @@ def line(number: int, day: str = "2011-01-03", **other: object) -> Line:
 
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
-    """With Great Expectations' own pages, which the profile of tests leaves out."""
-    return settings.model_copy(update={"quality": settings.quality.model_copy(update={"pages": True})})
+    return with_pages(settings)
 
 
 @pytest.fixture
@@ -60,8 +60,7 @@ def test_every_rule_has_a_result_and_the_pages_and_the_numbers_are_kept(shop: Sh
 
 
 def test_great_expectations_own_pages_can_be_left_out(shop: Shop) -> None:
-    without = shop.lake.settings.model_copy(update={"quality": shop.lake.settings.quality.model_copy(update={"pages": False})})
-    with Lake(without, endpoint=shop.lake.endpoint) as lake:
+    with Lake(with_pages(shop.lake.settings, False), endpoint=shop.lake.endpoint) as lake:
         report = check(lake)
     place = (shop.lake.home / report.docs).parent
     assert sorted(file.name for file in place.iterdir()) == ["quality.json", "report.html"]

@@ -90,7 +90,7 @@ def test_a_sum_over_no_rows_equals_nothing() -> None:
 def test_every_table_of_silver_and_gold_has_a_suite(name: str) -> None:
     table = load_catalog()[name]
     rules = {ask.rule for ask in suites.asks(TERMS) if ask.table == name}
-    assert {"columns", "types", "key_unique", *(f"{column}_present" for column in (*table.key, *table.not_null))} <= rules
+    assert {"columns", "types", "key_unique", *(f"{column}_present" for column in table.required)} <= rules
 
 
 @pytest.mark.parametrize("name", [table.name for table in load_catalog().values() if table.layer == "gold"])

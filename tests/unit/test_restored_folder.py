@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,12 @@ def home(tmp_path: Path) -> Path:
 
 def held(home: Path) -> list[str]:
     return sorted(place.name for place in home.iterdir() if place.name != "lost+found")
+
+
+def noted(home: Path) -> list[str]:
+    """All that its run database holds."""
+    with closing(sqlite3.connect(home / "ops.db")) as connection:
+        return list(connection.iterdump())
 
 
 def break_off(monkeypatch: pytest.MonkeyPatch, after: int, forever: bool) -> list[str]:
@@ -111,7 +118,9 @@ def test_a_home_that_was_only_looked_at_counts_as_empty_and_one_in_which_anythin
     assert main(["--home", str(other), "status"]) == 0
     engine = ops.connect(f"sqlite:///{other / 'ops.db'}")
     pins.add(engine, "gold.stores", 1, "auditor", "a test")
+    engine.dispose()
+    before = noted(other)
+    assert any("auditor" in line for line in before)
     with pytest.raises(InputError, match="not empty"):
         restore_backup(taken, other)
-    assert [pin.owner for pin in pins.every(engine)] == ["auditor"]
-    engine.dispose()
+    assert noted(other) == before and "tables" not in held(other)
