@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import shutil
 import subprocess
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 
+import pytest
+
 from jobs import processes
+from jobs.cli import main
 from jobs.keeping import maintain
 from jobs.runner import run as run_stages
 from lakehouse.features.online import OnlineFeatures
@@ -105,6 +110,10 @@ def begun(home: Path, *words: str, **chosen: object) -> subprocess.Popen[str]:
 
 
 def done(home: Path, *words: str, **chosen: object) -> None:
-    process = begun(home, *words, **chosen)
-    _, said = process.communicate(timeout=shell.PATIENCE_S)
-    assert process.returncode == 0, said[-2000:]
+    """The same in this process, to its good end."""
+    said = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        patch.delenv("SPARK_REMOTE", raising=False)
+        for name, value in shell.environ(home, SNAPSHOTS__KEEP_NEWEST=KEEP_NEWEST, **chosen).items():
+            patch.setenv(name, value)
+        assert main([*words]) == 0, said.getvalue()[-2000:]

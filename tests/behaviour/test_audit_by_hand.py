@@ -140,6 +140,7 @@ def test_an_audit_reads_as_text_and_as_a_page(settings: Settings, capsys: Output
     assert "first snapshot is of 2024-05-06" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_file_landed_when_it_came_first_whatever_was_gone_back_on_since(settings: Settings, capsys: Output) -> None:
     before = audited(capsys, "bronze.sales")["files_behind_it"]
     with Lake(settings) as lake:

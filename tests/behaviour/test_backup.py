@@ -345,6 +345,7 @@ def test_nobody_writes_while_a_backup_is_taken_and_none_is_taken_while_somebody_
     assert not (tmp_path / "more").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_a_service_that_answers_meanwhile_loses_nothing_and_no_answer_is_in_the_backup_twice(settings: Settings, tmp_path: Path) -> None:
     product = str(published(settings, "forecasts")[0]["product_code"])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from jobs.runner import run as run_stages
 from lakehouse.ingest import load
 from lakehouse.ingest.sample import write_sample
@@ -12,6 +14,7 @@ from lakehouse.tables import Lake
 from tests.served import serving
 
 
+@pytest.mark.slow
 def test_forecasts_are_made_and_the_models_of_customers_say_why_they_are_not(settings: Settings, tmp_path: Path) -> None:
     write_sample(tmp_path / "raw", seed=7, weeks=24, products=30, customers=60)
     for file in (tmp_path / "raw").glob("*.csv"):

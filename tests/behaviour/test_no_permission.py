@@ -190,9 +190,10 @@ CASES = {
     "a file of the inbox": (lambda home: home / "inbox" / "canonical" / "next.csv", ALL, ("schedule", "--once"), ("snapshots",)),
     "the file that is loaded": (lambda home: home / "inbox" / "canonical" / "next.csv", ALL, ("load",), ("snapshots",)),
 }
+QUICK = ("a table", "the inbox")  # of these, those that are tried without `ALL=1`
 
 
-@pytest.mark.parametrize("what", CASES)
+@pytest.mark.parametrize("what", [one if one in QUICK else pytest.param(one, marks=pytest.mark.slow) for one in CASES])
 def test_what_may_not_be_touched_is_named_and_goes_on_with_the_right_again(what: str, shop: Shop, endpoint: Endpoint) -> None:
     find, rights, refused, answered = CASES[what]
     inbox = shop.home / "inbox" / "canonical"

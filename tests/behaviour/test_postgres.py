@@ -59,6 +59,7 @@ def worked(settings: Settings, endpoint: Endpoint) -> Lake:
     return lake
 
 
+@pytest.mark.slow
 def test_the_same_tables_as_with_sqlite_and_all_that_keeps_them(settings: Settings, endpoint: Endpoint, tmp_path: Path) -> None:
     with worked(settings, endpoint) as lake, worked(chosen(tmp_path / "beside", None), endpoint) as beside:
         tables = ("silver.sales", "features.product_sales", "features.customer_history")

@@ -7,6 +7,8 @@ import os
 import shlex
 from pathlib import Path
 
+import pytest
+
 from jobs import keeping
 from jobs.runner import run as run_stages
 from lakehouse.ingest import load
@@ -17,6 +19,7 @@ from tests.canonical import written
 SALES = "silver.sales"
 
 
+@pytest.mark.slow
 def test_entries_that_are_lost_below_a_checkpoint_are_repaired_by_the_command_that_verify_names(lake: Lake, tmp_path: Path) -> None:
     environment = shell.environ(lake.home, RUNNER__IN_PROCESS=True) | {"SPARK_REMOTE": os.environ["SPARK_REMOTE"]}
     load(

@@ -84,6 +84,7 @@ def test_a_restore_takes_the_late_file_out_and_puts_the_online_store_back_and_a_
     assert told(capsys, "verify")["whole"]
 
 
+@pytest.mark.slow
 def test_a_restore_killed_before_the_online_store_was_put_back_says_so_until_it_is_finished(settings: Settings, capsys: Output) -> None:
     run_stages(settings, ["features"])
     with Lake(settings) as lake:

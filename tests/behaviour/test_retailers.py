@@ -82,6 +82,7 @@ def test_grocery_lines_with_a_table_of_products_beside_give_all_three(settings: 
     assert reasons(report) == {}
 
 
+@pytest.mark.slow
 def test_purchases_in_fixed_width_give_forecasts_and_segments(
     settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -136,6 +136,7 @@ def looked_back(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> L
     return LookedBack(settings, run, before, (published, after), reports, predicted)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_a_back_test_registers_nothing(looked_back: LookedBack, name: str) -> None:
     report = looked_back.reports[name]

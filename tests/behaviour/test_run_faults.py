@@ -137,6 +137,7 @@ def test_a_runner_that_is_killed_leaves_no_process_and_running_again_heals_it(
     assert digests(shop.lake) == undisturbed
 
 
+@pytest.mark.slow
 def test_an_endpoint_that_is_killed_in_the_middle_costs_a_second_try(
     shop: Shop, settings: Settings, undisturbed: Digests, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -157,6 +158,7 @@ def test_an_endpoint_that_is_killed_in_the_middle_costs_a_second_try(
     assert digests(shop.lake) == undisturbed
 
 
+@pytest.mark.slow
 def test_of_two_runs_at_once_the_second_is_refused_and_the_first_is_as_if_alone(
     shop: Shop, settings: Settings, undisturbed: Digests
 ) -> None:

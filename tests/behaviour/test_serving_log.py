@@ -196,6 +196,7 @@ def test_interrupted_from_the_keyboard_a_process_ends_with_0(settings: Settings,
         assert running.process.wait(30) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_two_processes_on_one_home_log_every_answer_once_though_one_of_them_is_killed(settings: Settings, tmp_path: Path) -> None:
     folder = settings.home / "answers"

@@ -126,6 +126,7 @@ def test_the_frames_hold_closed_windows_and_every_kind_of_row(shop: FeaturedShop
     assert {type(value) for value in found.purchases["bought"]} == {list, type(None)}
 
 
+@pytest.mark.slow
 def test_sales_at_a_moment_or_later_change_no_row_of_a_training_frame_before_it(
     published: Callable[[list[Line]], FeaturedShop], shop: FeaturedShop
 ) -> None:

@@ -93,6 +93,7 @@ def lose(settings: Settings, database: str) -> None:
         part.unlink()
 
 
+@pytest.mark.slow
 def test_a_registry_that_was_lost_or_is_an_older_one_is_named_and_costs_no_pin(settings: Settings, tmp_path: Path, capsys: Output) -> None:
     with Lake(settings) as lake:
         kept = pins.every(lake.ops)
@@ -168,6 +169,7 @@ def test_a_table_that_can_not_be_read_is_not_shown_as_empty(settings: Settings, 
         assert "gold.products is not there any more" in str(lake.tables())
 
 
+@pytest.mark.slow
 def test_a_file_that_was_cut_is_named_without_an_engine_and_repaired_from_bronze(settings: Settings, capsys: Output) -> None:
     with Lake(settings) as lake:
         cut = a_file_of(settings, "gold.products", lake.version("gold.products"))

@@ -57,11 +57,10 @@ def make_lake(lake: Lake, tmp_path: Path) -> Iterator[MakeLake]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """What is `slow_on_jvm` is slow where it runs on Spark, and what is `soak_on_jvm` runs there in the soak alone; on Sail both run with all others."""
+    """On Spark all are slow, and what is `soak_on_jvm` runs in the soak alone; on Sail they run with all others."""
     on_spark = [item for item in items if is_on_spark(item.nodeid)]
     for item in on_spark:
-        if item.get_closest_marker("slow_on_jvm"):
-            item.add_marker(pytest.mark.slow)
+        item.add_marker(pytest.mark.slow)
     left_out = [] if TIMES else [item for item in on_spark if item.get_closest_marker("soak_on_jvm")]
     if left_out:
         config.hook.pytest_deselected(items=left_out)

@@ -32,6 +32,7 @@ def file(folder: Path, name: str, *sold: str) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_day_is_floored_to_the_monday_that_its_features_are_of(shop: FeaturedShop) -> None:
     published = shop.lake.snapshot()
     assert published is not None

@@ -106,6 +106,7 @@ def test_what_is_released_is_released_once_and_may_land_again_after_a_restore(sh
     assert lake.read("bronze.sales").where(f"file_digest = '{first.digest}'").count() == 1
 
 
+@pytest.mark.slow
 def test_what_landed_together_and_then_alone_is_released_wherever_a_restore_goes(shop: FeaturedShop) -> None:
     lake, file = shop.lake, str(shop.made)
     corrections.correct(lake, file, 2, {"unit_price": "3.10"}, BY, WHY)

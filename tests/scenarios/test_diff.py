@@ -11,8 +11,6 @@ from lakehouse.tables import Lake
 from lakehouse.tables.diff import Row, difference
 from tests.shop import STORES, stores
 
-pytestmark = pytest.mark.slow_on_jvm
-
 
 def test_rows_that_came_changed_and_went_are_counted_and_shown_by_key(lake: Lake) -> None:
     with lake.lease("test"):

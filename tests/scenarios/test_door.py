@@ -26,8 +26,6 @@ from tests.conftest import REAL_DATA, skip_or_fail
 from tests.scenarios.conftest import MakeLake
 from tests.shop import Shop
 
-pytestmark = pytest.mark.slow_on_jvm
-
 
 def trapped_slice() -> pa.Table:
     """Some thousand real lines: those beyond ASCII, days that both sheets have, cancellations, no customer, no description, spaces."""
@@ -70,6 +68,7 @@ def as_sheets(table: pa.Table, path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.soak_on_jvm
 def test_parquet_csv_and_sheets_of_the_same_sales_are_the_same_lines_in_silver_and_gold(
     lake: Lake, make_lake: MakeLake, tmp_path: Path

@@ -13,8 +13,6 @@ from lakehouse.tables import Lake
 from tests.example import example, line
 from tests.featured import CUSTOMERS, PRODUCTS, FeaturedShop, opened, prepared, rows
 
-pytestmark = pytest.mark.slow_on_jvm
-
 ROWS = [
     (datetime(2026, 1, 5), Decimal(10), date(2026, 1, 1)),
     (datetime(2026, 1, 12), Decimal(17), date(2026, 1, 10)),

@@ -19,6 +19,7 @@ def total(sunday: str, units: str) -> Line:
     return Line("A", f"{sunday}T00:00:00", quantity=units, customer=None, invoice=None, covers="week", known_at=f"{sunday}T00:00:00")
 
 
+@pytest.mark.slow
 @pytest.mark.soak_on_jvm
 def test_a_weekly_total_counts_from_the_monday_after_its_last_day_on(lake: Lake) -> None:
     shop, at_once = FeaturedShop(lake), opened(lake, "at-once")

@@ -12,8 +12,6 @@ from lakehouse.tables import Lake
 from tests.featured import FeaturedShop, prepared
 from tests.shop import Line, Shop
 
-pytestmark = pytest.mark.slow_on_jvm
-
 LINES = [
     Line("A", "2011-01-03T10:00:00", quantity="4", price="2.50", invoice="1", customer="c1", description="RED CUP"),
     Line("A", "2011-01-03T11:00:00", quantity="1", price="2.50", invoice="2", customer=None, description="RED CUP", country=None),

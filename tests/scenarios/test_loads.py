@@ -19,9 +19,6 @@ from lakehouse.tables import Lake
 from tests.canonical import rows, sale, written
 from tests.scenarios.conftest import MakeLake
 
-pytestmark = pytest.mark.slow_on_jvm
-
-
 CHILD = """
 import sys
 from pathlib import Path

@@ -9,8 +9,6 @@ import pytest
 from lakehouse.tables import Lake, catalog, delta, delta_log, handles
 from tests.shop import STORES, stores
 
-pytestmark = pytest.mark.slow_on_jvm
-
 
 def units(lake: Lake, version: int) -> list[int]:
     return [int(row["units"]) for row in lake.read(STORES, version=version).toArrow().to_pylist()]

@@ -12,8 +12,6 @@ from lakehouse.tables.digests import Digest
 from lakehouse.tables.maintenance import TablePlan
 from tests.shop import STORES, Line, Shop, stores
 
-pytestmark = pytest.mark.slow_on_jvm
-
 
 @pytest.fixture
 def shop(lake: Lake) -> Shop:

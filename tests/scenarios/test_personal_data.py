@@ -24,8 +24,6 @@ from lakehouse.tables import Lake
 from tests.canonical import HEADER
 from tests.scan import places, places_in_tables
 
-pytestmark = pytest.mark.slow_on_jvm
-
 PLANTED = "98765432109876"
 Files = Callable[[str, bytes], Path]
 

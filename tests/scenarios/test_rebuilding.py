@@ -37,8 +37,6 @@ from lakehouse.tables.catalog import BRONZE
 from tests.featured import FeaturedShop, opened, prepared
 from tests.shop import Line, Shop
 
-pytestmark = pytest.mark.slow_on_jvm
-
 SALES, PRODUCTS = "silver.sales", "features.product_sales"
 SEGMENTS = "predictions.segments"
 TABLES = (SALES, PRODUCTS, "features.customer_history")
@@ -113,6 +111,7 @@ def broken(lake: Lake) -> dict[str, str]:
     return {one.name: one.found for one in verify(lake) if one.kind == "log" and not one.whole}
 
 
+@pytest.mark.slow
 @pytest.mark.soak_on_jvm
 def test_whatever_is_lost_of_a_table_is_said_with_what_repairs_it_before_anything_is_read_written_or_deleted(shop: FeaturedShop) -> None:
     lake = shop.lake
@@ -153,6 +152,7 @@ def test_a_lost_table_is_made_anew_as_it_was(shop: FeaturedShop, how: str) -> No
     assert lake.read(SALES).count() == 5
 
 
+@pytest.mark.slow
 @pytest.mark.soak_on_jvm
 def test_after_a_rebuild_that_was_broken_off_every_run_makes_all_anew(shop: FeaturedShop) -> None:
     """Whatever comes in between: without it the lost table would be empty, and only what is new would be added."""

@@ -13,8 +13,6 @@ from lakehouse.tables.restoring import BRONZE
 from tests.featured import FeaturedShop, prepared
 from tests.shop import STORES, Line, Shop
 
-pytestmark = pytest.mark.slow_on_jvm
-
 MONDAY, TUESDAY = "2011-01-03T10:00:00", "2011-01-11T10:00:00"
 
 

@@ -13,8 +13,6 @@ from deltalake import DeltaTable
 from lakehouse.tables import Lake, delta, handles, maintenance
 from tests.shop import STORES, stores
 
-pytestmark = pytest.mark.slow_on_jvm
-
 YEARS = 9
 LONG_AGO = time.time() - YEARS * 365 * 86_400  # wall clock, seconds
 

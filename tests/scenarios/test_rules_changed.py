@@ -125,6 +125,7 @@ def pots_corrected(lake: Lake, rule: Callable[[str], None]) -> tuple[Shop, str]:
     return shop, file
 
 
+@pytest.mark.slow
 def test_a_corrected_line_counts_once_whatever_the_rules_say_later_of_what_it_corrects(lake: Lake, rule: Callable[[str], None]) -> None:
     shop, _ = pots_corrected(lake, rule)
     corrections.release(lake)
@@ -163,6 +164,7 @@ def test_what_came_in_by_a_copy_since_the_rules_changed_needs_no_correction(lake
     assert pots(lake) == ([40], ["quantity_plausible"])
 
 
+@pytest.mark.slow
 def test_a_line_that_the_door_refused_and_that_was_corrected_counts_once_when_it_lands_again(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -183,6 +185,7 @@ def test_a_line_that_the_door_refused_and_that_was_corrected_counts_once_when_it
     assert pots(lake) == ([4], ["corrected", "in_the_future"])
 
 
+@pytest.mark.slow
 def test_the_copy_of_a_refused_line_in_another_file_is_corrected_with_it(lake: Lake, rule: Callable[[str], None]) -> None:
     lake.create_tables()
     shop = Shop(lake)
@@ -211,6 +214,7 @@ def test_the_copy_of_a_refused_line_in_another_file_is_corrected_with_it(lake: L
     assert pots(lake)[0] == [4]
 
 
+@pytest.mark.slow
 def test_the_right_line_that_lands_after_its_customer_was_corrected_is_a_repeat(lake: Lake, rule: Callable[[str], None]) -> None:
     lake.create_tables()
     shop = Shop(lake)
@@ -228,6 +232,7 @@ def test_the_right_line_that_lands_after_its_customer_was_corrected_is_a_repeat(
     assert pots(lake) == ([4], ["corrected"])
 
 
+@pytest.mark.slow
 def test_where_the_time_does_not_tell_lines_apart_a_line_that_the_door_refused_counts_once_too(
     lake: Lake, rule: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,8 +16,6 @@ from lakehouse.tables import Lake
 from tests.featured import FeaturedShop, opened, prepared
 from tests.shop import Line, Shop
 
-pytestmark = pytest.mark.slow_on_jvm
-
 MONDAY = "2011-01-03T10:00:00"
 TUESDAY = "2011-01-04T10:00:00"
 WEDNESDAY = "2011-01-05T10:00:00"
@@ -180,6 +178,7 @@ def test_a_copy_in_another_month_is_found_where_the_time_does_not_tell_lines_apa
     assert [str(row["quantity"]) for row in lake.read("silver.sales").toArrow().to_pylist()] == ["1.000"]
 
 
+@pytest.mark.slow
 @pytest.mark.soak_on_jvm
 def test_of_copies_known_from_the_same_time_the_one_that_names_its_customer_is_kept_in_whichever_run_it_lands(lake: Lake) -> None:
     """As a rebuild from bronze would: what no moment has used yet is settled as if it had landed at once."""

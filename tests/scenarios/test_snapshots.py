@@ -12,8 +12,6 @@ from lakehouse.tables import Lake, StageLake, opening, runs
 from tests.conftest import SECRET
 from tests.shop import STORES, Line, Shop, stores
 
-pytestmark = pytest.mark.slow_on_jvm
-
 MONDAY, TUESDAY, WEDNESDAY = "2011-01-03T10:00:00", "2011-01-04T10:00:00", "2011-01-05T10:00:00"
 
 

@@ -12,8 +12,6 @@ from lakehouse.errors import CommitLost, InputError, StateError
 from lakehouse.tables import Lake, delta, handles, pins
 from tests.shop import STORES, stores
 
-pytestmark = pytest.mark.slow_on_jvm
-
 
 @pytest.fixture
 def versions(lake: Lake) -> list[int]:

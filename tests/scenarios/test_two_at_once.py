@@ -18,8 +18,6 @@ from lakehouse.tables import Lake, catalog, delta, delta_log, maintenance
 from tests.canonical import written
 from tests.shop import STORES, Line, Shop, stores
 
-pytestmark = pytest.mark.slow_on_jvm
-
 READERS = 4
 
 
@@ -57,6 +55,7 @@ def undisturbed_readers(lake: Lake, published: dict[int, list[str]]) -> Iterator
         assert all(reader.result(60) for reader in readers)
 
 
+@pytest.mark.slow
 def test_readers_of_what_was_published_are_undisturbed_by_runs_and_maintenance(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(maintenance, "CHECKPOINT_FROM", 0)
     shop = Shop(lake)

@@ -13,8 +13,6 @@ from lakehouse.tables import Lake, delta, delta_log
 from tests.canonical import written
 from tests.shop import Line, Shop
 
-pytestmark = pytest.mark.slow_on_jvm
-
 
 def test_its_lines_are_gone_the_others_stay_and_it_may_land_again(lake: Lake, tmp_path: Path) -> None:
     wrong = written(tmp_path, "a.csv", *(f"{number},A,thing,2,2011-01-03T10:00:00,2.50,17850,France" for number in range(3)))

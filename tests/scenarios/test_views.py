@@ -12,8 +12,6 @@ from lakehouse.tables import Lake, StageLake, catalog, delta, handles, views
 from lakehouse.tables.views import Views
 from tests.shop import STORES, Line, Shop, stores
 
-pytestmark = pytest.mark.slow_on_jvm
-
 
 def written(lake: Lake, units: int) -> int:
     with lake.lease("test"):

@@ -117,6 +117,7 @@ def test_broken_off_it_is_ended_and_not_begun_again(home: Path, opened: Vault) -
     assert {opened.number(key) for key in keys.values()} == set(NUMBERS)
 
 
+@pytest.mark.slow
 def test_killed_it_is_ended_the_next_time(home: Path) -> None:
     many = [str(number) for number in range(10_000, 40_000)]
     with open_vault(chosen(home)) as vault:
