@@ -6,7 +6,6 @@ import fcntl
 import os
 import pickle
 import re
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -14,12 +13,6 @@ from typing import TypeVar
 import pytest
 
 T = TypeVar("T")
-_COME_AND_GO = shutil.ignore_patterns("*-wal", "*-shm")  # beside an SQLite database, while somebody looks into it
-
-
-def copied(home: Path, to: Path) -> Path:
-    """A copy of a home that was made once, and that others may be looking into."""
-    return Path(shutil.copytree(home, to, ignore=_COME_AND_GO))
 
 
 def once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], T]) -> T:
