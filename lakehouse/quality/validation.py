@@ -135,13 +135,13 @@ def _run(
 
 
 def _outcomes(expectation: _Expectation, result: ExpectationValidationResult) -> dict[RuleId, Outcome]:
-    """Of facts, those rules have failed whose rows of the frame are named."""
+    """Of facts, those rules have failed whose rows of the frame are named, and all where none is."""
     whole = _outcome(result)
     asked = [ask.id for ask in expectation.asks]
-    if whole.ok or whole.error is not None or expectation.asks[0].on == "rows":
+    named = {(one["table"], one["rule"]) for one in result.result.get("unexpected_index_list") or ()}
+    if whole.ok or whole.error is not None or named.isdisjoint(asked):
         return dict.fromkeys(asked, whole)
-    failed = {(one["table"], one["rule"]) for one in result.result["unexpected_index_list"]}
-    return {rule: Outcome(rule not in failed, "") for rule in asked}
+    return {rule: Outcome(rule not in named, "") for rule in asked}
 
 
 def _outcome(result: ExpectationValidationResult) -> Outcome:
@@ -176,9 +176,15 @@ def not_run(reason: str) -> Outcome:
 
 
 def _fact(subjects: Mapping[str, Subject], ask: Ask) -> Fact | None:
-    """What was found for the rule; nothing where that is no number, which Great Expectations would pass over."""
+    """What was found for the rule; nothing where a part of it is missing or no number, which Great Expectations would pass over."""
     fact = subjects[ask.table].facts.get(ask.rule) if ask.table in subjects else None
-    return None if fact is None or fact.value != fact.value else fact
+    if fact is None or fact.value is None or fact.value != fact.value or (_is_pair(ask.check) and fact.below is None):
+        return None
+    return fact
+
+
+def _is_pair(check: str) -> bool:
+    return check.startswith("expect_column_pair_")
 
 
 def _alike(asks: Iterable[Ask]) -> list[_Expectation]:
@@ -191,7 +197,7 @@ def _alike(asks: Iterable[Ask]) -> list[_Expectation]:
 
 def _on_columns(check: str, arguments: dict[str, object]) -> dict[str, object]:
     """With the columns of the frame that this expectation and no other looks at, named by what it asks of them."""
-    if "_pair_" in check:
+    if _is_pair(check):
         return {"column_A": "here", "column_B": "in the layer below", "ignore_row_if": "either_value_is_missing"} | arguments
     return {"column": ", ".join(f"{name} {value}" for name, value in arguments.items())} | arguments
 
