@@ -6,11 +6,16 @@ import fcntl
 import os
 import pickle
 import re
+import shutil
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import TypeVar
 
 import pytest
+
+from lakehouse.registry.moving import is_database
 
 T = TypeVar("T")
 
@@ -28,3 +33,17 @@ def once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], T]) 
             done.write_bytes(pickle.dumps(make(folder)))
     found: T = pickle.loads(done.read_bytes())
     return found
+
+
+def copy_home(home: Path, to: Path) -> None:
+    """Copies a home that others may be reading: databases as SQLite copies them, since what lies beside one (its log) comes and goes with its readers."""
+    shutil.copytree(home, to, ignore=shutil.ignore_patterns("*.db-wal", "*.db-shm"), copy_function=_copy)
+
+
+def _copy(source: str, target: str) -> None:
+    if is_database(Path(source)):
+        with closing(sqlite3.connect(source)) as read, closing(sqlite3.connect(target)) as written:
+            read.backup(written)
+        shutil.copystat(source, target)
+    else:
+        shutil.copy2(source, target)

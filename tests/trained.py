@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from lakehouse.ingest.sample_truth import SampleTruth
 from lakehouse.settings import Settings
 from lakehouse.tables import Lake
 from tests.conftest import SECRET
+from tests.once import copy_home
 
 PLANTED = "98765432109876"  # a customer number long enough to be found by accident nowhere
 VAULT = {"vault": {"keys": "derived", "secret": SECRET}}
@@ -35,7 +35,7 @@ class Trained:
 
     def copy(self, home: Path) -> Settings:
         """The settings of a copy of the home, at `home`."""
-        shutil.copytree(self.home, home)
+        copy_home(self.home, home)
         return settings_of(home)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from lakehouse.privacy.vault import open_vault
 from lakehouse.settings import Settings
 from lakehouse.tables import Lake
 from tests.conftest import SECRET
-from tests.once import once
+from tests.once import copy_home, once
 from tests.served import IDENTITY, key_of, published, serving
 from tests.trained import Trained
 
@@ -88,7 +87,7 @@ def kept(later: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Se
     """A copy of `later` that may be written to, and is the environment's home: published as of 2024-05-06 with three champions, and as of 2024-05-13 with
     late lines."""
     found = tmp_path / "home"
-    shutil.copytree(later.home, found)
+    copy_home(later.home, found)
     for name, value in {"HOME": found, "PROFILE": "test", "VAULT__KEYS": "derived", "VAULT__SECRET": SECRET}.items():
         monkeypatch.setenv(f"ZEROMARGIN_{name}", str(value))
     return later.model_copy(update={"home": found})

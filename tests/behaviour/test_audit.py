@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -18,6 +17,7 @@ from lakehouse.registry.audit import Audit
 from lakehouse.settings import Settings
 from lakehouse.tables import Lake, handles, pins
 from tests.conftest import SECRET
+from tests.once import copy_home
 from tests.trained import Trained
 
 LATE = Decimal("36.00")
@@ -77,7 +77,7 @@ def test_every_version_that_is_relied_on_is_whole(asked: Audit) -> None:
 
 
 def test_a_version_that_lost_a_file_is_named(later: Settings, tmp_path: Path) -> None:
-    shutil.copytree(later.home, tmp_path / "home")
+    copy_home(later.home, tmp_path / "home")
     settings = later.model_copy(update={"home": tmp_path / "home"})
     with Lake(settings) as lake:
         version = lake.version("gold.stores")

@@ -14,6 +14,7 @@ from starlette.testclient import TestClient
 
 from lakehouse.registry.loading import Registry
 from lakehouse.settings import Settings
+from tests.once import copy_home
 from tests.retrained import with_models
 from tests.served import PROBLEM, SOON, UNKNOWN, another_version, champion, look_again, process, promote, published, serving, tamper, until
 from tests.trained import Trained, settings_of
@@ -85,7 +86,7 @@ def test_looking_at_a_home_that_is_not_there_makes_nothing_in_its_place(tmp_path
 def test_a_home_that_comes_later_is_found_without_a_restart(trained: Trained, tmp_path: Path, product: str) -> None:
     with serving(settings_of(tmp_path / "home"), SOON) as client:
         assert client.get("/readyz").status_code == 503
-        shutil.copytree(trained.home, tmp_path / "home")
+        copy_home(trained.home, tmp_path / "home")
         until(lambda: client.get("/readyz").status_code == 200, "it is ready")
         assert forecast(client, product) == (200, None, "1")
 
