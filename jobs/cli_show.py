@@ -171,7 +171,9 @@ def _last_run(lake: Lake) -> dict[str, object] | None:
 
 def _show_status(lake: Lake) -> None:
     from jobs.parts import parts
+    from lakehouse.registry.aliases import CHAMPION
     from lakehouse.registry.loading import versions
+    from lakehouse.registry.recipes import NAMES
     from lakehouse.registry.recorded import forgotten
     from lakehouse.tables import rebuilding, runs, snapshots
 
@@ -190,7 +192,10 @@ def _show_status(lake: Lake) -> None:
     print()
     _tables(lake)
     print()
-    _models(versions(settings))
+    registered = versions(settings)
+    _models(registered)
+    if registered and (nobody := sorted({*NAMES} - {one.name for one in registered if CHAMPION in one.aliases})):
+        print(f"No champion of {', '.join(nobody)}: baselines answer until a run trains one that the gate lets through")
     for one in forgotten(lake):
         print(f"The registry does not know {one.model} {one.version} any more, which run {one.run} registered. See: zeromargin verify")
     words = [str(one) for found in parts(lake) for one in found]

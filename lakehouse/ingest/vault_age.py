@@ -9,6 +9,10 @@ from lakehouse.settings import Settings
 from lakehouse.tables import Lake, home_id
 from lakehouse.tables.catalog import BRONZE
 
+_GONE = (
+    "Where it is gone for good, make a home of the last backup, vault and all (zeromargin restore-backup), and load there what came later"
+)
+
 
 def refuse_other_vault(lake: Lake, vault: Vault) -> None:
     """Raises `VaultError` where the vault knows nobody though customers have landed, is another lake's, or has made fewer keys than when this lake was loaded
@@ -50,7 +54,7 @@ def judged(lake: Lake) -> tuple[bool, str]:
 def _lost(settings: Settings) -> str:
     return (
         f"customers have landed in this lake, but its vault ({_place(settings)}) knows nobody: it was lost or is another"
-        " one. Put it back before anything is loaded; without it nobody is recognised"
+        f" one. Put it back before anything is loaded; without it nobody is recognised. {_GONE}"
     )
 
 
@@ -67,7 +71,7 @@ def _wrong(lake: Lake, made: int, mark: str | None) -> str | None:
         return None
     return (
         f"the vault ({_place(lake.settings)}) has made {made:,} keys, and had made {known:,} when this lake was loaded last: it is an older one, and would"
-        " give customers whom it does not know any more a second key. Put the newer one back before anything is loaded"
+        f" give customers whom it does not know any more a second key. Put the newer one back before anything is loaded. {_GONE}"
     )
 
 

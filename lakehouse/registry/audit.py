@@ -187,16 +187,19 @@ def _said(then: Lake, name: str) -> list[Said]:
     assert snapshot is not None
     frame = then.read(PUBLISHED[name]).where(f"as_of = TIMESTAMP'{snapshot.moment:%Y-%m-%d %H:%M:%S}'")
     rows: pd.DataFrame = frame.toArrow().to_pandas()
-    return [_said_by(then, name, str(version), rows[rows["version"] == version]) for version in sorted(set(rows["version"]))]
+    answered = rows.groupby(["version", "digest"], dropna=False, sort=True)
+    return [_said_by(then, name, str(version), digest if isinstance(digest, str) else None, found) for (version, digest), found in answered]
 
 
-def _said_by(then: Lake, name: str, version: str, published: pd.DataFrame) -> Said:
+def _said_by(then: Lake, name: str, version: str, digest: str | None, published: pd.DataFrame) -> Said:
+    """What one model said. It is known by its digest: a registry that was begun anew gives numbers out again."""
     entity = list(ENTITY[name])
-    known = {one.version: one for one in loading.versions(then.settings, name)}
-    if version not in known:
-        return Said(name, version, len(published), 0, 0, None, "no model answered" if version == "baseline" else "it is not registered")
+    registered = next((one for one in loading.versions(then.settings, name) if one.digest == digest), None)
+    if registered is None:
+        why = "no model answered" if digest is None else f"{digest[:12]} is not in the registry"
+        return Said(name, version, len(published), 0, 0, None, why)
     try:
-        model = open_registered(then.settings, known[version]).model
+        model = open_registered(then.settings, registered).model
     except TamperedModel as error:
         return Said(name, version, len(published), 0, 0, None, str(error))
     snapshot = then.snapshot()

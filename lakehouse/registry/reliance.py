@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 
 from lakehouse.errors import TamperedModel
@@ -32,6 +32,7 @@ class TrainedOn:
 
     model: str
     version: str
+    digest: str
     through: str
     table_version: int | None
     is_held: bool | None
@@ -61,21 +62,22 @@ def trained_on(lake: Lake, name: str, held: int | None, until: datetime) -> List
     not_there = (_use_of_gone(lake, one, every_pin, name, held, published) for one in gone(lake))
     every = [used for used in (*there, *not_there) if used is not None]
     found = [used for used in every if used.trained_at is None or used.trained_at <= until or used.is_held]
-    return Listing(found, "no model had been trained on it by then")
+    columns = [field.name for field in fields(TrainedOn) if field.name != "digest"]  # too wide to be looked at
+    return Listing(found, "no model had been trained on it by then", columns)
 
 
 def predicted_from(then: Lake, name: str, models: Iterable[TrainedOn]) -> Listing[Predicted]:
     """What was published at the snapshot's moment and was made of the table, by `models` that were trained on it or of its features."""
     snapshot = then.snapshot()
     assert snapshot is not None
-    relying = {(one.model, one.version): one for one in models}
+    relying = {(one.model, one.digest): one for one in models}  # a registry that was begun anew gives numbers out again
     found = []
     for model, table in PUBLISHED.items():
         if table not in snapshot.versions or not _may_be_of(table, model, name, relying.values()):
             continue
-        rows = then.read(table).where(f"as_of = TIMESTAMP'{snapshot.moment:%Y-%m-%d %H:%M:%S}'").groupBy("version").count()
+        rows = then.read(table).where(f"as_of = TIMESTAMP'{snapshot.moment:%Y-%m-%d %H:%M:%S}'").groupBy("version", "digest").count()
         for row in rows.toArrow().to_pylist():
-            ways = _ways(table, name, snapshot, relying.get((model, row["version"])))
+            ways = _ways(table, name, snapshot, relying.get((model, row["digest"])))
             if ways:
                 found.append(Predicted(table, model, row["version"], row["count"], ", ".join(ways)))
     return Listing(sorted(found, key=lambda one: (one.table, one.model_version)), "no prediction of that moment was made of it")
@@ -88,11 +90,11 @@ def _use(lake: Lake, one: Registered, name: str, held: int | None, published: li
     except TamperedModel as error:
         may_have = one.name not in NAMES or any(lineage.is_made_of(read, name) for read in recipe(one.name).reads)
         said = f"its manifest can't be trusted: {error}"
-        return TrainedOn(one.name, one.version, "not known", None, None, *facts, said) if may_have else None
+        return TrainedOn(one.name, one.version, one.digest, "not known", None, None, *facts, said) if may_have else None
     assert isinstance(tables, dict)
     numbers = {table: version for table, version in tables.items() if isinstance(version, int)}
     found = _through(name, numbers, held, published)
-    return None if found is None else TrainedOn(one.name, one.version, *found, *facts, SIGNED)
+    return None if found is None else TrainedOn(one.name, one.version, one.digest, *found, *facts, SIGNED)
 
 
 def _use_of_gone(
@@ -104,7 +106,9 @@ def _use_of_gone(
     if found is None:
         return None
     said = f"{GONE}: run {one.run} registered it, as {one.digest[:12]}"
-    return TrainedOn(one.model, one.version, *found, runs.get(lake.ops, one.run).moment, (), APPROVED if one.approved else REFUSED, said)
+    return TrainedOn(
+        one.model, one.version, one.digest, *found, runs.get(lake.ops, one.run).moment, (), APPROVED if one.approved else REFUSED, said
+    )
 
 
 def _through(name: str, tables: Mapping[str, int], held: int | None, published: list[Snapshot]) -> tuple[str, int | None, bool] | None:

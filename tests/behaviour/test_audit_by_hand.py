@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from typing import Any
 
 import pytest
 
 from jobs.cli import main
 from lakehouse.registry import tracking
+from lakehouse.registry.audit import Audit
 from lakehouse.registry.loading import Registry
 from lakehouse.settings import Settings
 from lakehouse.tables import Lake, delta
 from tests.inside import Output, told
+from tests.served import another_version, champion
 
 
 @pytest.fixture
@@ -158,5 +162,27 @@ def test_an_audit_names_models_that_the_registry_does_not_hold_any_more(settings
 
     told_before, told_after = ({one["model"]: one for one in found["models_trained_on_it"]} for found in (before, after))
     assert "not in the registry any more: run " in told_after["demand"]["found"]
-    same = ("through", "table_version", "is_held", "trained_at", "decision")
+    same = ("digest", "through", "table_version", "is_held", "trained_at", "decision")
     assert {name: told_after["demand"][name] for name in same} == {name: told_before["demand"][name] for name in same}
+
+
+def test_predictions_are_of_the_model_that_made_them_whatever_got_its_number_since(settings: Settings, capsys: Output) -> None:
+    """A registry that was lost and begun anew gives numbers out again."""
+    was = champion(settings, "demand").digest
+    number = another_version(settings, "demand")
+    with closing(sqlite3.connect(settings.home / "mlflow.db")) as connection:
+        for name in ("model_versions", "model_version_tags", "registered_model_aliases"):
+            connection.execute(f"DELETE FROM {name} WHERE name = 'demand' AND version = 1")
+            connection.execute(f"UPDATE {name} SET version = 1 WHERE name = 'demand' AND version = ?", [number])
+        connection.commit()
+    (now,) = Registry(settings).versions("demand")
+    assert now.version == "1" and now.digest != was
+
+    found = audited(capsys, "features.product_sales", "--at", "2024-05-06")
+    models = {one["digest"]: one["found"] for one in found["models_trained_on_it"]}
+    assert models[now.digest] == "as signed" and "not in the registry any more" in models[was]
+    (prediction,) = found["predictions_made_of_it"]
+    assert prediction["through"].endswith("model demand 1, which is not in the registry any more")
+    with Lake(settings) as lake:
+        (said,) = [one for one in Audit(lake, "2024-05-06").said if one.model == "demand"]
+    assert (said.version, said.asked, said.example) == ("1", 0, f"{was[:12]} is not in the registry")

@@ -126,6 +126,8 @@ def test_a_model_that_somebody_deleted_is_not_missed_and_answers_nothing(setting
 
     assert told(capsys, "verify")["whole"]
     assert [one.name for one in Registry(settings).versions()] == ["demand", "recommendations"]
+    assert main(["status"]) == 0
+    assert "No champion of segments: baselines answer" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("keys", "said"), [("derived", "knows nobody"), ("random", "is not the one that this lake")])
