@@ -10,6 +10,7 @@ from lakehouse.ingest import vault_age
 from lakehouse.registry import loading
 from lakehouse.registry.recorded import forgotten
 from lakehouse.tables import Lake, audit, catalog, delta, maintenance, pins, rebuilding
+from lakehouse.tables.handles import in_short
 from lakehouse.tables.listing import Listing
 
 Kept = Mapping[str, Collection[int]]
@@ -83,7 +84,7 @@ def _files(lake: Lake, kept: Kept) -> list[Verified]:
             try:
                 wrong = rebuilding.damage(lake, name, version, delta.sizes(lake.path(name), version))
             except StateError as error:
-                wrong = str(error)
+                wrong = in_short(error)
             if wrong is not None and _is_kept(lake, name, version):
                 broken[version] = wrong
         shown = ", ".join(map(str, broken or versions))

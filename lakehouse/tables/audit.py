@@ -13,6 +13,7 @@ from lakehouse.engine import explain
 from lakehouse.errors import OtherSchema, TryAgain
 from lakehouse.tables import catalog, delta, delta_log, diff, pins, runs
 from lakehouse.tables.catalog import BRONZE
+from lakehouse.tables.handles import in_short
 from lakehouse.tables.lake import Lake
 from lakehouse.tables.listing import Listing
 from lakehouse.tables.snapshots import Snapshot
@@ -258,7 +259,7 @@ def _checked(lake: Lake, name: str, version: int, by: tuple[str, ...], keep: boo
             raise meant from error
         if isinstance(error, TryAgain):
             raise
-        return Checked(name, version, False, None, "", by, f"it can't be read: {str(error).strip().splitlines()[0][:200]}")
+        return Checked(name, version, False, None, "", by, f"it can't be read: {in_short(error)}")
     if found.rows != logged:
         return Checked(name, version, False, found.rows, found.digest, by, f"it has {found.rows:,} rows, the log says {logged:,}")
     kept = pins.record(lake.ops, found) if keep else pins.recorded(lake.ops).get((name, version), found)

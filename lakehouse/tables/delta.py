@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from lakehouse.errors import StateError
-from lakehouse.tables.handles import LOG, open_table, open_to_change
+from lakehouse.tables.handles import LOG, SEE, in_short, open_table, open_to_change
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable, Field
@@ -130,18 +130,23 @@ def statistics(path: str, counted: Iterable[str], bounded: Iterable[str], versio
 
 
 def history(path: str, limit: int | None = None) -> list[Commit]:
-    """Commits, the newest first."""
+    """Commits, the newest first. Raises `StateError` where the log lacks one of their entries, or one can't be read."""
     from deltalake.exceptions import DeltaError
 
     found = open_table(path)
     newest = found.version()
+    wanted = newest + 1 if limit is None else min(limit, newest + 1)
     commits = []
     try:
         entries = found.history(limit)
     except DeltaError as error:
-        raise StateError(f"the log of the table at {path} can't be read: {error}. What is broken: zeromargin verify") from None
+        raise StateError(f"the log of the table at {path} can't be read: {in_short(error)}. {SEE}") from None
+    # An entry does not say its version, so it is told by its place, which is another one where one is missing.
+    absent = [number for number in range(newest, newest - wanted, -1) if not (Path(path) / LOG / f"{number:020}.json").is_file()]
+    if absent or len(entries) != wanted:
+        raise StateError(f"the log of the table at {path} lacks entries{f', such as that of version {absent[-1]}' * bool(absent)}. {SEE}")
     for place, entry in enumerate(entries):
-        version = entry.get("version", newest - place)
+        version = newest - place
         written = datetime.fromtimestamp(entry.get("timestamp", 0) / 1000, UTC)
         commits.append(Commit(version, written, entry.get("operation", "unknown"), entry.get("userMetadata")))
     return commits
@@ -209,9 +214,7 @@ def restore(path: str, version: int, table: Table) -> int:
         try:
             open_to_change(path).restore(version)
         except DeltaError as error:
-            raise StateError(
-                f"the table at {path} can't be put back to version {version}: {error}. What is broken, and what repairs it: zeromargin verify"
-            ) from None
+            raise StateError(f"the table at {path} can't be put back to version {version}: {in_short(error)}. {SEE}") from None
     return evolve(path, table)
 
 

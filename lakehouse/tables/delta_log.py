@@ -7,12 +7,12 @@ import shutil
 import tempfile
 from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from lakehouse.errors import StateError
 from lakehouse.tables.delta import Commit, head, history
-from lakehouse.tables.handles import LOG, open_table, open_to_change
+from lakehouse.tables.handles import LOG, SEE, in_short, open_table, open_to_change
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
@@ -31,24 +31,55 @@ def arrivals(path: str, column: str, after: int = -1, until: int | None = None) 
     for commit in reversed(history(path)):
         if until is not None and commit.version > until:
             break
-        with (Path(path) / LOG / f"{commit.version:020}.json").open(encoding="utf-8") as lines:
-            actions = list(map(json.loads, lines))
+        actions = _actions(path, commit.version)
         before = {value: brought[file] for file, value in live.items()}
         for file in (unquote(action["remove"]["path"]) for action in actions if "remove" in action):
             live.pop(file, None)
         for add in (action["add"] for action in actions if "add" in action):
             value, file = add["partitionValues"][column], unquote(add["path"])
-            brought[file] = before.get(value) or brought.get(file) or commit
+            brought[file] = brought.get(file) or before.get(value) or commit
             live[file] = value
-            if value not in before and commit.version > after:
+            if commit.version > after and (value in found or value not in before):
                 found[value] = brought[file]
     return found
 
 
 def missing_entries(path: str) -> list[int]:
     """The versions whose entry the log lacks, also where a checkpoint stands for the newest. None is ever taken out of it."""
-    there = {int(file.stem) for file in (Path(path) / LOG).glob("*.json") if file.stem.isdigit()}
+    there = _entries(path)
     return sorted(set(range(max((*there, _newest_checkpoint(path) or -1)) + 1)) - there)
+
+
+def unreadable_entries(path: str) -> list[int]:
+    """The versions whose entry is there and is none: cut, or overwritten. Every entry is read."""
+    return [version for version in sorted(_entries(path)) if not _is_readable(path, version)]
+
+
+def _entries(path: str) -> set[int]:
+    return {int(file.stem) for file in (Path(path) / LOG).glob("*.json") if file.stem.isdigit()}
+
+
+def _is_readable(path: str, version: int) -> bool:
+    try:
+        return bool(_actions(path, version))
+    except StateError:
+        return False
+
+
+def _actions(path: str, version: int) -> list[dict[str, Any]]:
+    """What an entry says. Raises `StateError` for one that is not there, or is none."""
+    entry = Path(path) / LOG / f"{version:020}.json"
+    try:
+        with entry.open(encoding="utf-8") as lines:
+            actions = list(map(json.loads, lines))
+        if any(
+            not isinstance(action, dict) or any("path" not in action[kind] for kind in ("add", "remove") if kind in action)
+            for action in actions
+        ):
+            raise ValueError("no action of a table's log")
+    except (ValueError, TypeError, FileNotFoundError) as error:
+        raise StateError(f"the entry {entry.name} of the log of the table at {path} can't be read: {in_short(error)}. {SEE}") from None
+    return actions
 
 
 def checkpoint(path: str, scratch: Path) -> None:
@@ -118,14 +149,9 @@ def files_by_version(path: str, versions: Collection[int]) -> tuple[dict[int, fr
     logged: set[str] = set()
     found = {}
     for version in range(head(path) + 1):
-        entry = Path(path) / LOG / f"{version:020}.json"
-        try:
-            with entry.open(encoding="utf-8") as lines:
-                actions = list(map(json.loads, lines))
-            removed = {unquote(action["remove"]["path"]) for action in actions if "remove" in action}
-            added = {unquote(action["add"]["path"]) for action in actions if "add" in action}
-        except (ValueError, TypeError, KeyError, FileNotFoundError) as error:
-            raise StateError(f"the entry {entry.name} of the log of the table at {path} can't be read: {error!r}") from None
+        actions = _actions(path, version)
+        removed = {unquote(action["remove"]["path"]) for action in actions if "remove" in action}
+        added = {unquote(action["add"]["path"]) for action in actions if "add" in action}
         live -= removed
         live |= added
         logged |= added

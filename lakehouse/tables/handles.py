@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 LOG = "_delta_log"
 KEPT_OPEN = 64
+SEE = "What is broken, and what repairs it: zeromargin verify"
+_LONGEST = 200  # letters of what a library says
 Identity = tuple[int, int, int, int]
 Log = frozenset[tuple[str, int, int, int, int]]  # name and identity
 _OPENED: dict[tuple[str, int | None], tuple[Log, DeltaTable]] = {}
@@ -41,6 +43,12 @@ def open_table(path: str, version: int | None = None) -> DeltaTable:
         while len(_OPENED) > KEPT_OPEN:
             _OPENED.pop(next(iter(_OPENED)))
     return table
+
+
+def in_short(error: Exception) -> str:
+    """What a library says of a log, without the places in its own code that follow; of an error of ours, without the advice."""
+    first = next(iter(str(error).strip().splitlines()), type(error).__name__).partition(f". {SEE}")[0]
+    return f"{first[:_LONGEST]}…" if len(first) > _LONGEST else first
 
 
 def identity(about: os.stat_result) -> Identity:
@@ -82,7 +90,9 @@ def _open(path: str, version: int | None) -> DeltaTable:
     try:
         return DeltaTable(path, version=version)
     except TableNotFoundError:
-        raise StateError(f"there is no table at {path}. It is created by the first load or run") from None
+        raise StateError(
+            f"there is no table at {path}. The first load or run makes it; one that was there and is lost is named by: zeromargin verify"
+        ) from None
     except DeltaError as error:
         what = "the table" if version is None else f"version {version} of the table"
-        raise StateError(f"{what} at {path} can't be opened: {error}") from None
+        raise StateError(f"{what} at {path} can't be opened: {in_short(error)}. {SEE}") from None

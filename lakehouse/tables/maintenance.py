@@ -7,14 +7,14 @@ open run would go on from.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, insert, select
 
 from lakehouse.errors import StateError
-from lakehouse.tables import delta, delta_log, lease, pins, rebuilding, runs, snapshots
+from lakehouse.tables import delta, delta_log, lease, ops, pins, rebuilding, runs, snapshots
 from lakehouse.tables.catalog import BRONZE
 from lakehouse.tables.lake import Lake
 from lakehouse.tables.listing import Listing
@@ -58,18 +58,36 @@ class Maintained:
 def kept_versions(lake: Lake, expired: Iterable[Pin] = ()) -> dict[str, set[int]]:
     """The versions that stay readable, by table."""
     found: dict[str, set[int]] = {name: _newest(lake, name) for name in lake.catalog}
-    for snapshot in kept_snapshots(lake.ops, lake.settings.snapshots.keep_newest):
-        for name, version in snapshot.versions.items():
-            found.setdefault(name, set()).add(version)
+    keep_newest = lake.settings.snapshots.keep_newest
+    named = _named(kept_snapshots(lake.ops, keep_newest), snapshots.restored_from(lake.ops, keep_newest))
+    for name, version in named - _let_go(lake.ops):
+        found.setdefault(name, set()).add(version)
     gone = set(expired)
     for pin in pins.every(lake.ops):
         if pin not in gone:
             found.setdefault(pin.table, set()).add(pin.version)
     for name, version in _of_open_run(lake):
         found.setdefault(name, set()).add(version)
-    # What a restore took out of bronze may have been in no snapshot yet.
-    found[BRONZE] |= set(snapshots.restored_from(lake.ops, lake.settings.snapshots.keep_newest))
     return found
+
+
+def _named(of: Iterable[Snapshot], restored_from: Iterable[int]) -> set[tuple[str, int]]:
+    """Tables and versions that snapshots say; and what a restore took out of bronze, which may have been in no snapshot yet."""
+    return {key for snapshot in of for key in snapshot.versions.items()} | {(BRONZE, version) for version in restored_from}
+
+
+def _let_go(engine: Engine) -> set[tuple[str, int]]:
+    with engine.connect() as connection:
+        return {(row.name, row.version) for row in connection.execute(select(ops.let_go))}
+
+
+def _let_go_of(engine: Engine, kept: Mapping[str, Collection[int]]) -> None:
+    """Remembers what is not kept from here on: with more to be kept later (`snapshots.keep_newest`) it does not come back."""
+    named = _named(snapshots.every(engine, undone_too=True), snapshots.restored_from(engine, None))
+    new = sorted((name, version) for name, version in named - _let_go(engine) if version not in kept.get(name, ()))
+    if new:
+        with engine.begin() as connection:
+            connection.execute(insert(ops.let_go), [{"name": name, "version": version} for name, version in new])
 
 
 def _newest(lake: Lake, name: str) -> set[int]:
@@ -126,6 +144,7 @@ def maintain(
             pins.remove(lake.ops, pin.table, pin.version, pin.owner)
         at_published = [name for name in lake.catalog if newest is not None and newest.versions.get(name) == lake.head(name)]
         kept = kept_versions(lake)
+        _let_go_of(lake.ops, kept)
         for one in before:
             _maintain(lake, one, kept[one.table], progress)
         now = {name: lake.head(name) for name in at_published}

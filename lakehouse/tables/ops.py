@@ -122,6 +122,13 @@ file_lists = Table(  # of what files a version consisted when it was written or 
     Column("digest", String, nullable=False),  # SHA-256 of their paths
 )
 
+let_go = Table(  # versions that a snapshot or a restore names and maintenance kept no more: that their files are gone is no damage
+    "let_go",
+    META,
+    Column("name", String, primary_key=True),
+    Column("version", Integer, primary_key=True),
+)
+
 corrections = Table(  # of lines in quarantine
     "corrections",
     META,

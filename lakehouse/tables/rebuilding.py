@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from lakehouse.tables.lake import Lake
 
 ANEW = "zeromargin run --from-bronze"
-_LONGEST = 200  # letters of what a library says of a log
 
 
 def loss(lake: Lake, name: str, published: Snapshot | None) -> str | None:
@@ -55,19 +54,26 @@ def _loss(lake: Lake, name: str, published: Snapshot | None, noted: tuple[int, F
         files = delta.sizes(path, version)
         return _damage(lake, name, version, files, noted[1]) if noted and noted[0] == version else damage(lake, name, version, files)
     except StateError as error:
-        return _lacking_entries(path, name) or f"the log of {name} can't be read ({str(error).splitlines()[0][:_LONGEST]})"
+        return _lacking_entries(path, name) or f"the log of {name} can't be read ({handles.in_short(error)})"
 
 
 def gap(lake: Lake, name: str) -> str | None:
-    """What is wrong with a table whose newest version can be read, by a checkpoint, and others can't; none where its log has every entry."""
+    """What is wrong with a table whose newest version can be read, by a checkpoint, and others can't; none where its log has every entry. Each
+    is read."""
     absent = _lacking_entries(lake.path(name), name)
     return None if absent is None else f"{absent}: versions between checkpoints can't be read without them, the others can"
 
 
 def _lacking_entries(path: str, name: str) -> str | None:
-    absent = delta_log.missing_entries(path)
-    shown = f"{', '.join(map(str, absent[:5]))}{', …' if len(absent) > 5 else ''}"
-    return f"the log of {name} lacks the entries of versions {shown}" if absent else None
+    if absent := delta_log.missing_entries(path):
+        return f"the log of {name} lacks the entries of versions {_shown(absent)}"
+    if broken := delta_log.unreadable_entries(path):
+        return f"in the log of {name} the entries of versions {_shown(broken)} can't be read"
+    return None
+
+
+def _shown(versions: list[int]) -> str:
+    return f"{', '.join(map(str, versions[:5]))}{', …' if len(versions) > 5 else ''}"
 
 
 def other_layout(lake: Lake, name: str) -> str | None:
@@ -178,5 +184,5 @@ def _forgotten(engine: Engine, name: str) -> str:
 
 def _forget(engine: Engine, names: Collection[str]) -> None:
     with engine.begin() as connection:
-        for table in (ops.snapshot_tables, ops.pins, ops.digests, ops.file_lists):
+        for table in (ops.snapshot_tables, ops.pins, ops.digests, ops.file_lists, ops.let_go):
             connection.execute(delete(table).where(table.c.name.in_(names)))

@@ -104,8 +104,8 @@ def unfinished_restore(engine: Engine) -> int | None:
         return connection.execute(select(restores.c.snapshot).where(restores.c.ended_at.is_(None))).scalar()
 
 
-def restored_from(engine: Engine, newest: int) -> list[int]:
-    """The versions of bronze.sales that the newest restores began from."""
+def restored_from(engine: Engine, newest: int | None) -> list[int]:
+    """The versions of bronze.sales that the newest restores (or all) began from."""
     with engine.connect() as connection:
         return list(connection.execute(select(restores.c.bronze).order_by(restores.c.number.desc()).limit(newest)).scalars())
 

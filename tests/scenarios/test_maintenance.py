@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from lakehouse.errors import LeaseHeld, StateError
+from lakehouse.registry.verifying import verify
 from lakehouse.tables import Lake, StageLake, delta, handles, maintenance, opening, pins, runs, snapshots
 from lakehouse.tables.digests import Digest
 from lakehouse.tables.maintenance import TablePlan
@@ -69,6 +70,24 @@ def test_pinned_versions_and_the_last_of_each_day_stay_and_the_others_go(shop: S
     newest = lake.snapshot()
     assert newest is not None
     assert (newest.id, newest.versions[STORES], newest.as_of.day) == (done.snapshot, lake.head(STORES), 12)
+
+
+def test_what_was_let_go_is_not_missed_once_more_is_to_be_kept(shop: Shop) -> None:
+    lake = shop.lake
+    rewritten(shop, 1, 2, 3, as_of="2011-01-05")
+    maintenance.maintain(lake)
+    many = lake.settings.snapshots.model_copy(update={"keep_newest": 20})
+    lake.settings = lake.settings.model_copy(update={"snapshots": many})
+    rewritten(shop, 4, as_of="2011-01-12")
+
+    assert planned(lake).damage == ""
+    assert [one for one in verify(lake, everything=True) if not one.whole] == []
+    four = lake.version(STORES)
+    rewritten(shop, 5, 6, as_of="2011-01-12")
+    maintenance.maintain(lake)
+    assert units(lake, four) == [4], "what came since is kept as is said now"
+    Path(lake.path(STORES), delta.files(lake.path(STORES), four)[0]).unlink()
+    assert "are not there" in planned(lake).damage
 
 
 def test_a_plan_changes_nothing(shop: Shop) -> None:

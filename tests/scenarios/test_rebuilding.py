@@ -240,7 +240,8 @@ def test_an_older_version_whose_entry_is_damaged_is_named_and_nothing_of_the_tab
         lake.read(PRODUCTS, version=older)
     with pytest.raises(StateError, match=f"{PRODUCTS} version {older} can't be read any more"):  # making all anew would not bring it back
         lake.at(lake.snapshots()[0].as_of).read(PRODUCTS)
-    assert [one.version for one in verify(lake) if one.name == PRODUCTS and not one.whole] == [str(older)]
+    wrong = {one.kind: one.version for one in verify(lake) if one.name == PRODUCTS and not one.whole}
+    assert wrong == {"log": str(lake.head(PRODUCTS)), "files": str(older)}
     (plan,) = [one for one in maintenance.plan(lake) if one.table == PRODUCTS]
     assert plan.damage and not plan.deletes
 
@@ -256,6 +257,13 @@ def test_entries_that_are_missing_below_a_checkpoint_are_named_and_the_table_is_
         entry(lake, SALES, version).unlink()
     entry(lake, "bronze.sales", 0).unlink()
     assert lake.read(SALES).count() == 4
+    for asked in (
+        lambda: lake.history(SALES),
+        lambda: lake.version_at(SALES, "2100-01-01"),
+        lambda: delta_log.arrivals(lake.path("bronze.sales"), "file_digest"),
+    ):
+        with pytest.raises(StateError, match="lacks entries, such as that of version 0. .* zeromargin verify"):
+            asked()
     found = broken(lake)
     assert "lacks the entries of versions 0, 2" in found[SALES] and REPAIR in found[SALES]
     assert "restore-backup" in found["bronze.sales"] and REPAIR not in found["bronze.sales"]
@@ -282,6 +290,28 @@ def test_entries_that_are_missing_below_a_checkpoint_are_named_and_the_table_is_
     for wrong, error in (("bronze.sales", StateError), ("silver.sails", UnknownName)):
         with pytest.raises(error):
             anew(lake, dropped=[wrong])
+
+
+@pytest.mark.soak_on_jvm
+def test_an_entry_that_is_none_is_named_in_a_line_with_what_repairs_it(shop: FeaturedShop) -> None:
+    lake = shop.lake
+    with lake.lease("test"):
+        delta_log.checkpoint(lake.path(SALES), lake.home / "staging")
+    first = lake.snapshots()[0].versions[SALES]
+    entry(lake, SALES, first).write_text("{garbage\n")
+    assert lake.read(SALES).count() == 4
+
+    found = broken(lake)
+    assert f"the entries of versions {first} can't be read" in found[SALES] and f"--drop-history {SALES}" in found[SALES]
+    for asked in (
+        lambda: lake.history(SALES),
+        lambda: lake.read(SALES, version=first),
+        lambda: delta.restore(lake.path(SALES), first, lake.catalog[SALES]),
+    ):
+        with pytest.raises(StateError, match=r"\A.* zeromargin verify\Z"):  # in one line
+            asked()
+    anew(lake, dropped=[SALES])
+    assert not broken(lake)
 
 
 @pytest.mark.soak_on_jvm

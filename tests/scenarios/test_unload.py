@@ -31,9 +31,13 @@ def test_its_lines_are_gone_the_others_stay_and_it_may_land_again(lake: Lake, tm
     assert landed[first.digest].version == again.version, "it came when it landed again"
     with lake.lease("compaction"):
         delta.compact(lake.path("bronze.sales"))
+    landed = delta_log.arrivals(lake.path("bronze.sales"), "file_digest")
+    assert landed[first.digest].version == again.version, "a compaction is no landing"
+    with lake.lease("restore"):
         delta.restore(lake.path("bronze.sales"), first.version, lake.catalog["bronze.sales"])
     landed = delta_log.arrivals(lake.path("bronze.sales"), "file_digest")
-    assert landed[first.digest].version == again.version, "neither a compaction nor a restore is a landing"
+    assert landed[first.digest].version == first.version, "what a restore put back is what the first landing wrote"
+    assert first.digest not in delta_log.arrivals(lake.path("bronze.sales"), "file_digest", after=again.version)
     assert unload(lake, first.digest[:12].upper()).lines == 3
     with pytest.raises(InputError, match="fits no file that landed"):
         unload(lake, str(wrong))
