@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
+from functools import cached_property
 
 from lakehouse.errors import TamperedModel
 from lakehouse.registry import loading
@@ -16,10 +17,10 @@ from lakehouse.registry.recorded import Recorded, gone
 from lakehouse.registry.training_pins import owner
 from lakehouse.tables import Lake, lineage, pins, runs, snapshots
 from lakehouse.tables.listing import Listing
-from lakehouse.tables.pins import Pin
 from lakehouse.tables.snapshots import Snapshot
 
 DIRECTLY, SIGNED, GONE = "directly", "as signed", "not in the registry any more"
+_GIVEN_UP = " of a history that was given up"
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,8 @@ class TrainedOn:
     """One registered model version that was trained on this table, `directly` or through tables made of it.
 
     `table_version`: which version of this table, as the snapshot says that first published what the model read; `is_held`: whether that is the
-    version asked about. Both are none of a model whose manifest can't be trusted, which `found` says.
+    version asked about, or one that held the same rows, as before a restore or a compaction. Both are none of a model whose manifest can't be trusted,
+    which `found` says; of a history that was given up, when a table was made anew, there is no version, and `through` says so.
     """
 
     model: str
@@ -56,10 +58,9 @@ class Predicted:
 def trained_on(lake: Lake, name: str, held: int | None, until: datetime) -> Listing[TrainedOn]:
     """The models that were trained on the table by a moment, at whichever of its versions, and those trained later on the version `held`; those too
     that the registry does not hold any more."""
-    published = snapshots.every(lake.ops, undone_too=True)
-    there = (_use(lake, one, name, held, published) for one in loading.versions(lake.settings))
-    every_pin = pins.every(lake.ops)
-    not_there = (_use_of_gone(lake, one, every_pin, name, held, published) for one in gone(lake))
+    asked = _Asked(lake, name, held)
+    there = (_use(asked, one) for one in loading.versions(lake.settings))
+    not_there = (_use_of_gone(asked, one) for one in gone(lake))
     every = [used for used in (*there, *not_there) if used is not None]
     found = [used for used in every if used.trained_at is None or used.trained_at <= until or used.is_held]
     columns = [field.name for field in fields(TrainedOn) if field.name != "digest"]  # too wide to be looked at
@@ -83,43 +84,82 @@ def predicted_from(then: Lake, name: str, models: Iterable[TrainedOn]) -> Listin
     return Listing(sorted(found, key=lambda one: (one.table, one.model_version)), "no prediction of that moment was made of it")
 
 
-def _use(lake: Lake, one: Registered, name: str, held: int | None, published: list[Snapshot]) -> TrainedOn | None:
+class _Asked:
+    """A table at the version that an audit asks about, and what the run database says beside it."""
+
+    def __init__(self, lake: Lake, name: str, held: int | None) -> None:
+        self.lake, self.name, self.held = lake, name, held
+        self.published = snapshots.every(lake.ops, undone_too=True)
+        self.pins = pins.every(lake.ops)
+        self.recorded = pins.recorded(lake.ops)
+
+    def is_held(self, version: int | None) -> bool:
+        """Whether that version is the one asked about, or holds the same rows. Whatever models were trained on has its digest kept."""
+        if version is None or self.held is None or version == self.held:
+            return version is not None and version == self.held
+        known = self.recorded.get((self.name, version))
+        return known is not None and known.digest == self._digest
+
+    @cached_property
+    def _digest(self) -> str | None:
+        if self.held is None:
+            return None
+        known = self.recorded.get((self.name, self.held))
+        return known.digest if known is not None else self.lake.digest(self.name, self.held, full=True).digest
+
+    def given_up(self, tables: Mapping[str, int], snapshot: object) -> set[str]:
+        """Of the tables that a model read at the snapshot of that number, those made anew since: what snapshots said of their versions is forgotten, and
+        other versions have their numbers."""
+        read = next((one for one in self.published if one.id == snapshot), None)
+        return set() if read is None else {table for table, version in tables.items() if read.versions.get(table) != version}
+
+
+def _use(asked: _Asked, one: Registered) -> TrainedOn | None:
     facts = (one.moment, one.aliases, one.decision)
     try:
-        tables = open_registered(lake.settings, one).manifest["tables"]
+        manifest = open_registered(asked.lake.settings, one).manifest
     except TamperedModel as error:
-        may_have = one.name not in NAMES or any(lineage.is_made_of(read, name) for read in recipe(one.name).reads)
+        may_have = one.name not in NAMES or any(lineage.is_made_of(read, asked.name) for read in recipe(one.name).reads)
         said = f"its manifest can't be trusted: {error}"
         return TrainedOn(one.name, one.version, one.digest, "not known", None, None, *facts, said) if may_have else None
+    tables = manifest["tables"]
     assert isinstance(tables, dict)
     numbers = {table: version for table, version in tables.items() if isinstance(version, int)}
-    found = _through(name, numbers, held, published)
+    found = _through(asked, numbers, asked.given_up(numbers, manifest["snapshot"]))
     return None if found is None else TrainedOn(one.name, one.version, one.digest, *found, *facts, SIGNED)
 
 
-def _use_of_gone(
-    lake: Lake, one: Recorded, every_pin: Iterable[Pin], name: str, held: int | None, published: list[Snapshot]
-) -> TrainedOn | None:
-    """What it was trained on is pinned for it."""
-    pinned = {pin.table: pin.version for pin in every_pin if pin.owner == owner(one.model, one.digest)}
-    found = _through(name, pinned, held, published)
+def _use_of_gone(asked: _Asked, one: Recorded) -> TrainedOn | None:
+    """What it was trained on is pinned for it; pins of a history that was given up are gone too."""
+    pinned = {pin.table: pin.version for pin in asked.pins if pin.owner == owner(one.model, one.digest)}
+    found = _through(asked, pinned, set())
     if found is None:
         return None
     said = f"{GONE}: run {one.run} registered it, as {one.digest[:12]}"
     return TrainedOn(
-        one.model, one.version, one.digest, *found, runs.get(lake.ops, one.run).moment, (), APPROVED if one.approved else REFUSED, said
+        one.model,
+        one.version,
+        one.digest,
+        *found,
+        runs.get(asked.lake.ops, one.run).moment,
+        (),
+        APPROVED if one.approved else REFUSED,
+        said,
     )
 
 
-def _through(name: str, tables: Mapping[str, int], held: int | None, published: list[Snapshot]) -> tuple[str, int | None, bool] | None:
-    """Through which of the tables that were read this one was, at which version, and whether that is the one `held`; nothing where it was not."""
+def _through(asked: _Asked, tables: Mapping[str, int], given_up: Collection[str]) -> tuple[str, int | None, bool] | None:
+    """Through which of the tables that were read this one was, at which version, and whether that is what is asked about; nothing where it was not."""
+    name = asked.name
     read = {table: version for table, version in tables.items() if lineage.is_made_of(table, name)}
     if not read:
         return None
-    made_of = (_made_of(name, table, number, published) for table, number in read.items())
-    version = read[name] if name in read else next((found for found in made_of if found is not None), None)
-    through = DIRECTLY if name in read else ", ".join(f"{table} version {number}" for table, number in read.items())
-    return through, version, version == held
+    there = {table: number for table, number in read.items() if table not in given_up}
+    made_of = (_made_of(name, table, number, asked.published) for table, number in there.items())
+    version = there.get(name) if name in read else next((found for found in made_of if found is not None), None)
+    ways = (f"{table} version {number}{_GIVEN_UP * (table in given_up)}" for table, number in read.items())
+    through = (f"{DIRECTLY}, version {read[name]}{_GIVEN_UP}" if name in given_up else DIRECTLY) if name in read else ", ".join(ways)
+    return through, version, asked.is_held(version)
 
 
 def _made_of(name: str, table: str, version: int, published: list[Snapshot]) -> int | None:

@@ -7,13 +7,14 @@ from contextlib import closing
 from typing import Any
 
 import pytest
+from sqlalchemy import insert
 
 from jobs.cli import main
 from lakehouse.registry import tracking
 from lakehouse.registry.audit import Audit
 from lakehouse.registry.loading import Registry
 from lakehouse.settings import Settings
-from lakehouse.tables import Lake, delta
+from lakehouse.tables import Lake, delta, ops, rebuilding, snapshots
 from tests.inside import Output, told
 from tests.served import another_version, champion
 
@@ -186,3 +187,30 @@ def test_predictions_are_of_the_model_that_made_them_whatever_got_its_number_sin
     with Lake(settings) as lake:
         (said,) = [one for one in Audit(lake, "2024-05-06").said if one.model == "demand"]
     assert (said.version, said.asked, said.example) == ("1", 0, f"{was[:12]} is not in the registry")
+
+
+def test_a_model_was_trained_on_what_is_held_where_it_holds_the_same_rows_under_another_number(settings: Settings, capsys: Output) -> None:
+    with Lake(settings) as lake:
+        first = lake.snapshots()[0]
+    told(capsys, "restore", str(first.id))
+    found = audited(capsys, "silver.sales")
+    assert found["held"][0]["version"] != first.versions["silver.sales"]
+    assert {(one["table_version"], one["is_held"]) for one in found["models_trained_on_it"]} == {(first.versions["silver.sales"], True)}
+
+
+def test_a_model_was_not_trained_on_what_got_the_number_of_a_version_whose_history_was_given_up(settings: Settings, capsys: Output) -> None:
+    with Lake(settings) as lake:
+        trained = lake.snapshots()[0].versions["silver.sales"]
+        with lake.lease("test"):
+            rebuilding.make_room(lake, dropped=["silver.sales"])
+            lake.create_tables()
+            newest = snapshots.newest(lake.ops)
+            assert newest is not None
+            while lake.head("silver.sales") < trained:  # the number that the models were trained on, of other rows
+                delta.open_to_change(lake.path("silver.sales")).alter.set_table_properties({"delta.appendOnly": "false"})
+            with lake.ops.begin() as connection:
+                connection.execute(insert(ops.snapshot_tables).values(snapshot=newest.id, name="silver.sales", version=trained))
+    models = audited(capsys, "silver.sales")["models_trained_on_it"]
+    assert {(one["table_version"], one["is_held"]) for one in models} == {(None, False)}
+    through = {one["model"]: one["through"] for one in models}
+    assert through["recommendations"] == f"directly, version {trained} of a history that was given up", through
