@@ -57,12 +57,15 @@ def subkey(master: bytes, purpose: str) -> bytes:
     return HKDF(algorithm=hashes.SHA256(), length=32, salt=None, info=f"zeromargin vault {purpose}".encode()).derive(master)
 
 
-def signing_key(settings: Settings) -> Ed25519PrivateKey:
-    """The key that signs models and receipts: the home's secrets/signing, PEM. Raises `VaultError` like `master_secret`."""
+def signing_key(settings: Settings, may_make: bool = True) -> Ed25519PrivateKey:
+    """The key that signs models and receipts: the home's secrets/signing, PEM. Made and raises `VaultError` like `master_secret`."""
     path = _folder(settings) / "signing"
     if not path.exists():
-        if not settings.vault.make_secrets:
-            raise VaultError(f"there is no signing key. Put an Ed25519 private key in PEM into {path} (mode 0600)")
+        if not (may_make and settings.vault.make_secrets):
+            raise VaultError(
+                f"there is no signing key. Put the one of this home back into {path} (mode 0600): its models were signed with it. A home that has none yet"
+                " takes any Ed25519 private key in PEM"
+            )
         _make(path, _pem(Ed25519PrivateKey.generate()), "a key to sign models and receipts with")
     try:
         key = serialization.load_pem_private_key(_read(path), password=None)
@@ -74,10 +77,11 @@ def signing_key(settings: Settings) -> Ed25519PrivateKey:
 
 
 def verify_key(settings: Settings) -> Ed25519PublicKey:
-    """The key that signatures are checked with: secrets/signing.pub where it is there (no secret), else from the signing key."""
+    """The key that signatures are checked with: secrets/signing.pub where it is there (no secret), else from the signing key. None is made: it would
+    fit no signature. Raises `VaultError`."""
     path = _folder(settings) / "signing.pub"
     if not path.exists():
-        return signing_key(settings).public_key()
+        return signing_key(settings, may_make=False).public_key()
     try:
         key = serialization.load_pem_public_key(path.read_bytes())
     except (ValueError, UnsupportedAlgorithm):

@@ -13,7 +13,7 @@ from decimal import Decimal
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from lakehouse.errors import NothingPublished, TamperedModel
+from lakehouse.errors import NothingPublished, TamperedModel, VaultError
 from lakehouse.models.interface import Json
 from lakehouse.registry import loading, verifying
 from lakehouse.registry.loading import Registered, open_registered
@@ -171,7 +171,7 @@ def _champion(lake: Lake, one: Registered) -> Champion:
     facts = (one.name, one.version, one.digest, one.moment, one.aliases)
     try:
         manifest = open_registered(lake.settings, one).manifest
-    except TamperedModel as error:
+    except (TamperedModel, VaultError) as error:
         return Champion(*facts, None, {}, False, "", False, str(error))
     tables, snapshot = manifest["tables"], manifest["snapshot"]
     assert isinstance(tables, dict) and (snapshot is None or isinstance(snapshot, int))
@@ -200,7 +200,7 @@ def _said_by(then: Lake, name: str, version: str, digest: str | None, published:
         return Said(name, version, len(published), 0, 0, None, why)
     try:
         model = open_registered(then.settings, registered).model
-    except TamperedModel as error:
+    except (TamperedModel, VaultError) as error:
         return Said(name, version, len(published), 0, 0, None, str(error))
     snapshot = then.snapshot()
     assert snapshot is not None

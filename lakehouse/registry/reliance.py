@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from functools import cached_property
 
-from lakehouse.errors import TamperedModel
+from lakehouse.errors import TamperedModel, VaultError
 from lakehouse.registry import loading
 from lakehouse.registry.audit import PUBLISHED
 from lakehouse.registry.gate import APPROVED, REFUSED
@@ -118,7 +118,7 @@ def _use(asked: _Asked, one: Registered) -> TrainedOn | None:
     facts = (one.moment, one.aliases, one.decision)
     try:
         manifest = open_registered(asked.lake.settings, one).manifest
-    except TamperedModel as error:
+    except (TamperedModel, VaultError) as error:
         may_have = one.name not in NAMES or any(lineage.is_made_of(read, asked.name) for read in recipe(one.name).reads)
         said = f"its manifest can't be trusted: {error}"
         return TrainedOn(one.name, one.version, one.digest, "not known", None, None, *facts, said) if may_have else None

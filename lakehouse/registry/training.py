@@ -112,7 +112,9 @@ def _train(lake: Lake, name: str, force: bool) -> TrainingReport:
     folder = lake.home / "runs" / lake.run.id / "models" / name
     shutil.rmtree(folder, ignore_errors=True)
     facts = _facts(lake, name, made.service, trained)
-    digest = write_bundle(folder, trained.model, facts, trained.questions, signing_key(lake.settings))
+    # Made where nothing was signed yet: with another than before, what was registered could not be trusted any more.
+    key = signing_key(lake.settings, may_make=not versions(lake.settings))
+    digest = write_bundle(folder, trained.model, facts, trained.questions, key)
     version, is_champion = None, False
     if not lake.run.back_test:
         version = _register(lake, name, folder, facts, decision)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from lakehouse.errors import StateError, TamperedModel
+from lakehouse.errors import StateError, TamperedModel, VaultError
 from lakehouse.ingest import vault_age
 from lakehouse.registry import loading
 from lakehouse.registry.recorded import forgotten
@@ -103,7 +103,7 @@ def _models(lake: Lake) -> list[Verified]:
     for one in loading.versions(lake.settings):
         try:
             loading.open_registered(lake.settings, one)
-        except TamperedModel as error:
+        except (TamperedModel, VaultError) as error:
             found.append(Verified("model", one.name, one.version, False, str(error)))
         else:
             found.append(Verified("model", one.name, one.version, True, "as signed"))

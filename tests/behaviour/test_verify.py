@@ -121,6 +121,23 @@ def test_a_registry_that_was_lost_or_is_an_older_one_is_named_and_costs_no_pin(s
     assert [(kind, name) for kind, name, _ in broken(capsys) if kind != "model"] == [("registry", "demand")]
 
 
+def test_without_its_signing_key_models_are_not_said_to_be_tampered_with_none_is_made_and_no_champion_falls(
+    settings: Settings, capsys: Output
+) -> None:
+    key = settings.home / "secrets" / "signing"
+    key.rename(settings.home / "away")
+
+    found = broken(capsys)
+
+    assert [(kind, name) for kind, name, _ in found] == [("model", name) for name in ("demand", "recommendations", "segments")]
+    assert all("there is no signing key" in text and str(key) in text for *_, text in found)
+    assert main(["run", "demand"]) == 1 and "there is no signing key" in capsys.readouterr().err
+    assert not key.exists()
+    (settings.home / "away").rename(key)
+    assert told(capsys, "verify")["whole"]
+    assert all("champion" in one.aliases for one in Registry(settings).versions())
+
+
 def test_a_model_that_somebody_deleted_is_not_missed_and_answers_nothing(settings: Settings, capsys: Output) -> None:
     tracking.connect(settings).delete_model_version("segments", "1")
 

@@ -117,6 +117,12 @@ def test_a_subkey_is_hkdf_as_the_rfc_says() -> None:
     assert subkey(bytes.fromhex(SECRET), "lookup") == hmac.digest(extracted, b"zeromargin vault lookup\x01", "sha256")
 
 
+def test_to_check_signatures_no_key_is_made(home: Path) -> None:
+    with pytest.raises(VaultError, match="there is no signing key. Put the one of this home back"):
+        verify_key(of_profile(home))
+    assert not home.exists()
+
+
 def test_signatures_are_checked_with_the_public_key_alone(home: Path) -> None:
     settings = of_profile(home)
     signature = signing_key(settings).sign(b"a model")
