@@ -14,6 +14,8 @@ from lakehouse.tables import Lake
 from tests import shell
 from tests.canonical import HEADER
 
+PATIENCE_S = 3600
+
 BLOCK, PRODUCTS, LINES = 100_000, 2_000, 10  # lines written at a time, products, lines of a receipt
 
 
@@ -47,7 +49,7 @@ def made(path: Path, size: int) -> tuple[int, int]:
 
 def ran(settings: Settings, memory_gb: float, *words: str) -> subprocess.CompletedProcess[str]:
     """One command on the home, its engine with so much memory."""
-    return shell.ran([*shell.PROGRAM, *words], shell.environ(settings.home, ENDPOINT__MEMORY_GB=memory_gb))
+    return shell.ran([*shell.PROGRAM, *words], shell.environ(settings.home, ENDPOINT__MEMORY_GB=memory_gb), PATIENCE_S)
 
 
 def sold(settings: Settings) -> tuple[int, int, int, int]:

@@ -21,6 +21,6 @@ def environ(home: Path, **own: object) -> dict[str, str]:
     return kept | {f"ZEROMARGIN_{name}": str(value) for name, value in chosen.items()} | {"PYTHONPATH": str(processes.ROOT)}
 
 
-def ran(words: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+def ran(words: list[str], environment: dict[str, str], patience_s: int = PATIENCE_S) -> subprocess.CompletedProcess[str]:
     """What a program printed, on both channels apart, and its exit code."""
-    return subprocess.run(words, env=environment, cwd=processes.ROOT, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
+    return subprocess.run(words, env=environment, cwd=processes.ROOT, capture_output=True, text=True, check=False, timeout=patience_s)
