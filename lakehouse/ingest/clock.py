@@ -48,7 +48,7 @@ def of_the_future(lake: Lake, digest: str) -> int:
 def _last_recorded(lake: Lake) -> datetime:
     """The last time (UTC) at which a run was begun, anything was published, or bronze was written to."""
     recorded = runs.last_recorded(lake.ops)
-    written = max(commit.written_at for commit in delta.history(lake.path(BRONZE)))
+    written = delta.last_written(lake.path(BRONZE))
     return written if recorded is None else max(written, recorded.replace(tzinfo=UTC))
 
 

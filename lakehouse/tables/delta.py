@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from lakehouse.errors import StateError
@@ -131,25 +131,36 @@ def statistics(path: str, counted: Iterable[str], bounded: Iterable[str], versio
 
 def history(path: str, limit: int | None = None) -> list[Commit]:
     """Commits, the newest first. Raises `StateError` where the log lacks one of their entries, or one can't be read."""
-    from deltalake.exceptions import DeltaError
-
-    found = open_table(path)
-    newest = found.version()
+    entries, newest = _told(path, limit), head(path)
     wanted = newest + 1 if limit is None else min(limit, newest + 1)
-    commits = []
-    try:
-        entries = found.history(limit)
-    except DeltaError as error:
-        raise StateError(f"the log of the table at {path} can't be read: {in_short(error)}. {SEE}") from None
     # An entry does not say its version, so it is told by its place, which is another one where one is missing.
     absent = [number for number in range(newest, newest - wanted, -1) if not (Path(path) / LOG / f"{number:020}.json").is_file()]
     if absent or len(entries) != wanted:
-        raise StateError(f"the log of the table at {path} lacks entries{f', such as that of version {absent[-1]}' * bool(absent)}. {SEE}")
-    for place, entry in enumerate(entries):
-        version = newest - place
-        written = datetime.fromtimestamp(entry.get("timestamp", 0) / 1000, UTC)
-        commits.append(Commit(version, written, entry.get("operation", "unknown"), entry.get("userMetadata")))
-    return commits
+        such = f", such as that of version {absent[-1]}" if absent else ""
+        raise StateError(f"the log of the table at {path} lacks entries{such}. {SEE}")
+    return [
+        Commit(newest - place, _written_at(entry), entry.get("operation", "unknown"), entry.get("userMetadata"))
+        for place, entry in enumerate(entries)
+    ]
+
+
+def last_written(path: str) -> datetime:
+    """The latest time at which any version was written, of those whose entries are there (wall clock, UTC)."""
+    return max(map(_written_at, _told(path)))
+
+
+def _told(path: str, limit: int | None = None) -> list[dict[str, Any]]:
+    """What the entries of a log say of themselves, the newest first. Raises `StateError` where one can't be read."""
+    from deltalake.exceptions import DeltaError
+
+    try:
+        return open_table(path).history(limit)
+    except DeltaError as error:
+        raise StateError(f"the log of the table at {path} can't be read: {in_short(error)}. {SEE}") from None
+
+
+def _written_at(entry: Mapping[str, Any]) -> datetime:
+    return datetime.fromtimestamp(entry.get("timestamp", 0) / 1000, UTC)
 
 
 def version_at(path: str, when: datetime) -> int:
