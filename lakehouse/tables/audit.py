@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from lakehouse.engine import explain
 from lakehouse.errors import OtherSchema, TryAgain
-from lakehouse.tables import catalog, delta, delta_log, diff, pins, runs
+from lakehouse.tables import catalog, delta, delta_log, diff, pins, rebuilding, runs
 from lakehouse.tables.catalog import BRONZE
 from lakehouse.tables.handles import in_short
 from lakehouse.tables.lake import Lake
@@ -104,6 +104,7 @@ def held(then: Lake, only: str | None = None) -> Listing[Held]:
     writers = runs.writers(then.ops)
     found = []
     for name, version in _known(then, snapshot, only):
+        rebuilding.check_there(then, name)
         size = delta.size(then.path(name), version)
         written = next(commit.written_at for commit in delta.history(then.path(name)) if commit.version == version)
         run, stage = writers.get((name, version), (None, None))

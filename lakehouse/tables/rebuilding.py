@@ -40,6 +40,12 @@ def check(lake: Lake, published: Snapshot | None) -> None:
         raise refuse(name, what)
 
 
+def check_there(lake: Lake, name: str) -> None:
+    """Raises `StateError` where nothing is left of a table's log; where it is damaged, older versions may be read all the same."""
+    if not delta.exists(lake.path(name)) and (what := loss(lake, name, lake.snapshot())) is not None:
+        raise refuse(name, what)
+
+
 def _loss(lake: Lake, name: str, published: Snapshot | None, noted: tuple[int, FileList] | None) -> str | None:
     path = lake.path(name)
     version = relied_on(name, published, noted)

@@ -91,7 +91,7 @@ def _published(lake: Lake, target: Snapshot, wanted: Mapping[str, int], emptied:
 
 def _check_files(lake: Lake, wanted: Mapping[str, int]) -> None:
     for name, version in wanted.items():
-        lake.head(name)
+        rebuilding.check_there(lake, name)
         wrong = rebuilding.damage(lake, name, version, delta.sizes(lake.path(name), version))
         if wrong is not None:
             raise StateError(

@@ -31,6 +31,7 @@ from lakehouse.tables import (
     ops,
     pins,
     rebuilding,
+    restoring,
     runs,
 )
 from lakehouse.tables.catalog import BRONZE
@@ -123,6 +124,13 @@ def test_whatever_is_lost_of_a_table_is_said_with_what_repairs_it_before_anythin
                 read()
         with pytest.raises(StateError, match=rf"{PRODUCTS}.*{REPAIR}"):
             maintenance.plan(lake)
+        if how == "removed":
+            for gone_back_on in (
+                lambda: restoring.restore(lake, lake.snapshots()[0].id),
+                lambda: audit.held(lake.at("2100-01-01"), PRODUCTS),
+            ):
+                with pytest.raises(StateError, match=rf"{PRODUCTS} is not there any more.*{REPAIR}"):
+                    gone_back_on()
         with pytest.raises(StateError, match=rf"{PRODUCTS}.*{REPAIR}"):
             shop.publish("2011-01-26")
         found = broken(lake)
