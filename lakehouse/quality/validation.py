@@ -68,11 +68,11 @@ def validate(asks: Sequence[Ask], subjects: Mapping[str, Subject], docs: Path | 
     Each table's rows are a suite of their own, and the facts of all tables one, of few expectations: one costs more than to judge a hundred numbers.
     """
     context = _context(docs)
-    lake = context.data_sources.add_or_update_spark("lake")
     found: dict[RuleId, Outcome] = {}
     for table, subject in subjects.items():
         mine = [_Expectation(ask.check, ask.arguments, (ask,)) for ask in asks if ask.table == table and ask.on == "rows"]
         if mine:
+            lake = context.data_sources.add_or_update_spark("lake")  # asks for a session, which those who judge no rows have not
             batch = lake.add_dataframe_asset(table).add_batch_definition_whole_dataframe("judged rows")
             found |= _run(context, f"{table} rows", batch, subject.rows, mine, OF_ROWS)
     facts = {ask.id: fact for ask in asks if ask.on == "facts" and (fact := _fact(subjects, ask)) is not None}

@@ -27,7 +27,7 @@ from lakehouse.registry.verifying import verify
 from lakehouse.settings import Settings
 from lakehouse.tables import Lake
 from tests.served import process, published, until
-from tests.trained import Trained, settings_of
+from tests.trained import PLANTED, Trained, settings_of
 
 
 @pytest.fixture
@@ -257,7 +257,7 @@ def test_a_run_database_of_another_name_within_the_home_says_where_it_is_now(set
 
 
 def test_files_that_wait_in_the_inbox_are_counted_and_left_out_and_so_are_drafts_of_homes(settings: Settings, tmp_path: Path) -> None:
-    for name in ("a-17850.csv", "rejected/b.csv"):
+    for name in (f"a-{PLANTED}.csv", "rejected/b.csv"):
         file = settings.home / "inbox" / "canonical" / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("a line", encoding="utf-8")
@@ -278,7 +278,7 @@ def test_files_that_wait_in_the_inbox_are_counted_and_left_out_and_so_are_drafts
         assert backup(lake, disk).left_out == ("inbox (2 files)",)
     assert not (disk / "inbox").exists()
     assert [str(place.relative_to(disk)) for place in disk.rglob("vault.db")] == ["vault.db"]
-    assert "17850" not in (tmp_path / "backup" / LIST).read_text(encoding="utf-8")
+    assert PLANTED not in (tmp_path / "backup" / LIST).read_text(encoding="utf-8")
 
 
 def test_what_lies_on_a_larger_disk_is_in_the_backup_and_becomes_part_of_the_new_home(settings: Settings, tmp_path: Path) -> None:
