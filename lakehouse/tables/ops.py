@@ -129,6 +129,13 @@ let_go = Table(  # versions that a snapshot or a restore names and maintenance k
     Column("version", Integer, primary_key=True),
 )
 
+made_anew = Table(  # tables whose history was given up: what runs up to this one wrote were other versions under the same numbers
+    "made_anew",
+    META,
+    Column("name", String, primary_key=True),
+    Column("run", Integer, nullable=False),  # runs.number; 0 before the first
+)
+
 corrections = Table(  # of lines in quarantine
     "corrections",
     META,

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Engine, delete, func, select
+from sqlalchemy import Engine, delete, func, insert, select
 
 from lakehouse.errors import StateError
 from lakehouse.tables import catalog, delta, delta_log, file_lists, handles, ops
@@ -190,5 +190,8 @@ def _forgotten(engine: Engine, name: str) -> str:
 
 def _forget(engine: Engine, names: Collection[str]) -> None:
     with engine.begin() as connection:
-        for table in (ops.snapshot_tables, ops.pins, ops.digests, ops.file_lists, ops.let_go):
+        for table in (ops.snapshot_tables, ops.pins, ops.digests, ops.file_lists, ops.let_go, ops.made_anew):
             connection.execute(delete(table).where(table.c.name.in_(names)))
+        last = connection.execute(select(func.max(ops.runs.c.number))).scalar() or 0
+        for name in names:
+            connection.execute(insert(ops.made_anew).values(name=name, run=last))

@@ -13,7 +13,7 @@ from lakehouse.errors import StateError
 from lakehouse.tables import snapshots
 from lakehouse.tables.catalog import BRONZE
 from lakehouse.tables.moments import Every
-from lakehouse.tables.ops import now, runs, stages
+from lakehouse.tables.ops import made_anew, now, runs, stages
 from lakehouse.tables.ops import snapshots as snapshots_table
 from lakehouse.tables.snapshots import Snapshot
 
@@ -212,14 +212,20 @@ def last_recorded(engine: Engine, until: datetime = datetime.max) -> datetime | 
 
 
 def writers(engine: Engine) -> dict[tuple[str, int], tuple[str, str]]:
-    """Who wrote a version: (table, version) → (run, stage). MERGE can't carry a stamp, so this is kept here."""
+    """Who wrote a version: (table, version) → (run, stage). MERGE can't carry a stamp, so this is kept here. What was written before a table was made
+    anew is left out."""
     with engine.connect() as connection:
-        rows = connection.execute(select(stages.c.run, stages.c.name, stages.c.versions, stages.c.earlier)).all()
+        query = select(runs.c.number, stages.c.run, stages.c.name, stages.c.versions, stages.c.earlier).join(
+            runs, runs.c.id == stages.c.run
+        )
+        rows = connection.execute(query.order_by(runs.c.number)).all()
+        given_up: dict[str, int] = {row.name: row.run for row in connection.execute(select(made_anew))}
     return {
         (table, version): (row.run, row.name)
         for row in rows
         for attempt in (*row.earlier, row.versions)
         for table, versions in attempt.items()
+        if row.number > given_up.get(table, 0)
         for version in versions
     }
 

@@ -306,7 +306,7 @@ def test_an_entry_that_is_none_is_named_in_a_line_with_what_repairs_it(shop: Fea
     lake = shop.lake
     with lake.lease("test"):
         delta_log.checkpoint(lake.path(SALES), lake.home / "staging")
-    first = lake.snapshots()[0].versions[SALES]
+    first, wrote = lake.snapshots()[0].versions[SALES], {one.run for one in lake.history(SALES) if one.run is not None}
     entry(lake, SALES, first).write_text("{garbage\n")
     assert lake.read(SALES).count() == 4
 
@@ -321,6 +321,9 @@ def test_an_entry_that_is_none_is_named_in_a_line_with_what_repairs_it(shop: Fea
             asked()
     anew(lake, dropped=[SALES])
     assert not broken(lake)
+    assert wrote and not wrote & {one.run for one in lake.history(SALES)}, (
+        "a version is told to be of the run that wrote that number before"
+    )
 
 
 @pytest.mark.soak_on_jvm
