@@ -92,6 +92,7 @@ def _published(lake: Lake, target: Snapshot, wanted: Mapping[str, int], emptied:
 def _check_files(lake: Lake, wanted: Mapping[str, int]) -> None:
     for name, version in wanted.items():
         rebuilding.check_there(lake, name)
+        lake.head(name)  # what can't be opened can't be put back
         wrong = rebuilding.damage(lake, name, version, delta.sizes(lake.path(name), version))
         if wrong is not None:
             raise StateError(
