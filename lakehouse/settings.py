@@ -203,7 +203,13 @@ def parse_yaml(text: str) -> Any:
 
 
 def _file(path: Path) -> Tree:
-    tree = parse_yaml(_text(path)) or {}
+    try:
+        tree = parse_yaml(_text(path)) or {}
+    except yaml.MarkedYAMLError as error:
+        line = f", line {error.problem_mark.line + 1}" if error.problem_mark is not None else ""
+        raise SettingsError(
+            f"{path}{line} can't be read as YAML: {error.problem}. A value that begins with a mark (* & % @) needs quotation marks"
+        ) from None
     if not isinstance(tree, dict):
         raise SettingsError(f"{path} holds a {type(tree).__name__}, expected a mapping of settings")
     return tree

@@ -9,7 +9,7 @@ from lakehouse.errors import InputError
 # What a column of numbers with gaps becomes when a program takes it for floating point.
 _AS_FLOAT = re.compile(r"([0-9]+)\.0*")
 # What a spreadsheet makes of a long number: its last digits are gone, so many people would become one.
-_SHORTENED = re.compile(r"[0-9](\.[0-9]+)?[eE]\+[0-9]+")
+_SHORTENED = re.compile(r"[0-9](?:[.,][0-9]+[eE]\+?|[eE]\+)[0-9]+")
 EXACT_FLOAT = 2**53
 _EXACT_DIGITS = len(str(EXACT_FLOAT))
 

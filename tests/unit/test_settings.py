@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -50,3 +51,15 @@ def test_a_secret_of_digits_alone_stays_text_and_is_not_shown() -> None:
 def test_settings_are_frozen() -> None:
     with pytest.raises(ValidationError):
         load().engine = "spark"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("slip", ["at: */5 * * * *\n", "a: 1\n\tb: 2\n"])
+def test_a_slip_in_a_file_of_settings_is_named_with_its_file_and_line(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slip: str
+) -> None:
+    place = tmp_path / "conf"
+    shutil.copytree(settings.CONF, place)
+    monkeypatch.setattr(settings, "CONF", place)
+    (place / "local" / "settings.yml").write_text(f"# ours\n{slip}", encoding="utf-8")
+    with pytest.raises(SettingsError, match=r"local/settings.yml, line [23] can't be read as YAML: .* needs quotation marks"):
+        settings.load(home=home, profile="local", environ={})
