@@ -175,7 +175,9 @@ def _first_monday(year: Ints) -> Ints:
 
 
 def _numbers(column: pa.Array) -> npt.NDArray[np.float64]:
-    """Stripped texts or numbers as such; NaN for what is none of at most six digits before the point."""
+    """Stripped texts or numbers as such; NaN for what is none of at most six digits before the point, real dates too."""
+    if pa.types.is_temporal(column.type):
+        return np.full(len(column), np.nan)
     if pa.types.is_string(column.type):
         column = pc.if_else(pc.match_substring_regex(column, r"^-?[0-9]{1,6}(\.[0-9]*)?$"), column, pa.scalar(None, pa.string()))
     found: npt.NDArray[np.float64] = column.cast(pa.float64()).to_numpy(zero_copy_only=False)

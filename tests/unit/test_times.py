@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lakehouse.ingest.times import Parsed, TimeFormat, from_moments, from_texts
+from lakehouse.ingest.times import Parsed, TimeFormat, from_counted, from_moments, from_texts
 
 ALWAYS = settings(max_examples=60, deadline=None)  # how long an example takes says nothing here
 EPOCH = datetime(1970, 1, 1)
@@ -174,3 +174,9 @@ def test_timestamps_with_a_zone_are_moments_and_dates_are_the_shop_s() -> None:
 def test_a_timestamp_beyond_the_calendar_is_no_time() -> None:
     far = pa.array(np.array([2**62, -(2**62)]), pa.int64()).cast(pa.timestamp("s"))
     assert times(from_moments(far, None, None)) == ["bad", "bad"]
+
+
+@pytest.mark.parametrize("kind", [pa.timestamp("us"), pa.date32()])
+def test_a_real_date_is_no_number_of_a_day(kind: pa.DataType) -> None:
+    read = from_counted(pa.array([date(2024, 1, 8), None], pa.date32()).cast(kind), days=1, number=1, day=date(1989, 9, 14))
+    assert (read.bad.tolist(), read.missing.tolist()) == ([True, False], [False, True])
