@@ -157,9 +157,10 @@ def _through(asked: _Asked, tables: Mapping[str, int], given_up: Collection[str]
     there = {table: number for table, number in read.items() if table not in given_up}
     made_of = (_made_of(name, table, number, asked.published) for table, number in there.items())
     version = there.get(name) if name in read else next((found for found in made_of if found is not None), None)
-    ways = (f"{table} version {number}{_GIVEN_UP * (table in given_up)}" for table, number in read.items())
-    through = (f"{DIRECTLY}, version {read[name]}{_GIVEN_UP}" if name in given_up else DIRECTLY) if name in read else ", ".join(ways)
-    return through, version, asked.is_held(version)
+    ways = {table: f"{table} version {number}{_GIVEN_UP if table in given_up else ''}" for table, number in read.items()}
+    if name in read:
+        ways = {name: f"{DIRECTLY}, version {read[name]}{_GIVEN_UP}" if name in given_up else DIRECTLY}
+    return ", ".join(ways.values()), version, asked.is_held(version)
 
 
 def _made_of(name: str, table: str, version: int, published: list[Snapshot]) -> int | None:

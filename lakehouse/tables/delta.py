@@ -131,7 +131,7 @@ def statistics(path: str, counted: Iterable[str], bounded: Iterable[str], versio
 
 def history(path: str, limit: int | None = None) -> list[Commit]:
     """Commits, the newest first. Raises `StateError` where the log lacks one of their entries, or one can't be read."""
-    entries, newest = _told(path, limit), head(path)
+    newest, entries = _told(path, limit)
     wanted = newest + 1 if limit is None else min(limit, newest + 1)
     # An entry does not say its version, so it is told by its place, which is another one where one is missing.
     absent = [number for number in range(newest, newest - wanted, -1) if not (Path(path) / LOG / f"{number:020}.json").is_file()]
@@ -146,15 +146,17 @@ def history(path: str, limit: int | None = None) -> list[Commit]:
 
 def last_written(path: str) -> datetime:
     """The latest time at which any version was written, of those whose entries are there (wall clock, UTC)."""
-    return max(map(_written_at, _told(path)))
+    return max(map(_written_at, _told(path)[1]))
 
 
-def _told(path: str, limit: int | None = None) -> list[dict[str, Any]]:
-    """What the entries of a log say of themselves, the newest first. Raises `StateError` where one can't be read."""
+def _told(path: str, limit: int | None = None) -> tuple[int, list[dict[str, Any]]]:
+    """The newest version, and what the entries up to it say of themselves, the newest first. Raises `StateError` where one can't be read."""
     from deltalake.exceptions import DeltaError
 
+    found = open_table(path)
+    newest = int(found.version())
     try:
-        return open_table(path).history(limit)
+        return newest, found.history(limit)
     except DeltaError as error:
         raise StateError(f"the log of the table at {path} can't be read: {in_short(error)}. {SEE}") from None
 
