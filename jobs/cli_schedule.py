@@ -54,18 +54,21 @@ def told(lake: Lake) -> list[dict[str, object]]:
 
 class Inbox(TypedDict):
     folder: str
+    is_lost: bool
     waiting: int
     rejected: int
 
 
 def inbox(lake: Lake) -> Inbox:
-    """How many files wait to be picked up, and how many were put aside."""
+    """How many files wait to be picked up, and how many were put aside; `is_lost`: the timetable names a folder that is not there."""
     from jobs import timetable
     from jobs.inbox import put_aside
 
-    folder = timetable.inbox(lake.settings, timetable.load(lake.settings))
+    table = timetable.load(lake.settings)
+    folder = timetable.inbox(lake.settings, table)
     waiting, rejected = put_aside(folder, lake.settings.profile) if folder.is_dir() else (0, 0)
-    return {"folder": str(folder), "waiting": waiting, "rejected": rejected}
+    is_lost = table.inbox is not None and not folder.is_dir()
+    return {"folder": str(folder), "is_lost": is_lost, "waiting": waiting, "rejected": rejected}
 
 
 def _say(text: str) -> None:

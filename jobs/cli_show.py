@@ -218,7 +218,8 @@ def _show_timetable(lake: Lake) -> None:
         why = f". {' '.join(str(job['last_message']).split())}" if job["last_message"] else ""
         print(f"  {job['job']}: next {job['next']}{last}{why}")
     found = inbox(lake)
-    print(f"  inbox: {found['waiting']:,} files wait, {found['rejected']:,} in rejected/ ({found['folder']})")
+    held = "there is no such folder" if found["is_lost"] else f"{found['waiting']:,} files wait, {found['rejected']:,} in rejected/"
+    print(f"  inbox: {held} ({found['folder']})")
 
 
 def _model(model: Registered) -> dict[str, object]:

@@ -3,20 +3,34 @@
 from __future__ import annotations
 
 import errno
+import filecmp
+import logging
 import os
 import shlex
 import time
-from collections.abc import Callable, Iterator
+import traceback
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from jobs.timetable import Timetable
-from lakehouse.errors import ClockBehind, InputError, OtherCurrency, SettingsError, StillWritten, TableBeside, UnknownName
+from sqlalchemy.exc import SQLAlchemyError
+
+from jobs.timetable import FILE, Timetable
+from lakehouse.engine import explain
+from lakehouse.errors import (
+    ClockBehind,
+    InputError,
+    OtherCurrency,
+    SettingsError,
+    StillWritten,
+    TableBeside,
+    UnknownName,
+    ZeromarginError,
+)
 from lakehouse.ingest import load, sources
 from lakehouse.ingest.beside import lacking
-from lakehouse.ingest.clock import of_the_future
 from lakehouse.ingest.door import FUTURE
-from lakehouse.ingest.loading import stamp
+from lakehouse.ingest.loading import refused_of, stamp, told_reasons
 from lakehouse.ingest.sources import Source
 from lakehouse.tables import Lake
 
@@ -28,18 +42,22 @@ _LOOK_AGAIN_S = 1
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EXDEV)
 _NOT_ITS_FAULT = (TableBeside, StillWritten, OtherCurrency, ClockBehind)
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class Picked:
-    """One file, by its place in the inbox: lines that landed, whether it had landed before, what the table beside lacks of them, why it is `kept`
-    though it landed, or what is wrong: with the file itself (`rejected`), or with something else, so that it waits. `fresh`: why it was only looked
-    at, though nothing is wrong."""
+    """One file, by its place in the inbox: lines that landed, how many of them were `refused`, whether it had landed before, what the table beside
+    lacks of them, why it is `kept` though it landed (`later`: some of its lines are later than the clock), or what is wrong: with the file itself
+    (`rejected`), or with something else, so that it waits. `fresh`: why it was only looked at, though nothing is wrong."""
 
     file: str
     lines: int = 0
+    refused: int = 0
     already: bool = False
     lacks: str = ""
     kept: str = ""
+    later: bool = False
     rejected: str = ""
     waits: str = ""
     fresh: str = ""
@@ -51,7 +69,9 @@ class Tally:
 
     files: int = 0
     lines: int = 0
+    refused: int = 0
     kept: int = 0
+    later: int = 0
     rejected: int = 0
     waiting: int = 0
     fresh: int = 0
@@ -66,11 +86,14 @@ class Tally:
             self.fresh + bool(one.fresh),
         )
         if one.lines or not (one.rejected or one.waits or one.fresh):  # one that grew meanwhile has landed, and waits
-            self.files, self.lines, self.kept = self.files + 1, self.lines + one.lines, self.kept + bool(one.kept)
+            self.files, self.lines, self.refused = self.files + 1, self.lines + one.lines, self.refused + one.refused
+            self.kept, self.later = self.kept + bool(one.kept), self.later + one.later
 
     @property
     def went_well(self) -> bool:
-        return not (self.kept or self.rejected or self.waiting)
+        """Whether nothing waits for somebody. Single lines that were refused are no fault of a turn, as they are none of a load: the gates of the
+        run judge how many there may be."""
+        return not (self.later or self.rejected or self.waiting)
 
     @property
     def is_empty(self) -> bool:
@@ -79,8 +102,9 @@ class Tally:
     @property
     def told(self) -> str:
         """In a line. No file is named: a name may hold a customer's number, and this is kept."""
-        told = f"{self.files:,} files landed ({self.lines:,} lines)"
-        told += f", {self.kept:,} of them kept for lines later than the clock" if self.kept else ""
+        told = f"{self.files:,} files landed ({self.lines:,} lines{f', {self.refused:,} of them refused' if self.refused else ''})"
+        told += f", {self.kept:,} of them kept for lines that were refused" if self.kept else ""
+        told += f" ({self.later:,} for lines later than the clock)" if self.later else ""
         told += f", {self.rejected:,} rejected" if self.rejected else ""
         told += f", {self.waiting:,} wait for something" if self.waiting else ""
         return told + (f", {self.fresh:,} not settled yet" if self.fresh else "")
@@ -89,11 +113,12 @@ class Tally:
 def pick_up(lake: Lake, inbox: Path, timetable: Timetable, note: Callable[[Picked], None] = lambda _: None) -> list[Picked]:
     """Lands every whole file of the inbox, source by source, in order of name. A file that has landed is removed, or moved to `landed` where the
     timetable keeps it; one that can't be taken is moved to `rejected` with the reason beside it, and those after it go on. So is one of which lines
-    were refused as later than the clock, for nothing else holds what they say. What lies where no file is looked for, or in the folder of a source
+    were refused, for nothing else holds what they say. What lies where no file is looked for, or in the folder of a source
     whose entry is wrong, waits with the reason, as does one with lines that this computer's clock can't be held to.
 
     A file is first given another name, so that what is removed is what was read. Raises what may pass on another try (`LeaseHeld`, `TryAgain`)
-    or concerns every file (`SettingsError`, `VaultError`); the files wait. `note` is told each file as soon as it is known what came of it.
+    or concerns every file (`SettingsError`, `VaultError`); the files wait. Where a fault of ours ends the taking
+    of one, that one waits. `note` is told each file as soon as it is known what came of it.
     """
     picked: list[Picked] = []
     for one in _each(lake, inbox, timetable):
@@ -104,6 +129,8 @@ def pick_up(lake: Lake, inbox: Path, timetable: Timetable, note: Callable[[Picke
 
 def _each(lake: Lake, inbox: Path, timetable: Timetable) -> Iterator[Picked]:
     described = sources.every(lake.settings.profile)
+    if timetable.inbox is not None and not inbox.is_dir():
+        yield Picked(f"{inbox}/", waits=f"there is no such folder, which {FILE} names as the inbox. Make it, or mount what it is on")
     for found in sorted(inbox.iterdir()) if inbox.is_dir() else ():
         if _is_passed_over(found):
             continue
@@ -204,18 +231,19 @@ def _take(lake: Lake, file: Path, source: Source, timetable: Timetable) -> Picke
         if stamp(taken.stat()) != before:  # its sender had only paused: what has come since it was read is nowhere else
             _put_back(taken, name)
             return Picked(shown, landed.lines, waits="it was written to while it landed, and is looked at again with what has come since")
-        later = of_the_future(lake, landed.digest) if landed.already else landed.refused.get(FUTURE, 0)
-        if later:
-            kept = _kept(landed.digest, later)
+        reasons = refused_of(lake, landed.digest) if landed.already else landed.refused
+        refused, lacks = 0 if landed.already else landed.lines - landed.accepted, lacking(landed.unmatched, source)
+        if reasons and not _lies_aside(taken):
+            kept = _kept(landed.digest, reasons)
             _laid_aside(taken, name, kept)
-            return Picked(shown, landed.lines, landed.already, lacking(landed.unmatched, source), kept)
+            return Picked(shown, landed.lines, refused, landed.already, lacks, kept, later=FUTURE in reasons)
         if timetable.keep_landed:
             _moved(taken, name, LANDED)
         else:
             taken.unlink()
     except OSError as error:
         return Picked(shown, lines, waits=f"it can't be moved or removed{', though it has landed' if lines else ''}: {error.strerror}")
-    return Picked(shown, landed.lines, landed.already, lacking(landed.unmatched, source))
+    return Picked(shown, landed.lines, refused, landed.already, lacks)
 
 
 def _not_taken(error: BaseException, taken: Path, name: str, shown: str, changed: bool) -> Picked:
@@ -228,6 +256,12 @@ def _not_taken(error: BaseException, taken: Path, name: str, shown: str, changed
     back = _put_back(taken, name)
     if changed or isinstance(error, _NOT_ITS_FAULT) or not can_be_read:
         return Picked(shown, waits="it is still written to" if changed else _said(str(error), taken, back))
+    if isinstance(error, Exception) and not isinstance(error, (ZeromarginError, SQLAlchemyError)) and explain(error) is None:
+        # A defect of ours must not keep out the files of others; what it says may hold a line of the file.
+        log.error("a file can't be taken: %s\n%s", type(error).__name__, "".join(traceback.format_tb(error.__traceback__)))
+        return Picked(
+            shown, waits=f"it can't be taken, by a fault of ours ({type(error).__name__}, see what the schedule printed): the others go on"
+        )
     raise error
 
 
@@ -238,13 +272,34 @@ def _put_back(taken: Path, name: str) -> Path:
     return back
 
 
-def _kept(digest: str, later: int) -> str:
+def _lies_aside(taken: Path) -> bool:
+    """Whether the same file, sent before, is kept already."""
+    size = taken.stat().st_size
+    aside = taken.parent / REJECTED
+    alike = [one for one in (aside.iterdir() if aside.is_dir() else ()) if one.is_file() and one.stat().st_size == size]
+    return any(filecmp.cmp(one, taken, shallow=False) for one in alike)
+
+
+def _kept(digest: str, reasons: Mapping[str, int]) -> str:
     """Why a landed file is kept, and what to do with it. Its name is not in it."""
+    others = {reason: lines for reason, lines in reasons.items() if reason != FUTURE}
+    told = []
+    if others:
+        told.append(
+            f"Lines of it were refused ({told_reasons(others)}), and the others have landed. What the former say stands in this file alone: say what "
+            f"they should have been (zeromargin quarantine list; the file is {digest[:12]})"
+        )
+    if FUTURE in reasons:
+        told.append(_later(digest, reasons[FUTURE]))
+    return ". ".join((*told, "Remove this file then: it holds customer numbers"))
+
+
+def _later(digest: str, lines: int) -> str:
     return (
-        f"{later:,} of its lines were refused as {FUTURE}: they are later than this computer's clock showed. The others have landed. Where the clock was "
+        f"{lines:,} of its lines were refused as {FUTURE}: they are later than this computer's clock showed. The others have landed. Where the clock was "
         f"behind, set it, take the file out of bronze (zeromargin unload {digest[:12]}) and put it into the inbox again; once a snapshot stands on it, "
         "put those lines alone there, as a file, without those that were corrected meanwhile, for they could count twice. Where the clock was right, say what "
-        "the lines should have been (zeromargin quarantine correct). Remove this file then: it holds customer numbers"
+        "the lines should have been (zeromargin quarantine correct)"
     )
 
 

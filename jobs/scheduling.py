@@ -19,10 +19,10 @@ from jobs.inbox import Picked, Tally, pick_up
 from jobs.runner import run as run_stages
 from jobs.timetable import Job, Timetable
 from lakehouse.engine import explain
-from lakehouse.errors import DiskFull, LeaseHeld, NoPermission, StateError, TryAgain, ZeromarginError
+from lakehouse.errors import DiskFull, InputError, LeaseHeld, NoPermission, StateError, TryAgain, ZeromarginError
 from lakehouse.quality import config
 from lakehouse.registry.verifying import verify
-from lakehouse.settings import Settings
+from lakehouse.settings import Settings, forget_files
 from lakehouse.tables import Lake, delta, lease, ops, rebuilding, runs
 from lakehouse.tables.catalog import BRONZE
 from lakehouse.tables.lease import Lease
@@ -85,6 +85,7 @@ class Schedule:
     def __init__(self, settings: Settings, say: Say) -> None:
         self._settings, self._say = settings, say
         self.timetable: Timetable = timetables.load(settings)
+        self._wrong = ""
 
     def once(self) -> bool:
         """Does what was missed, and ends. Whether all of it went well."""
@@ -102,14 +103,29 @@ class Schedule:
         said: dict[str, datetime] = {}
         with Lake(self._settings) as lake, self._only_one(lake):
             while True:
+                said = {name: coming for name, coming in said.items() if name in self.timetable.jobs}
                 for name in self.timetable.jobs:
                     self._turn(lake, name)
                     coming = self.timetable.next(name, ops.now())
                     if said.get(name) != coming:
                         said[name] = coming
                         self._say(f"{name}: next {self.timetable.told(coming)}")
-                left = (min(said.values()) - ops.now()).total_seconds()
+                left = min(((coming - ops.now()).total_seconds() for coming in said.values()), default=LOOK_S)
                 time.sleep(min(LOOK_S, max(0.0, left)))
+                self._read_anew()
+
+    def _read_anew(self) -> None:
+        """Goes by the timetable as it is written now; by the last one that could be read, where this one can't."""
+        forget_files()
+        try:
+            found, wrong = timetables.load(self._settings), ""
+        except (InputError, OSError) as error:
+            found, wrong = self.timetable, f"the timetable can't be read anew, and what it said before is kept: {error}"
+        if wrong and wrong != self._wrong:
+            self._say(wrong)
+        if found != self.timetable:
+            self._say("the timetable was changed")
+        self.timetable, self._wrong = found, wrong
 
     def _turn(self, lake: Lake, name: str) -> None:
         """What is due of a job. What the record can't be asked about is asked again at the next look."""

@@ -19,6 +19,7 @@ FILE = "schedule.yml"
 STEPS = ("load", "run", "maintain", "verify")
 _WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 _WEEKDAY = f"[0-7]|{'|'.join(_WEEKDAYS)}"
+_ANY_DAY = datetime(2000, 1, 1, tzinfo=UTC)
 _LONGEST_JUMP = timedelta(hours=3)
 
 
@@ -34,11 +35,13 @@ class Job(Section):
     @classmethod
     def _is_crontab(cls, value: str) -> str:
         try:
-            _trigger(value)
+            trigger = _trigger(value)
         except ValueError as error:
             raise ValueError(
                 f'"{value}" is no time: {error}. Expected five fields, minute hour day month weekday, such as "15 3 * * *"'
             ) from None
+        if trigger.get_next_fire_time(None, _ANY_DAY) is None:
+            raise ValueError(f'"{value}" never comes: no month that it names has that day')
         return value
 
     @field_validator("do")
@@ -81,8 +84,7 @@ class Timetable(Section):
         face = (after.replace(tzinfo=UTC).astimezone(zone).replace(tzinfo=None) - _LONGEST_JUMP).replace(tzinfo=UTC)
         while True:
             found: datetime | None = trigger.get_next_fire_time(None, face)
-            if found is None:
-                raise SettingsError(f'job "{job}" of {FILE} never comes: {self.jobs[job].at}')
+            assert found is not None, "a time that never comes is refused when the timetable is read"
             moment = found.replace(tzinfo=zone).astimezone(UTC).replace(tzinfo=None)
             if moment > after:
                 return moment
@@ -139,4 +141,5 @@ def load(settings: Settings) -> Timetable:
 
 
 def inbox(settings: Settings, timetable: Timetable) -> Path:
-    return timetable.inbox or settings.home / "inbox"
+    """Where new files are put. Of a folder that the timetable names, `~` is the home of whoever keeps it."""
+    return settings.home / "inbox" if timetable.inbox is None else timetable.inbox.expanduser()

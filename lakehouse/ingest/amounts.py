@@ -1,6 +1,7 @@
 """Quantities, prices and amounts: texts and numbers to decimals, the same from every kind of file.
 
-A value becomes a double, times 10^scale, rounded half away from zero; as an integer of 10^-scale it is exact from there on.
+A value becomes a double, times 10^scale, rounded half away from zero; as an integer of 10^-scale it is exact from there on. What something costs is
+made from its price as it was read (1000 screws of 0.00125 cost 1.25, though .0013 is what is kept of their price), to eight places.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ from lakehouse.ingest.source_parts import Format
 from lakehouse.ingest.times import Ints, Mask
 
 QUANTITY_SCALE, MONEY_SCALE = 3, 4
+_FINE_SCALE = 8
 _PRECISION = 18
-_LIMIT = 10.0**_PRECISION
+_LIMIT, _FINE_LIMIT = 10.0**_PRECISION, 1e15  # beyond the latter a double's own error is seen in its eighth place
 BEHIND = r"^([0-9.,].*)-$"  # a number whose minus stands behind it
 _AWAY = "half_towards_infinity"
 
@@ -26,11 +28,12 @@ _AWAY = "half_towards_infinity"
 @dataclass(frozen=True)
 class Scaled:
     """Values as integers of 10^-scale, 0 where there is none: `missing` had nothing there, `bad` no number, or one of too many digits or
-    too small to be told from zero."""
+    too small to be told from zero. `finer`: of money, the units of 10^-8 where they say more than `units` do, else 0; None where no value does."""
 
     units: Ints
     missing: Mask
     bad: Mask
+    finer: Ints | None = None
 
 
 def scaled(column: pa.Array, scale: int, form: Format, is_logarithm: bool = False) -> Scaled:
@@ -45,8 +48,10 @@ def scaled(column: pa.Array, scale: int, form: Format, is_logarithm: bool = Fals
     with np.errstate(over="ignore"):  # what overflows is infinite, and has too many digits
         values = (np.exp(doubles) if is_logarithm else doubles) * 10.0**scale
     found = _rounded(values, missing)
-    vanished = ~missing & (found.units == 0) & (np.abs(values) > 0)
-    return Scaled(found.units, missing, found.bad | vanished)
+    bad = found.bad | (~missing & (found.units == 0) & (np.abs(values) > 0))
+    # A logarithm was itself written to a few places: what it comes to behind them is its rounding and no price.
+    finer = None if scale != MONEY_SCALE or is_logarithm else _finer(values, found.units, missing | bad)
+    return Scaled(found.units, missing, bad, finer)
 
 
 def times(quantity: Scaled, price: Scaled) -> Scaled:
@@ -56,6 +61,9 @@ def times(quantity: Scaled, price: Scaled) -> Scaled:
     size = np.abs(quantity.units.astype(np.float64) * price.units) / 10.0**QUANTITY_SCALE
     bad = ~missing & (size >= _LIMIT - 1)
     product = pc.if_else(pa.array(missing | bad), pa.scalar(None, product.type), product)
+    if price.finer is not None:
+        finer = pc.multiply(decimals(quantity.units, QUANTITY_SCALE), decimals(price.finer, _FINE_SCALE))
+        product = pc.if_else(pa.array((price.finer != 0) & ~(missing | bad)), finer, product.cast(finer.type))
     rounded = pc.round(product, MONEY_SCALE, _AWAY).cast(pa.decimal128(_PRECISION, MONEY_SCALE))
     return Scaled(_units(rounded), missing, bad)
 
@@ -111,6 +119,14 @@ def _rounded(values: npt.NDArray[np.float64], missing: Mask) -> Scaled:
     good = ~missing & (np.abs(values) < _LIMIT)  # a NaN is smaller than nothing
     whole = pc.round(pa.array(np.where(good, values, 0.0)), 0, _AWAY).to_numpy()
     return Scaled(whole.astype(np.int64), missing, ~(good | missing))
+
+
+def _finer(values: npt.NDArray[np.float64], units: Ints, without: Mask) -> Ints | None:
+    """Of values that are multiples of 10^-4, the integers of 10^-8 where these are not those of `units`, else 0."""
+    fine = values * 10.0 ** (_FINE_SCALE - MONEY_SCALE)
+    told = _rounded(fine, without | ~(np.abs(fine) < _FINE_LIMIT)).units
+    says_more = (told != 0) & (told != units * 10 ** (_FINE_SCALE - MONEY_SCALE))
+    return np.where(says_more, told, 0) if says_more.any() else None
 
 
 def _units(column: pa.Array) -> Ints:

@@ -40,11 +40,6 @@ def refuse_clock_behind(lake: Lake, source: Source, judged: Judged) -> None:
         )
 
 
-def of_the_future(lake: Lake, digest: str) -> int:
-    """How many lines of a landed file were refused as later than the clock."""
-    return lake.read(BRONZE).where(f"file_digest = '{digest}' AND array_contains(reasons, '{FUTURE}')").count()
-
-
 def _last_recorded(lake: Lake) -> datetime:
     """The last time (UTC) at which a run was begun, anything was published, or bronze was written to."""
     recorded = runs.last_recorded(lake.ops)

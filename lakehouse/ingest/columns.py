@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from lakehouse.errors import InputError
+from lakehouse.ingest.lines import Ints
 from lakehouse.ingest.sources import Source
 
 _SHOWN = 40
@@ -37,6 +42,22 @@ def match_columns(file: str, found: Sequence[str], source: Source) -> dict[str, 
     if unexpected:
         raise InputError("; ".join(_unexpected(file, name, source, matched) for name in unexpected))
     return matched
+
+
+def refuse_other_names(file: str, numbers: Ints, columns: Mapping[str, pa.Array], matched: Mapping[str, str], source: Source) -> None:
+    """Raises `InputError` where a line names the columns once more and otherwise, as in exports that were put together by hand: what comes after it
+    would be read under the wrong names. One that names them as the first does is a line that says nothing, and is refused as such."""
+    times = columns["sold_at"]
+    if not pa.types.is_string(times.type):
+        return
+    names = [*source.columns, *source.ignore]
+    for place in np.flatnonzero(pc.is_in(pc.utf8_trim_whitespace(times), pa.array(names, pa.string())).to_numpy(zero_copy_only=False)):
+        written = {ours: str(column[place].as_py() or "").strip() for ours, column in columns.items()}
+        if all(not text or text in names for text in written.values()) and any(text != matched[ours] for ours, text in written.items()):
+            raise InputError(
+                f"{file} names its columns once more in line {numbers[place]} of its data, and otherwise than above: {_listed(written.values())} where"
+                f" {_listed(matched[ours] for ours in written)} stood. Expected one order of columns in a file: part it there. Nothing of it was loaded"
+            )
 
 
 def no_lines(file: str) -> InputError:

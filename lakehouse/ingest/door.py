@@ -7,7 +7,9 @@ Reasons for which a line is refused:
     bad_quantity          bad_price, bad_amount: there is something that is no number, has more digits than are kept, or would be kept as
                           zero though it is none (0.0004 units, a price of 0.00004)
     bad_time              it is no time in any of the source's formats
-    bad_customer          the customer number lost digits on its way (1.23457E+13), or holds a zero byte
+    bad_code              the code of a product or store, or the number of a receipt, lost digits on its way (4.00638E+12), or a cell holds a date
+                          or a yes in its place
+    bad_customer          the customer number lost digits on its way (1.23457E+13), may be several people's (17.000), holds a zero byte, or is such a cell
     bad_promotion         bad_holiday: neither yes nor no
     missing_product_code  missing_quantity, missing_price, missing_time; missing_invoice and missing_store where the file has that column
     too_old               sold before door.oldest
@@ -26,11 +28,11 @@ import pyarrow.compute as pc
 
 from lakehouse.ingest import amounts, times
 from lakehouse.ingest.amounts import MONEY_SCALE, QUANTITY_SCALE, Scaled
-from lakehouse.ingest.raw import RawBatch, number_texts, stripped
+from lakehouse.ingest.raw import BAD_CODE, BAD_CUSTOMER, RawBatch, number_texts, stripped
 from lakehouse.ingest.source_parts import Cancellation, Format, Products
-from lakehouse.ingest.sources import FLAGS, NUMBERS, TEXTS, Source
+from lakehouse.ingest.sources import CODES, FLAGS, NUMBERS, TEXTS, Source
 from lakehouse.ingest.times import Ints, Mask, Parsed
-from lakehouse.privacy.numbers import DamagedNumber, canonical
+from lakehouse.privacy.numbers import SHORTENED, DamagedNumber, canonical
 
 # Facts about a sale, as opposed to a line that does not say what the source promises: such a line keeps its numbers and its time.
 FUTURE = "in_the_future"
@@ -39,6 +41,7 @@ GRACE = timedelta(days=1)  # by which a shop's clock may be ahead of ours
 _YES, _NO = ("true", "t", "yes", "y", "1"), ("false", "f", "no", "n", "0")
 _NEEDED = ("product_code",)
 _NEEDED_IF_THERE = ("invoice", "store")
+_LOST_DIGITS = rf"^(?:{SHORTENED}|[0-9]{{16,}}\.0)$"  # the latter: a float too large to be exact
 _EPOCH = datetime(1970, 1, 1)
 _DAYS = {"day": 1, "week": 7}
 WALL = pa.timestamp("us", tz="UTC")  # shop wall time, carried as UTC
@@ -97,6 +100,8 @@ def judge(batch: RawBatch, source: Source, form: Format, limits: Limits) -> Judg
 
     for name in TEXTS:
         rules.add("bad_text", _has_zero_byte(texts[name]))
+    for name in CODES:
+        rules.add(BAD_CODE, _matches(texts[name], _LOST_DIGITS))
 
     quantity = _number(given, "quantity", source, form, rules)
     cancels = _is_cancellation(texts, quantity, source.cancellation)
@@ -182,6 +187,11 @@ def _has_zero_byte(column: pa.Array) -> Mask:
     return found
 
 
+def _matches(column: pa.Array, pattern: str) -> Mask:
+    found: Mask = pc.fill_null(pc.match_substring_regex(column.cast(pa.string()), pattern), False).to_numpy(zero_copy_only=False)
+    return found
+
+
 def _number(given: Mapping[str, pa.Array], name: str, source: Source, form: Format, rules: _Rules) -> Scaled:
     found = amounts.scaled(given[name], QUANTITY_SCALE if name == "quantity" else MONEY_SCALE, form, name in source.logarithms)
     told = name.removeprefix("unit_")
@@ -241,7 +251,7 @@ def _customers(column: pa.Array, source: Source, rules: _Rules) -> pa.Array:
             damaged.append(False)
         found.append(None if number is None or {number.casefold(), text.casefold()} & nobody else number)
     bad = pa.array(damaged, pa.bool_()).take(encoded.indices)
-    rules.add("bad_customer", pc.fill_null(bad, False).to_numpy(zero_copy_only=False) | _has_zero_byte(column))
+    rules.add(BAD_CUSTOMER, pc.fill_null(bad, False).to_numpy(zero_copy_only=False) | _has_zero_byte(column))
     return pa.array(found, pa.string()).take(encoded.indices)
 
 

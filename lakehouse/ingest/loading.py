@@ -126,6 +126,17 @@ def load(lake: Lake, path: Path, source: str, progress: Progress | None = None) 
         return landed
 
 
+def refused_of(lake: Lake, digest: str) -> dict[str, int]:
+    """How many lines of a file that has landed were refused, by reason; a line may have several."""
+    of_it = lake.read(BRONZE).where(f"file_digest = '{digest}'")
+    rows = of_it.selectExpr("explode(reasons) AS reason").groupBy("reason").count().collect()
+    return dict(sorted((row.reason, row["count"]) for row in rows))
+
+
+def told_reasons(reasons: Mapping[str, int]) -> str:
+    return ", ".join(f"{reason} {count:,}" for reason, count in sorted(reasons.items()))
+
+
 def _files(path: Path, source: Source) -> list[Path]:
     try:
         return _files_of(path, "" if source.beside is None else source.beside.file)
@@ -184,7 +195,7 @@ def _land(lake: Lake, vault: Vault, file: Path, source: Source, progress: Progre
                 raise StillWritten(f"{file.name} changed while it was read. Nothing of it was loaded; load it again when it is whole")
             if lines and not accepted:
                 raise InputError(
-                    f"{file.name}: none of its {lines:,} lines can be taken ({_counted(counted)}). Nothing of it was loaded. Look at what source "
+                    f"{file.name}: none of its {lines:,} lines can be taken ({told_reasons(counted)}). Nothing of it was loaded. Look at what source "
                     f"{source.name} makes of it: zeromargin sources check {shlex.quote(str(file))} --source {source.name}"
                 )
             staged = Staged(lake.spark.read.parquet(str(folder)), lines)
@@ -295,10 +306,6 @@ def _digest(opened: BufferedReader) -> str:
     found = hashlib.file_digest(opened, "sha256").hexdigest()
     opened.seek(0)
     return found
-
-
-def _counted(reasons: Mapping[str, int]) -> str:
-    return ", ".join(f"{reason} {count:,}" for reason, count in sorted(reasons.items()))
 
 
 def _silent(file: str, lines: int) -> None:

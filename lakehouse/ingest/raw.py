@@ -11,6 +11,8 @@ import pyarrow.compute as pc
 from lakehouse.ingest.lines import Ints
 from lakehouse.privacy.numbers import EXACT_FLOAT
 
+BAD_CODE, BAD_CUSTOMER = "bad_code", "bad_customer"
+
 
 @dataclass(frozen=True)
 class RawBatch:
@@ -23,7 +25,9 @@ class RawBatch:
 
 
 def number_texts(column: pa.Array) -> pa.Array:
-    """Numbers as the text that people write for them: 17850 for 17850.0."""
+    """Numbers as the text that people write for them: 17850 for 17850.0, and for 17850.00 of a decimal."""
+    if pa.types.is_decimal(column.type):
+        return pc.replace_substring_regex(column.cast(pa.string()), r"^(-?[0-9]+)\.0+$", r"\1")
     if not pa.types.is_floating(column.type):
         return column.cast(pa.string())
     doubles = column.cast(pa.float64())

@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timedelta
 from typing import TYPE_CHECKING, BinaryIO
 from xml.etree.ElementTree import ParseError
 from zipfile import BadZipFile
@@ -25,11 +25,11 @@ from openpyxl.reader.excel import ExcelReader
 from openpyxl.utils.exceptions import InvalidFileException
 
 from lakehouse.errors import InputError
-from lakehouse.ingest.columns import match_columns, no_lines
+from lakehouse.ingest.columns import match_columns, no_lines, refuse_other_names
 from lakehouse.ingest.lines import RAGGED, UNREADABLE
-from lakehouse.ingest.raw import RawBatch
+from lakehouse.ingest.raw import BAD_CODE, BAD_CUSTOMER, RawBatch
 from lakehouse.ingest.source_parts import Format
-from lakehouse.ingest.sources import FLAGS, NUMBERS, Source
+from lakehouse.ingest.sources import CODES, FLAGS, NUMBERS, Source
 from lakehouse.privacy.numbers import EXACT_FLOAT
 
 if TYPE_CHECKING:
@@ -77,7 +77,9 @@ def by_sheet(file: BinaryIO, name: str, source: Source, form: Format, batch_rows
                 raise InputError(f"{error}{hint}") from None
             places = {ours: header.index(theirs) for ours, theirs in matched.items()}
             while block := list(itertools.islice(rows, batch_rows)):
-                yield from ((here, batch) for batch in _batches(block, before, places, len(header), form))
+                for batch in _batches(block, before, places, len(header), form):
+                    refuse_other_names(label, batch.numbers, batch.columns, matched, source)
+                    yield here, batch
                 before += len(block)
         if not before:
             raise no_lines(name)
@@ -145,6 +147,10 @@ def _batches(block: Sequence[Row], before: int, places: Mapping[str, int], width
             refused.append((number, RAGGED))
         elif any(isinstance(value, str) and value in ERROR_CODES for value in line.values()):
             refused.append((number, UNREADABLE))
+        elif any(_is_made_up(line.get(ours)) for ours in CODES):
+            refused.append((number, BAD_CODE))
+        elif _is_made_up(line.get("customer")):
+            refused.append((number, BAD_CUSTOMER))
         else:
             (timed if isinstance(line["sold_at"], date) else others).append((number, line))
     yield _batch(timed, tuple(refused), places, form)
@@ -181,6 +187,11 @@ def text(value: object) -> str | None:
     if isinstance(value, float) and value.is_integer() and abs(value) <= EXACT_FLOAT:
         return str(int(value))
     return str(value)
+
+
+def _is_made_up(value: object) -> bool:
+    """Whether a program made it of a code: of 3-12 a date, of TRUE a yes."""
+    return isinstance(value, bool | date | time | timedelta)
 
 
 def _is_number(value: object) -> bool:

@@ -14,6 +14,7 @@ from lakehouse.settings import Section, conf_file
 
 FILE = "sources.yml"
 TEXTS = ("store", "invoice", "line", "product_code", "description", "country", "status")
+CODES = ("store", "invoice", "product_code")  # those of TEXTS that must be whole
 FLAGS = ("promotion", "holiday")
 NUMBERS = ("quantity", "unit_price", "amount")
 FIELDS = (*TEXTS, *NUMBERS, "sold_at", "year", "customer", *FLAGS)

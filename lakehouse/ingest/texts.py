@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
 from lakehouse.errors import InputError
-from lakehouse.ingest.columns import match_columns, no_lines
+from lakehouse.ingest.columns import match_columns, no_lines, refuse_other_names
 from lakehouse.ingest.lines import MAX_LINE, RAGGED, UNREADABLE, Splitter, Tally
 from lakehouse.ingest.raw import RawBatch
 from lakehouse.ingest.source_parts import Format
@@ -41,7 +41,9 @@ def delimited(file: BinaryIO, name: str, source: Source, form: Format, batch_row
     for block in splitter.blocks(file, batch_rows, rest):
         table = _parsed(block.text, names, form.delimiter, len(block.numbers))
         lines += len(block.numbers) + len(block.refused)
-        yield RawBatch(block.numbers, {ours: table[theirs].combine_chunks() for ours, theirs in matched.items()}, block.refused)
+        columns = {ours: table[theirs].combine_chunks() for ours, theirs in matched.items()}
+        refuse_other_names(name, block.numbers, columns, matched, source)
+        yield RawBatch(block.numbers, columns, block.refused)
     _check_whole(name, form, splitter.tally, lines)
 
 

@@ -15,11 +15,13 @@ import pytest
 from sqlalchemy import update
 
 from jobs import inbox as inboxes
+from jobs import timetable
 from jobs.cli import main
 from jobs.inbox import Tally, pick_up
 from jobs.scheduling import turns
 from lakehouse.errors import LeaseHeld
-from lakehouse.ingest import sources
+from lakehouse.ingest import load, sources
+from lakehouse.ingest.loading import Landed
 from lakehouse.ingest.unloading import unload
 from lakehouse.settings import Settings
 from lakehouse.tables import Lake, ops, runs
@@ -46,11 +48,13 @@ def test_files_land_by_source_and_are_gone_and_what_cannot_be_taken_lies_aside_w
         found = {one.file: one for one in pick_up(lake, inbox, table())}
         assert lake.read("bronze.sales").count() == 3
     assert (found["canonical/a.csv"].lines, found["canonical/b.csv"].lines, found["canonical/same.csv"].already) == (1, 2, True)
+    assert found["canonical/b.csv"].refused == 1 and "Lines of it were refused (bad_quantity 1)" in found["canonical/b.csv"].kept
     assert "not a whole Parquet file" in found["canonical/broken.parquet"].rejected
     assert 'ends in ".doc"' in found["canonical/notes.doc"].rejected
     assert 'Did you mean "canonical"' in found["canonicl/"].waits
     assert names(inbox / "canonical") == ["half.csv.part", "rejected"]
-    assert names(inbox / "canonical" / "rejected") == ["broken.parquet", "broken.parquet.reason.txt", "notes.doc", "notes.doc.reason.txt"]
+    aside = ["b.csv", "b.csv.reason.txt", "broken.parquet", "broken.parquet.reason.txt", "notes.doc", "notes.doc.reason.txt"]
+    assert names(inbox / "canonical" / "rejected") == aside
     assert names(inbox / "canonicl") == ["c.csv"]
 
 
@@ -222,7 +226,9 @@ def test_a_file_with_lines_later_than_the_clock_lands_and_is_kept_with_what_to_d
     assert not schedule.once()
     aside = inbox / "canonical" / "rejected"
     assert names(aside) == ["a.csv", "a.csv.reason.txt"] and inboxes.put_aside(inbox, "test") == (0, 1)
-    assert turns(lake)["nightly"][0].message == "1 files landed (3 lines), 1 of them kept for lines later than the clock"
+    assert turns(lake)["nightly"][0].message == (
+        "1 files landed (3 lines, 2 of them refused), 1 of them kept for lines that were refused (1 for lines later than the clock)"
+    )
     assert any("a.csv: 2 of its lines were refused as in_the_future" in line for line in said)
     (aside / "a.csv").rename(inbox / "canonical" / "a.csv")
     with lake:
@@ -230,6 +236,54 @@ def test_a_file_with_lines_later_than_the_clock_lands_and_is_kept_with_what_to_d
         assert one.already and one.kept and names(aside)[0] == "a.csv"
         (digest,) = re.findall(r"zeromargin unload ([0-9a-f]+)", (aside / "a.csv.reason.txt").read_text(encoding="utf-8"))
         assert unload(lake, digest).lines == 3
+
+
+def test_a_file_of_which_lines_were_refused_is_kept_once_and_its_turn_has_gone_well(lake: Lake, settings: Settings, inbox: Path) -> None:
+    lines = ("1,A,2,2011-01-03T10:00:00,2.50", "2,B,x,2011-01-03T10:00:00,1.00", "3,B,1")
+    put(inbox, "a.csv", *lines)
+    schedule, said = overdue(lake, settings, table())
+    assert schedule.once()
+    aside = inbox / "canonical" / "rejected"
+    assert turns(lake)["nightly"][0].message == "1 files landed (3 lines, 2 of them refused), 1 of them kept for lines that were refused"
+    assert any("a.csv: Lines of it were refused (bad_quantity 1, ragged_line 1)" in line for line in said)
+    assert (aside / "a.csv").read_text(encoding="utf-8").endswith("3,B,1\n")
+    with lake:
+        put(inbox, "again.csv", *lines)  # the same content: what it says is kept already
+        (one,) = pick_up(lake, inbox, table())
+        assert (one.already, one.refused, one.kept, names(aside)) == (True, 0, "", ["a.csv", "a.csv.reason.txt"])
+        (aside / "a.csv").rename(inbox / "canonical" / "a.csv")  # as if a kill had come between its landing and its move
+        (one,) = pick_up(lake, inbox, table())
+        assert one.already and "(bad_quantity 1, ragged_line 1)" in one.kept and "a.csv" in names(aside)
+
+
+def test_a_fault_of_ours_in_one_file_does_not_keep_out_the_others(lake: Lake, inbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(lake: Lake, path: Path, source: str) -> list[Landed]:
+        if path.name.endswith("a.csv"):
+            raise KeyError("17850")
+        return load(lake, path, source)
+
+    monkeypatch.setattr(inboxes, "load", fails)
+    put(inbox, "a.csv")
+    put(inbox, "b.csv", "2,B,1,2011-01-04T10:00:00,1.00")
+    with lake:
+        first, second = pick_up(lake, inbox, table())
+    assert "by a fault of ours (KeyError" in first.waits and "17850" not in first.waits
+    assert (second.lines, names(inbox / "canonical")) == (1, ["a.csv"])
+
+
+def test_an_inbox_that_the_timetable_names_and_that_is_not_there_is_told(
+    lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    named = table(inbox="~/share")
+    folder = timetable.inbox(lake.settings, named)
+    assert folder == tmp_path / "share"
+    with lake:
+        (one,) = pick_up(lake, folder, named)
+        assert "there is no such folder" in one.waits
+        folder.mkdir()
+        assert pick_up(lake, folder, named) == []
+        assert pick_up(lake, lake.home / "no-inbox", table()) == []
 
 
 def test_with_a_clock_behind_what_the_lake_has_recorded_no_line_is_judged_and_that_file_alone_waits(lake: Lake, inbox: Path) -> None:

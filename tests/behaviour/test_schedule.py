@@ -19,7 +19,8 @@ from jobs import pipeline, scheduling
 from jobs.cli import main
 from jobs.processes import ROOT
 from jobs.scheduling import BEGUN, DONE, FAILED, SEEN, WAITING, turns
-from lakehouse.errors import InputError, LeaseHeld, TryAgain
+from jobs.timetable import Timetable
+from lakehouse.errors import InputError, LeaseHeld, SettingsError, TryAgain
 from lakehouse.settings import Settings
 from lakehouse.tables import Lake, lease, ops
 from tests import shell
@@ -206,6 +207,38 @@ def test_an_empty_lake_has_nothing_to_run_on_and_a_rejected_file_is_no_success(l
     turn = turns(lake)["nightly"][0]
     assert (turn.state, turn.message) == (FAILED, "0 files landed (0 lines), 1 rejected; nothing new to run on")
     assert b"98765432109876" not in (settings.home / "ops.db").read_bytes()
+
+
+def test_a_timetable_that_is_changed_counts_from_the_next_look_and_a_wrong_one_does_not(
+    lake: Lake, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = {"at": "0 3 * * *", "do": ("load",)}
+    looks: list[Timetable | Exception] = [
+        SettingsError("jobs is no list"),
+        SettingsError("jobs is no list"),
+        table(jobs={}),
+        table(jobs={"later": job}),
+    ]
+    schedule, said = keeper(settings, table())
+
+    def look(_: Settings) -> Timetable:
+        if not looks:
+            raise KeyboardInterrupt
+        found = looks.pop(0)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    monkeypatch.setattr(scheduling.timetables, "load", look)
+    monkeypatch.setattr(scheduling, "LOOK_S", 0)
+    with pytest.raises(KeyboardInterrupt):
+        schedule.forever()
+    told = [line for line in said if "next" not in line]
+    assert told == [
+        "the timetable can't be read anew, and what it said before is kept: jobs is no list",
+        *["the timetable was changed"] * 2,
+    ]
+    assert [line.partition(":")[0] for line in said if "next" in line] == ["nightly", "later"]
 
 
 def test_a_turn_that_a_killed_keeper_had_begun_is_done_and_a_clock_that_was_ahead_does_no_harm(lake: Lake, settings: Settings) -> None:

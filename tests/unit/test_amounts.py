@@ -162,6 +162,28 @@ def test_an_amount_is_quantity_times_price_exactly_and_then_rounded(thousandths:
     assert told(found) == [(units * price).quantize(Decimal("0.0001"), ROUND_HALF_UP)]
 
 
+@ALWAYS
+@given(
+    st.integers(min_value=-(10**6), max_value=10**6),
+    st.integers(min_value=5_000, max_value=10**14),
+    st.sampled_from(["text", "double", "decimal"]),
+)
+def test_an_amount_is_made_from_the_price_as_it_was_read_to_eight_places(pieces: int, fine: int, written_as: str) -> None:
+    price = Decimal(fine).scaleb(-8)
+    read = {
+        "text": lambda: money(f"{price:f}"),
+        "double": lambda: money(float(price), kind=pa.float64()),
+        "decimal": lambda: money(price, kind=pa.decimal128(18, 8)),
+    }[written_as]()
+    assert told(read) == [price.quantize(Decimal("0.0001"), ROUND_HALF_UP)]
+    assert told(amounts.times(quantity(str(pieces)), read)) == [(pieces * price).quantize(Decimal("0.0001"), ROUND_HALF_UP)]
+
+
+def test_a_price_from_a_logarithm_is_no_finer_than_what_is_kept() -> None:
+    price = scaled(pa.array(["0.688135"]), MONEY_SCALE, PLAIN, is_logarithm=True)
+    assert told(amounts.times(quantity("1000"), price)) == [Decimal("1990.0000")]
+
+
 def test_an_amount_that_does_not_fit_is_bad_and_one_of_nothing_is_missing() -> None:
     found = amounts.times(quantity("1000000000", None, "x", "2"), money("1000000000", "1", "1", "3"))
     assert told(found) == ["bad", None, None, Decimal(6)]

@@ -107,6 +107,11 @@ def test_a_good_line_is_kept_as_it_is() -> None:
         ({"invoice": " "}, "missing_invoice"),
         ({"store": None}, "missing_store"),
         ({"customer": "1.23457E+13"}, "bad_customer"),
+        ({"customer": "17.000"}, "bad_customer"),
+        ({"product_code": "4.00638E+12"}, "bad_code"),
+        ({"product_code": "4,00638E+12"}, "bad_code"),
+        ({"invoice": "1.5e+17"}, "bad_code"),
+        ({"store": "98765432109876543.0"}, "bad_code"),
         ({"customer": "178\x0050"}, "bad_customer"),
         ({"promotion": "perhaps"}, "bad_promotion"),
         ({"description": "a th\0ing"}, "bad_text"),
@@ -115,6 +120,12 @@ def test_a_good_line_is_kept_as_it_is() -> None:
 )
 def test_what_a_line_can_not_mean_refuses_it_by_name_and_no_other_line(change: Mapping[str, str | None], reason: str) -> None:
     assert reasons(judged({}, change, {})) == [[], [reason], []]
+
+
+@pytest.mark.parametrize("code", ["15E5", "1E", "E12", "1.5", "4006381333931", "400638133393112345678", "1.5E", "10.0"])
+def test_a_code_that_only_looks_like_a_number_is_kept(code: str) -> None:
+    found = judged({"product_code": code, "invoice": code, "store": code})
+    assert (reasons(found), value(found, "product_code")) == ([[]], code)
 
 
 def test_zero_itself_is_a_number_like_any_other() -> None:

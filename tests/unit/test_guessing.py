@@ -126,6 +126,7 @@ SHEET = [("S1", 2, datetime(2024, 3, 1), 2.5), ("S2", 2, datetime(2024, 3, 2), 2
         {"Sales": SHEET},
         {"Sales": [("item", "qty", "the\nday\u2028of it", "total"), *SHEET]},
         {"April": [NAMES, SHEET[0]], "May": [NAMES, SHEET[1]]},
+        {"April": [NAMES, SHEET[0]], "May": [NAMES[::-1], SHEET[1][::-1]]},
     ],
 )
 def test_a_draft_of_a_workbook_reads_the_sheets_that_hold_sales(sheets: dict[str, list[tuple[object, ...]]], tmp_path: Path) -> None:

@@ -115,3 +115,48 @@ def test_days_on_which_a_shop_was_closed_are_skipped(tmp_path: Path) -> None:
     assert entry["skip"] == {"status": ["0"]}
     found = check(tmp_path / "train.csv", sources.parse("my-shop", entry | {"currency": "EUR"}), OLDEST)
     assert (found.accepted, found.refused, float(found.amount)) == (shape.lines, {}, shape.amount)
+
+
+@pytest.mark.parametrize(
+    ("none", "expected"),
+    [("geen", {"geen": "no", "kerst": "yes"}), ("", {"kerst": "yes"}), ("0", {"kerst": "yes"}), ("Kein Feiertag", None)],
+)
+def test_the_word_that_most_lines_have_is_no_holiday(none: str, expected: dict[str, str] | None, tmp_path: Path) -> None:
+    rows = [(row, "A", 2, f"2024-03-{row:02}", 2.5, "kerst" if row in (3, 4) else none) for row in range(1, 20)]
+    text = draft(written(tmp_path / "a.csv", lines(("invoice", "item", "qty", "day", "price", "holiday"), *rows)))
+    assert entry_of(text)["values"] == {"holiday": expected or {none: "no", "kerst": "yes"}}
+    assert '# "kerst" in "holiday" are taken for holidays (values): are they?' in text
+    assert ("is taken for no holiday (values): is it?" in text) == (none not in ("", "0"))
+    found = used(tmp_path / "a.csv")
+    assert (found.accepted, found.refused) == (19, {})
+
+
+def test_a_kind_of_line_that_comes_late_in_a_file_is_found(tmp_path: Path) -> None:
+    rows = [(row, "A", 2, "2024-03-01", 2.5, "return" if row > 3_000 and row % 3 else "sale") for row in range(1, 5_000)]
+    text = draft(written(tmp_path / "a.csv", lines(("invoice", "item", "qty", "day", "price", "kind"), *rows)))
+    assert entry_of(text)["cancellation"] == {"column": "status", "values": ["return"], "unsigned": True}
+
+
+@pytest.mark.parametrize(
+    ("name", "question"),
+    [
+        ("retail_disc", "are amounts those after it?"),
+        ("TotalDiscount", "are amounts those after it?"),
+        ("Rabattbetrag", "are amounts those after it?"),
+        ("ReturnedQty", "does it tell returns that no other column tells?"),
+        ("mwst", "are amounts and prices with it or without?"),
+        ("remark", ""),
+    ],
+)
+def test_a_column_that_may_change_what_the_others_mean_is_asked_about(name: str, question: str, tmp_path: Path) -> None:
+    rows = [(row, "A", 2, f"2024-03-{row:02}", 2.5, "1.50") for row in range(1, 9)]
+    text = draft(written(tmp_path / "a.csv", lines(("invoice", "item", "qty", "day", "price", name), *rows)))
+    assert entry_of(text).get("ignore") == [name]
+    assert (f'# "{name}" is not read: {question}\n' in text) == bool(question)
+    assert (f'"{name}" is not read' in text) == bool(question)
+
+
+def test_a_code_that_nothing_is_read_from_is_asked_about_where_no_column_tells_goods(tmp_path: Path) -> None:
+    rows = [(row, f"X{row % 3}", 2, f"2024-03-{row:02}", 2.5) for row in range(1, 9)]
+    text = draft(written(tmp_path / "a.csv", lines(("invoice", "codice", "qty", "day", "price"), *rows)))
+    assert '# "codice" is not read: if it tells goods apart, map it to product_code\n' in text

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from decimal import Decimal
 
 import numpy as np
+import openpyxl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -217,6 +219,26 @@ def test_a_file_that_is_wrong_as_a_whole_is_said_to_be(content: Callable[[], byt
         read(content(), ending)
 
 
+@pytest.mark.parametrize("batch_rows", [1, 1000])
+def test_a_line_that_names_the_columns_in_another_order_ends_the_file(batch_rows: int) -> None:
+    other = HEADER + GOOD + GOOD + b"Code,Price,When, Qty,Who\n" + GOOD
+    with pytest.raises(InputError, match=r'once more in line 3 of its data, .*"Price", "When", "Qty".* part it there'):
+        read(other, batch_rows=batch_rows)
+    content = io.BytesIO()
+    workbook = openpyxl.Workbook(write_only=True)
+    sheet = workbook.create_sheet()
+    for row in other.decode().splitlines():
+        sheet.append(row.split(","))
+    workbook.save(content)
+    with pytest.raises(InputError, match=r'sheet "Sheet" names its columns once more in line 3 of its data'):
+        read(content.getvalue(), "xlsx", batch_rows)
+
+
+def test_a_line_that_names_the_columns_as_the_first_does_is_a_line() -> None:
+    found = read(HEADER + GOOD + HEADER + b"A,1,When,2.5,17850\n" + GOOD)
+    assert codes(found) == {1: "A", 2: "Code", 3: "A", 4: "A"}
+
+
 def test_days_that_are_whole_numbers_are_texts_where_a_format_has_digits_alone() -> None:
     content = parquet(**{**sales(), "When": pa.array([20110103, None, 20111231])})
     with pytest.raises(InputError, match='"When" .sold_at. holds int64. Expected times or text.*%Y%m%d'):
@@ -264,6 +286,7 @@ def test_lines_of_a_parquet_file_are_counted_through_its_groups() -> None:
         pa.array([17850, None, 13047]),
         pa.array([17850.0, None, 13047.0]),
         pa.array([17850.0, float("nan"), 13047.0]),
+        pa.array([Decimal("17850"), None, Decimal("13047")], pa.decimal128(12, 2)),
         pa.array(["17850", None, "13047"]),
         pa.array(["17850", None, "13047"]).dictionary_encode(),
         pa.array([b"17850", None, b"13047"]),

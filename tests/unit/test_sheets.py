@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Callable, Sequence
-from datetime import date, datetime
+from datetime import date, datetime, time
 
 import openpyxl
 import pytest
@@ -77,9 +77,16 @@ def test_lines_are_counted_through_the_sheets(batch_rows: int) -> None:
 
 
 def test_codes_and_customers_are_the_text_that_people_see_in_the_cell() -> None:
-    content = book([HEADER, sale(85123, who=17850.0), sale("85123A", who=" 17850 "), sale(True, who=PLANTED), sale(2.5, who=None)])
+    content = book([HEADER, sale(85123, who=17850.0), sale("85123A", who=" 17850 "), sale("A", who=PLANTED), sale(2.5, who=None)])
     found = lines(read(content), "product_code", "customer")
-    assert list(found.values()) == [["85123", "17850"], ["85123A", " 17850 "], ["true", str(PLANTED)], ["2.5", None]]
+    assert list(found.values()) == [["85123", "17850"], ["85123A", " 17850 "], ["A", str(PLANTED)], ["2.5", None]]
+
+
+def test_what_a_spreadsheet_made_of_a_code_or_a_customer_refuses_its_line() -> None:
+    made_up = [True, date(2024, 12, 3), time(1, 2), MORNING]
+    found = read(book([HEADER, *(sale(cell) for cell in made_up), sale("A"), *(sale("A", who=cell) for cell in made_up)]))
+    assert refused(found) == dict.fromkeys(range(1, 5), "bad_code") | dict.fromkeys(range(6, 10), "bad_customer")
+    assert list(lines(found, "product_code")) == [5]
 
 
 def test_a_number_of_more_digits_than_a_cell_keeps_stays_in_a_form_that_no_customer_has() -> None:

@@ -138,6 +138,8 @@ def test_what_is_no_weekday_of_a_crontab_is_refused(field: str) -> None:
         ({"at": "daily"}, "is no time"),
         ({"at": "61 3 * * *"}, "is no time"),
         ({"at": "0 3 1 * mon"}, "mean either in a crontab"),
+        ({"at": "0 3 31 2 *"}, "never comes: no month that it names has that day"),
+        ({"at": "0 3 31 4,6 *"}, "never comes"),
         ({"do": []}, "at least 1"),
         ({"do": ["lod"]}, "is no step. Steps: load, run, maintain, verify"),
         ({"do": ["run silvr"]}, 'Did you mean "silver"'),

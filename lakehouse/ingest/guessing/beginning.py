@@ -42,6 +42,10 @@ class Beginning:
     is_named: bool = True
     remarks: tuple[str, ...] = ()
 
+    def written(self, name: str) -> Sequence[str]:
+        """A column's values, from all over the file where they are texts in it; none where there is no such column."""
+        return self.texts.get(name) or self.columns.get(name, ())
+
 
 @dataclass(frozen=True)
 class Table:

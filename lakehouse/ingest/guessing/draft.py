@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -24,8 +25,10 @@ _MOST = 20_000  # lines that the draft is tried on
 _OLDEST = datetime(1970, 1, 1)
 _CLOSED = {"0", "false", "no", "n", "f", "closed"}
 _NOBODY = {"null", "none", "nil", "nan", "na", "n/a", "#n/a", "0", "-", "?", "unknown", "guest", "anonymous"}
+_HOLIDAYS = 8  # words for them that a file has at most
 _BREAKS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # names of columns may hold anything, and a remark is one line
-_YES_OR_NO = {"true", "false", "yes", "no", "y", "n", "t", "f", "1", "0"}
+_NO = {"false", "no", "n", "f", "0"}
+_YES_OR_NO = {"true", "yes", "y", "t", "1"} | _NO
 
 
 def draft(path: Path, name: str = "my-shop", oldest: datetime = _OLDEST, settle: Settle | None = None) -> str:
@@ -60,11 +63,11 @@ def _entry(found: Beginning, roles: Roles, remarks: list[str]) -> dict[str, obje
         "about": "a draft, guessed from the columns of a file",
         "formats": {found.ending: {**found.form, **written.form}},
         "columns": roles.columns,
-        "values": _holidays(found, given),
+        "values": _holidays(found, given, remarks),
         "skip": _closed(found, given, remarks),
         "logarithms": list(roles.logarithms) or None,
         "optional": sorted(given.keys() & _OPTIONAL) or None,
-        "ignore": [theirs for theirs in found.columns if theirs not in roles.columns] or None,
+        "ignore": _ignored(found, roles, remarks) or None,
         "times": clocked,
         "currency": "XXX",
         "cancellation": _cancellation(found, given, remarks) if "quantity" not in roles.logarithms else None,
@@ -84,6 +87,17 @@ def _entry(found: Beginning, roles: Roles, remarks: list[str]) -> dict[str, obje
         day = f'its last day, which "{given["sold_at"]}" says (by_last_day)' if by_last_day else "the week's first day"
         remarks.append(f"lines are taken for totals of a week (covers): is each dated by {day}?")
     return {key: value for key, value in entry.items() if value is not None}
+
+
+def _ignored(found: Beginning, roles: Roles, remarks: list[str]) -> list[str]:
+    """The columns that are not read, with a remark on each that may change what the others mean."""
+    ignored = [theirs for theirs in found.columns if theirs not in roles.columns]
+    for theirs in ignored if found.is_named else ():
+        if question := names.unread(theirs):
+            remarks.append(f'"{theirs}" is not read: {question}')
+        elif "product_code" in roles.constants and names.told_by(theirs) == "id":
+            remarks.append(f'"{theirs}" is not read: if it tells goods apart, map it to product_code')
+    return ignored
 
 
 def _times(found: Beginning, given: Mapping[str, str], remarks: list[str]) -> dict[str, object] | None:
@@ -136,9 +150,9 @@ def _tells_weeks(clocked: Mapping[str, Any]) -> bool:
 
 
 def _cancellation(found: Beginning, given: Mapping[str, str], remarks: list[str]) -> dict[str, object] | None:
-    quantities = found.columns.get(given.get("quantity", ""), [])
+    quantities = found.written(given.get("quantity", ""))
     has_minus = any("-" in (value[0], value[-1]) and re.search("[0-9]", value) for value in quantities)
-    if words := returns(found.columns.get(given.get("status", ""), [])):
+    if words := returns(found.written(given.get("status", ""))):
         told = "" if has_minus else ", whose quantities and amounts are written without a minus (unsigned)"
         remarks.append(f'"{given["status"]}" is taken to tell returns ({", ".join(words)}){told}: does it?')
         return {"column": "status", "values": words, **({} if has_minus else {"unsigned": True})}
@@ -152,7 +166,7 @@ def _nobody(found: Beginning, given: Mapping[str, str], remarks: list[str]) -> l
     """Texts in place of customers that say there is none, in one way of writing each."""
     if "customer" not in given:
         return None
-    values = {value.removesuffix(".0") for value in (*found.columns[given["customer"]], *found.texts[given["customer"]])}
+    values = {value.removesuffix(".0") for value in found.written(given["customer"])}
     words = list({word.casefold(): word for word in sorted(values, reverse=True) if word.casefold() in _NOBODY}.values())[::-1]
     if not words:
         return None
@@ -162,20 +176,29 @@ def _nobody(found: Beginning, given: Mapping[str, str], remarks: list[str]) -> l
 
 
 def _closed(found: Beginning, given: Mapping[str, str], remarks: list[str]) -> dict[str, list[str]] | None:
-    if "status" not in given or returns(found.columns[given["status"]]):
+    if "status" not in given or returns(found.written(given["status"])):
         return None
     values = sorted(
-        {value.removesuffix(".0") for value in found.columns[given["status"]] if value.removesuffix(".0").casefold() in _CLOSED}
+        {value.removesuffix(".0") for value in found.written(given["status"]) if value.removesuffix(".0").casefold() in _CLOSED}
     )
     remarks.append(f'"{given["status"]}" is taken to say whether the shop was open: lines of a closed one are skipped')
     return {"status": values or ["0"]}
 
 
-def _holidays(found: Beginning, given: Mapping[str, str]) -> dict[str, dict[str, str]] | None:
-    """Words that say which holiday it was, where a few letters do."""
-    words = sorted({value for value in found.columns.get(given.get("holiday", ""), []) if value.casefold() not in _YES_OR_NO})
-    fits = 0 < len(words) <= 5 and all(re.fullmatch(r"[A-Za-z]{1,12}", value) for value in words)
-    return {"holiday": dict.fromkeys(words, "yes")} if fits else None
+def _holidays(found: Beginning, given: Mapping[str, str], remarks: list[str]) -> dict[str, dict[str, str]] | None:
+    """Words that say which holiday it was, where a few letters do. The one that most lines have says that there was none, whatever the language."""
+    theirs = given.get("holiday", "")
+    counted = Counter(found.written(theirs))
+    words = sorted(word for word in counted if word.casefold() not in _YES_OR_NO)
+    if not 0 < len(words) <= _HOLIDAYS or not all(re.fullmatch(r"[^\W\d_][\w .'-]{0,23}", word) for word in words):
+        return None
+    lines = max(len(found.written(name)) for name in found.columns)  # an empty field says nothing of a holiday
+    is_said = any(word.casefold() in _NO for word in counted)
+    nothing = [word for word in words if 2 * counted[word] > lines and not is_said]
+    kinds = ", ".join(f'"{word}"' for word in words if word not in nothing)
+    remarks += [f'{kinds} in "{theirs}" are taken for holidays (values): are they?'] if kinds else []
+    remarks += [f'"{word}" in "{theirs}", which most lines have, is taken for no holiday (values): is it?' for word in nothing]
+    return {"holiday": {word: "no" if word in nothing else "yes" for word in words}}
 
 
 def _tried(path: Path, entry: Mapping[str, object], constants: Mapping[str, str], oldest: datetime, settle: Settle | None) -> list[str]:

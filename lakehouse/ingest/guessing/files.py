@@ -247,7 +247,7 @@ def _of_sheets(path: Path) -> Beginning:
         main = max(tables, key=lambda title: (len(names.mapped(list(tables[title].columns))), len(tables[title].columns)))
         later = list(itertools.islice(rows[main], 0, _FURTHEST, _EVERY))
     table = tables[main]
-    same = [title for title, one in tables.items() if list(one.columns) == list(table.columns) and one.form == table.form]
+    same = [title for title, one in tables.items() if _read_alike(one, table)]
     form, remarks = dict(table.form), list(table.remarks)
     if len(same) < len(tables):
         form["sheets"] = same
@@ -260,6 +260,12 @@ def _of_sheets(path: Path) -> Beginning:
     times = frozenset(name for name, values in only.items() if any(isinstance(value, date) for value in values))
     numbers = frozenset(name for name, values in only.items() if any(isinstance(value, int | float) for value in values))
     return Beginning("xlsx", form, table.columns, written, times, numbers, table.is_named, tuple(remarks))
+
+
+def _read_alike(one: Table, other: Table) -> bool:
+    """Whether one entry reads both sheets: names may stand in any order, fields that have none may not."""
+    in_order = list(one.columns) == list(other.columns)
+    return one.form == other.form and (in_order or ("header" not in one.form and one.columns.keys() == other.columns.keys()))
 
 
 def _of_cells(rows: Sequence[sheets.Row]) -> Table:

@@ -120,6 +120,12 @@ _NAMES = {  # ours, by the words of theirs, the surest first; each of ours takes
 }
 # Of goods the surest name is a code of theirs; a name will do where there is none.
 _ELSE_PRODUCT = r"(?:(?:product|item|article|artikel) )(?:name|description|bezeichnung)|description|bezeichnung|beschreibung"
+_UNREAD = {  # what a column that is not read may change about those that are, by how a word of its name begins
+    "disc discount rabatt nachlass skonto remise réduction reduction descuento sconto korting coupon voucher markdown": "are amounts those after it?",
+    "return refund retour rückgabe storno devol reso void cancel": "does it tell returns that no other column tells?",
+    "tax vat mwst ust tva iva btw gst": "are amounts and prices with it or without?",
+}
+_WHOLE = 4  # letters; a shorter one is a word of its own
 
 
 def mapped(names: Sequence[str]) -> dict[str, str]:
@@ -135,6 +141,16 @@ def mapped(names: Sequence[str]) -> dict[str, str]:
     if "product_code" not in found.values():
         found |= dict([(name, "product_code") for name in names if re.fullmatch(_ELSE_PRODUCT, told[name])][:1])
     return {name: found[name] for name in names if name in found}
+
+
+def unread(name: str) -> str:
+    """What to ask about a column that nothing is read from; empty where there is nothing to ask."""
+    its = words(name)
+    for begins, question in _UNREAD.items():
+        for begin in begins.split():
+            if begin in its or (len(begin) > _WHOLE and any(word.startswith(begin) for word in its)):
+                return question
+    return ""
 
 
 def is_logarithm(name: str) -> bool:

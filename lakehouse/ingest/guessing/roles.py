@@ -91,7 +91,7 @@ def _kinds(found: Beginning, known: Mapping[str, str]) -> dict[str, str]:
     """The column that tells returns from sales, as a status."""
     if "status" in known.values():
         return {}
-    return dict([(name, "status") for name, values in found.columns.items() if name not in known and returns(values)][:1])
+    return dict([(name, "status") for name in found.columns if name not in known and returns(found.written(name))][:1])
 
 
 def _years(found: Beginning, known: Mapping[str, str]) -> dict[str, str]:
