@@ -15,7 +15,8 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_aft
 
 from jobs import keeping
 from jobs import timetable as timetables
-from jobs.inbox import Picked, Tally, pick_up
+from jobs.inbox import pick_up
+from jobs.picked import Picked, Tally
 from jobs.runner import run as run_stages
 from jobs.timetable import Job, Timetable
 from lakehouse.engine import explain

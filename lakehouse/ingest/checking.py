@@ -15,11 +15,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lakehouse.errors import InputError
-from lakehouse.ingest import door, loading, readers, sheets
+from lakehouse.ingest import door, readers, sheets
 from lakehouse.ingest.beside import WithTable
 from lakehouse.ingest.clock import wall
 from lakehouse.ingest.door import Judged, Limits
 from lakehouse.ingest.raw import RawBatch
+from lakehouse.ingest.rows import SCHEMA, as_rows
 from lakehouse.ingest.sheets import Sheet
 from lakehouse.ingest.source_parts import Format
 from lakehouse.ingest.sources import Source
@@ -200,7 +201,7 @@ class _Tally:
             self._refuse(reason, [number], 1)
         for reason, hit in judged.broken.items():
             self._refuse(reason, judged.numbers[hit][:_EXAMPLES].tolist(), int(hit.sum()))
-        found, _ = loading.rows(judged, (), _AsTheyAre(), self.source, "")
+        found, _ = as_rows(judged, (), _AsTheyAre(), self.source, "")
         accepted = found.filter(pa.array(~door.any_of(judged.broken, lines)))
         self.accepted.append(accepted)
         self.no_quantity += _sum(pc.and_(pc.equal(accepted["quantity"], 0), pc.not_equal(accepted["amount"], 0)))
@@ -226,7 +227,7 @@ class _Tally:
             self.sample.append(Numbers(self._where(row["line_number"]), row["quantity"], row["unit_price"], row["amount"]))
 
     def told(self, file: str, form: Format, settle: Settle | None, remarks: tuple[str, ...]) -> Understood:
-        accepted = pa.concat_tables([loading.SCHEMA.empty_table(), *self.accepted])
+        accepted = pa.concat_tables([SCHEMA.empty_table(), *self.accepted])
         settled = settle(accepted, self.source) if settle is not None else Settled(accepted, 0, 0, {}, {}, ())
         for rule, numbers in settled.examples.items():
             self._name(rule, numbers)

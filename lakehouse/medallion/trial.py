@@ -32,7 +32,7 @@ _TYPED = {
 
 
 def settled(lines: pa.Table, source: Source, rules: Sequence[RowRule]) -> Settled:
-    """What silver would make of accepted lines of bronze (`loading.SCHEMA`), were they the only ones of a lake; the customers' keys may be anything
+    """What silver would make of accepted lines of bronze (`rows.SCHEMA`), were they the only ones of a lake; the customers' keys may be anything
     that tells them apart; of copies that name different customers it is up to the keys which one stays. A rule that DuckDB tells otherwise than an
     engine, or not at all, is named, and breaks no line."""
     lines = lines.set_column(lines.schema.get_field_index("sold_at"), "sold_at", lines["sold_at"].cast(pa.timestamp("us")))

@@ -12,8 +12,8 @@ import pyarrow as pa
 
 from lakehouse.errors import InputError
 from lakehouse.ingest import door, loading, sources
-from lakehouse.ingest.loading import SCHEMA
 from lakehouse.ingest.raw import RawBatch
+from lakehouse.ingest.rows import SCHEMA, as_rows
 from lakehouse.ingest.source_parts import Format, Times
 from lakehouse.ingest.sources import FLAGS, NUMBERS, Source
 from lakehouse.privacy.numbers import DamagedNumber, canonical
@@ -95,7 +95,7 @@ def _table(lake: Lake, vault: Vault, row: Mapping[str, Any], values: Mapping[str
     judged = door.judge(RawBatch(np.array([place]), columns, ()), plain, _FORM, loading.limits(lake, source))
     # What tells lines of this source apart and is not kept of them can't tell this one from another: then it is itself.
     told_apart = () if source.repeats == "keep" or "line" in source.identity_fields else source.identity_fields
-    line, _ = loading.rows(judged, (), vault, plain, digest, told_apart)
+    line, _ = as_rows(judged, (), vault, plain, digest, told_apart)
     if source.cancellation is not None and source.cancellation.column in ("line", "status") and row.get("is_cancellation") is not None:
         at = SCHEMA.get_field_index("is_cancellation")
         line = line.set_column(at, SCHEMA.field(at), pa.array([row["is_cancellation"]], pa.bool_()))

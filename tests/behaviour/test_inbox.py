@@ -17,7 +17,8 @@ from sqlalchemy import update
 from jobs import inbox as inboxes
 from jobs import timetable
 from jobs.cli import main
-from jobs.inbox import Tally, pick_up
+from jobs.inbox import pick_up
+from jobs.picked import Tally
 from jobs.scheduling import turns
 from lakehouse.errors import LeaseHeld
 from lakehouse.ingest import load, sources

@@ -11,7 +11,7 @@ from pyspark.sql import DataFrame
 
 from lakehouse.errors import SettingsError
 from lakehouse.ingest import sources
-from lakehouse.ingest.loading import SCHEMA
+from lakehouse.ingest.rows import SCHEMA
 from lakehouse.medallion.trial import settled
 from lakehouse.quality import config
 from lakehouse.quality.quarantine import CONFLICT, split_rows
