@@ -31,6 +31,7 @@ from tests.empty import create_tables  # noqa: E402
 
 SECRET = "00112233445566778899aabbccddeeff" * 2
 REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "online_retail_ii.parquet"
+_ROOMS = ("e2e", "scenarios", "behaviour", "contract", "unit")  # in the order in which their tests are done
 ALL = os.environ.get("ZEROMARGIN_TEST_ALL") == "1"
 
 
@@ -42,8 +43,10 @@ def skip_or_fail(reason: str) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What runs on Spark comes first: nothing else that one process does takes as long."""
-    items.sort(key=lambda item: not is_on_spark(item.nodeid))
+    """What runs on Spark comes first: nothing else that one process does takes as long. Then one file that needs the trained home, which its process
+    makes while the others do what needs none (they would only wait for it), and what is short comes last, so that all end together."""
+    needs_trained = next((item.path for item in items if "trained" in getattr(item, "fixturenames", ())), None)
+    items.sort(key=lambda item: (not is_on_spark(item.nodeid), item.path != needs_trained, _ROOMS.index(item.path.parent.name)))
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling | None:
