@@ -234,7 +234,7 @@ def test_what_could_not_be_guessed_is_a_remark(tmp_path: Path) -> None:
     text = draft(written(tmp_path / "a.csv", "a,b,price\n1,2,3\n"))
     assert "# no column looks like product_code" in text
     assert "# no column looks like sold_at" in text
-    assert "currency is unknown" in text
+    assert "no file says its currency" in text
     with pytest.raises(InputError, match="no columns that can be told apart"):
         draft(written(tmp_path / "b.csv", "one column\n1\n"))
     (tmp_path / "c.bin").write_bytes(bytes(100))

@@ -40,7 +40,7 @@ def draft(path: Path, name: str = "my-shop", oldest: datetime = _OLDEST, settle:
     roles = told(found)
     remarks = [*found.remarks, *roles.remarks]
     entry = _entry(found, roles, remarks)
-    remarks += ["currency is unknown: say it by ISO 4217", *_tried(path, entry, roles.constants, oldest, settle)]
+    remarks += _tried(path, entry, roles.constants, oldest, settle)
     head = "".join(f"# {_BREAKS.sub(' ', remark)}\n" for remark in remarks)
     text = yaml.safe_dump({name: entry}, sort_keys=False, allow_unicode=True, default_flow_style=False, width=160)
     constants = ", ".join(f"{ours}: {json.dumps(value)}" for ours, value in roles.constants.items())
@@ -77,7 +77,7 @@ def _entry(found: Beginning, roles: Roles, remarks: list[str]) -> dict[str, obje
         if weekly or by_last_day or (any(names.is_weekly(theirs) for theirs in roles.columns) and found.is_named)
         else None,
     }
-    remarks.append("no file says its currency: say it, or nothing is loaded")
+    remarks.append("no file says its currency: say it by ISO 4217, or nothing is loaded")
     if entry["repeats"]:
         remarks.append(
             "no column tells receipts apart, so two equal sales can't be told from one that stands there twice: each line counts (repeats: keep). Where"
@@ -221,7 +221,11 @@ def _counted(found: Understood) -> list[str]:
 
 
 def _outcome(found: Understood) -> list[str]:
-    words = {"bad_holiday": ": say under values what its words mean", "bad_promotion": ": say under values what its words mean"}
+    words = {
+        "bad_code": ": shortened by a spreadsheet (4.00638E+12); format that column as text and export again",
+        "bad_holiday": ": say under values what its words mean",
+        "bad_promotion": ": say under values what its words mean",
+    }
     lines = [
         f"refused for {reason} {count:,}, such as {', '.join(found.examples[reason])}{words.get(reason, '')}"
         for reason, count in found.refused.items()
