@@ -7,10 +7,11 @@ from urllib.parse import quote
 
 from sqlalchemy import URL, Engine, create_engine
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, InterfaceError, OperationalError
 from sqlalchemy.pool import NullPool
 
 _PATIENCE_S = 2
+_LOCKED = "database is locked"  # as SQLite says it
 
 
 def file_of(url: str | URL) -> Path | None:
@@ -20,6 +21,15 @@ def file_of(url: str | URL) -> Path | None:
     except ArgumentError:  # what is wrong with it is said where it is opened
         return None
     return Path(where.database) if where.get_backend_name() == "sqlite" and where.database else None
+
+
+def may_pass(url: str | URL, error: BaseException) -> str:
+    """Why a database could not be opened, where another try may help: a file that somebody else has locked, a server that is away. Else empty."""
+    if file_of(url) is not None:
+        return "is locked by another process that writes to it" if _LOCKED in str(error) else ""
+    reason = str(getattr(error, "orig", None) or error).splitlines()
+    # What comes without a class of SQLAlchemy's is what PostgreSQL's driver says where it is cut off while it connects.
+    return f"does not answer: {next(iter(reason), 'no reason')}" if isinstance(error, InterfaceError | OperationalError | OSError) else ""
 
 
 def opened_to_read(url: str) -> Engine:

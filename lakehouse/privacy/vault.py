@@ -19,7 +19,7 @@ from sqlalchemy import Engine, func, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, InterfaceError, NoSuchModuleError, OperationalError, SQLAlchemyError
 
-from lakehouse.databases import file_of
+from lakehouse.databases import file_of, may_pass
 from lakehouse.errors import TryAgain, VaultError, of_database
 from lakehouse.privacy.numbers import DamagedNumber, canonical
 from lakehouse.privacy.rotation import GENERATION, Progress, Rotation, begin, generation, rotate
@@ -29,7 +29,6 @@ from lakehouse.privacy.store import connect, customers, facts, insert_new, tombs
 from lakehouse.settings import Settings
 
 _CHECK, _MARK = "check", "mark"
-_LOCKED = "database is locked"  # as SQLite says it
 _ROWS = 2_000  # values in one IN (…)
 _EPOCH = datetime(1970, 1, 1)
 _ALWAYS = int(np.iinfo(np.int64).min)
@@ -253,16 +252,16 @@ class Vault:
 
 
 def open_vault(settings: Settings) -> Vault:
-    """The vault that the settings name, made on first use. Raises `VaultError` for a missing or a wrong secret, `TryAgain` where it is to be made and
-    somebody else has its database locked."""
+    """The vault that the settings name, made on first use. Raises `VaultError` for a missing or a wrong secret, `TryAgain` where its server is
+    away, or somebody else has its file locked."""
     try:
         engine = connect(settings.vault_url)
         with engine.connect() as connection:
             is_new = connection.execute(select(facts.c.value).where(facts.c.name == _CHECK)).first() is None
     except (SQLAlchemyError, ImportError, OSError) as error:
         refused, place = of_database(file_of(settings.vault_url), error), _place(settings.vault_url)
-        if refused is None and _LOCKED in str(error):
-            raise TryAgain(f"{place} is locked by another process that writes to it. Try again when that is done") from None
+        if refused is None and (may := may_pass(settings.vault_url, error)):
+            raise TryAgain(f"{place} {may}. Try again; if it stays so, look at vault.url") from None
         raise refused or VaultError(f"{place} can't be opened: {_reason(error)}. Look at vault.url") from None
     try:
         # A secret made for a vault that has one already could only be the wrong one.

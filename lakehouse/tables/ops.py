@@ -28,7 +28,8 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
-from lakehouse.errors import SettingsError, StateError, of_database
+from lakehouse.databases import may_pass
+from lakehouse.errors import SettingsError, StateError, TryAgain, of_database
 from lakehouse.tables import reading
 from lakehouse.tables.schema import Schema, table_of_version
 
@@ -220,8 +221,8 @@ def now() -> datetime:
 def connect(url: str) -> Engine:
     """The database, its tables made where they are missing; one that this user may not write to is opened to be read.
 
-    Raises `StateError` where it can't be opened, `OtherSchema` where another release wrote it, `NoPermission`, `SettingsError` for no URL. What
-    the system refuses later is `NoPermission` or `DiskFull`, whatever is asked of the engine.
+    Raises `StateError` where it can't be opened, `TryAgain` where it may be at another try, `OtherSchema` where another release wrote it, `NoPermission`,
+    `SettingsError` for no URL. What the system refuses later is `NoPermission` or `DiskFull`, whatever is asked of the engine.
     """
     try:
         where = make_url(url)
@@ -235,6 +236,8 @@ def connect(url: str) -> Engine:
         ) from None
     except (SQLAlchemyError, OSError) as error:  # the latter where PostgreSQL's driver is cut off while it connects
         shown = where.render_as_string(hide_password=True)
+        if may := may_pass(where, error):
+            raise TryAgain(f"the run database {shown} {may}. Try again; if it stays so, look at ops.url") from None
         reason = str(getattr(error, "orig", None) or error)
         raise StateError(
             f"the run database {shown} can't be opened: {reason}. Let this user read and write it; if it is damaged, bring the home back from a"
@@ -246,7 +249,7 @@ def is_unused(file: Path) -> bool:
     """Whether a run database in a file is one that a look at a new home made, in which nobody has written anything yet."""
     try:
         engine = connect(f"sqlite:///{file}")
-    except StateError:
+    except (StateError, TryAgain):
         return False
     with engine.connect() as connection:
         used = any(connection.execute(select(table).limit(1)).first() for table in META.sorted_tables if table is not SCHEMA.written)

@@ -13,7 +13,7 @@ from sqlalchemy import Engine, insert, select
 
 from lakehouse import settings as settings_module
 from lakehouse.engine import Endpoint
-from lakehouse.errors import SettingsError, StateError, TryAgain, VaultError, ZeromarginError
+from lakehouse.errors import SettingsError, TryAgain
 from lakehouse.ingest import load
 from lakehouse.privacy.vault import open_vault
 from lakehouse.registry.verifying import verify
@@ -114,13 +114,12 @@ def test_a_server_that_is_away_is_named_and_one_that_comes_back_is_gone_on_with(
         try:
             with pytest.raises(TryAgain, match="vault's database does not answer"):
                 vault.identities()
-            with pytest.raises(VaultError, match=r"the vault at postgresql\+pg8000://postgres:\*\*\*@.* can't be opened"):
+            with pytest.raises(TryAgain, match=r"the vault at postgresql\+pg8000://postgres:\*\*\*@.* does not answer"):
                 open_vault(settings)
-            with pytest.raises(StateError, match=r"the run database postgresql\+pg8000://postgres:\*\*\*@.* can't be opened"):
+            with pytest.raises(TryAgain, match=r"the run database postgresql\+pg8000://postgres:\*\*\*@.* does not answer"):
                 Lake(settings).snapshots()
-            with pytest.raises(ZeromarginError) as refused:
+            with pytest.raises(TryAgain, match="does not answer"):
                 load(lake, raw[1], "canonical")
-            assert "does not answer" in str(refused.value) or "can't be opened" in str(refused.value)
         finally:
             server.start()
         assert vault.identities() == [IDENTITY]

@@ -12,7 +12,7 @@ from sqlalchemy import inspect, text
 from jobs.cli import main
 from lakehouse import release
 from lakehouse import settings as settings_module
-from lakehouse.errors import OtherSchema
+from lakehouse.errors import OtherSchema, TryAgain
 from lakehouse.privacy.vault import open_vault
 from lakehouse.registry import tracking
 from lakehouse.settings import Settings
@@ -106,3 +106,13 @@ def test_a_registry_that_another_mlflow_wrote_is_said_to_be_one(settings: Settin
     change(elsewhere.home / "mlflow.db", "UPDATE alembic_version SET version_num = 'ffffffffffff'")
     with pytest.raises(OtherSchema, match=r"another MLflow than this one .* wrote sqlite.*found version ffffffffffff.*mlflow db upgrade"):
         tracking.connect(elsewhere)
+
+
+def test_a_database_that_somebody_else_has_locked_is_worth_another_try(tmp_path: Path) -> None:
+    file = tmp_path / "ops.db"
+    with closing(sqlite3.connect(file, isolation_level=None)) as other:
+        other.execute("PRAGMA locking_mode=EXCLUSIVE")
+        other.execute("CREATE TABLE somebody (name TEXT)")
+        with pytest.raises(TryAgain, match=r"the run database .* is locked by another process"):
+            ops.connect(f"sqlite:///{file}?timeout=0.05")
+    ops.connect(f"sqlite:///{file}").dispose()
