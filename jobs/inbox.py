@@ -221,8 +221,8 @@ def _kept(digest: str, reasons: Mapping[str, int]) -> str:
     told = []
     if others:
         told.append(
-            f"Lines of it were refused ({told_reasons(others)}), and the others have landed. What the former say stands in this file alone: say what "
-            f"they should have been (zeromargin quarantine list; the file is {digest[:12]})"
+            f"Lines of it were refused ({told_reasons(others)}), and the others have landed. What the former say stands in this file alone: say after "
+            f"the next run what they should have been (zeromargin quarantine list; the file is {digest[:12]})"
         )
     if FUTURE in reasons:
         told.append(_later(digest, reasons[FUTURE]))
