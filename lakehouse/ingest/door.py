@@ -34,9 +34,9 @@ from lakehouse.ingest.sources import CODES, FLAGS, NUMBERS, TEXTS, Source
 from lakehouse.ingest.times import Ints, Mask, Parsed
 from lakehouse.privacy.numbers import SHORTENED, DamagedNumber, canonical
 
-# Facts about a sale, as opposed to a line that does not say what the source promises: such a line keeps its numbers and its time.
+# Reasons that leave the line's numbers and its time as good as they are: these are kept, so that whoever corrects it need not say them again.
 FUTURE = "in_the_future"
-FACTS = frozenset({"too_old", FUTURE})
+LEGIBLE = frozenset({"too_old", FUTURE, BAD_CODE, BAD_CUSTOMER})
 GRACE = timedelta(days=1)  # by which a shop's clock may be ahead of ours
 _YES, _NO = ("true", "t", "yes", "y", "1"), ("false", "f", "no", "n", "0")
 _NEEDED = ("product_code",)

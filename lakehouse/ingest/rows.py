@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lakehouse.ingest import door
-from lakehouse.ingest.door import FACTS, WALL, Judged
+from lakehouse.ingest.door import LEGIBLE, WALL, Judged
 from lakehouse.ingest.identity import line_ids
 from lakehouse.ingest.sources import FLAGS, NUMBERS, TEXTS, Source
 from lakehouse.ingest.times import Mask
@@ -65,7 +65,7 @@ def as_rows(
         identity = () if source.repeats == "keep" else source.identity_fields
     lines = len(judged.numbers)
     refused = door.any_of(judged.broken, lines)
-    illegible = door.any_of({name: hit for name, hit in judged.broken.items() if name not in FACTS}, lines)
+    illegible = door.any_of({name: hit for name, hit in judged.broken.items() if name not in LEGIBLE}, lines)
     customers = _without(judged.customers, refused)
     columns: dict[str, pa.Array] = dict(judged.columns)
     # Of a refused line no text is kept: it may be anybody's name or number. Of one that could not be understood, no value either.

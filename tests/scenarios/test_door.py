@@ -189,6 +189,8 @@ def test_every_line_of_a_file_is_in_bronze_accepted_or_with_its_reasons(lake: La
         '1,"F\ntwo lines",thing,1,2011-01-03T10:00:00,2.50,17850,France',
         '1,"G never closed,thing,1,2011-01-03T10:00:00,2.50,17850,France',
         "1,H,thing,1e300,2011-01-03T10:00:00,2.50,17850,France",
+        "1,4.00638E+12,thing,1,2011-01-03T10:00:00,2.50,17850,France",
+        "1,J,thing,1,2011-01-03T10:00:00,2.50,1.7E+04,France",
     ]
     (landed,) = load(lake, written(tmp_path, "a.csv", *lines), "canonical")
 
@@ -203,11 +205,13 @@ def test_every_line_of_a_file_is_in_bronze_accepted_or_with_its_reasons(lake: La
         7: [],
         9: ["ragged_line"],
         10: ["bad_quantity"],
+        11: ["bad_code"],
+        12: ["bad_customer"],
     }
-    assert (landed.lines, landed.accepted, sum(landed.refused.values())) == (9, 2, 7)
+    assert (landed.lines, landed.accepted, sum(landed.refused.values())) == (11, 2, 9)
     # A refused line has no text and no customer; one that could be understood keeps its numbers and its time.
     assert [number for number, (_, code, _) in found.items() if code is not None] == [1, 7]
-    assert [number for number, sold in rows(lake, "line_number", "sold_at") if sold is not None] == [1, 5, 6, 7]
+    assert sorted(number for number, sold in rows(lake, "line_number", "sold_at") if sold is not None) == [1, 5, 6, 7, 11, 12]
     assert [number for number, (_, _, key) in found.items() if key is not None] == [1, 7]
 
 
