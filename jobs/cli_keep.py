@@ -218,7 +218,8 @@ def _show_verified(found: list[Verified], broken: list[Verified]) -> None:
     count = Counter(one.kind for one in found)
     print(
         f"Looked at {count['table']:,} versions of tables (read, and held to their digests), the logs and the files of every kept version of"
-        f" {count['files']:,} tables, {count['model']:,} models (signature, hashes, golden questions), and the vault"
+        f" {count['files']:,} tables, {count['model']:,} models (signature, hashes, golden questions), the files"
+        " of the feature store, and the vault"
         f" ({'; '.join(one.found for one in found if one.kind == 'vault' and one.whole) or 'broken'}): "
         + (f"{len(broken):,} broken" if broken else "all whole")
     )

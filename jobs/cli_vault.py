@@ -19,13 +19,19 @@ def of_vault() -> None:
 @app.command("rotate")
 def rotate(context: typer.Context, as_json: AsJson = False) -> None:
     """Encrypt every customer number anew, under the next key that the vault's secret gives. Loading, serving and customer keys are as before."""
-    from lakehouse.errors import StateError
+    from lakehouse.errors import StateError, VaultError
+    from lakehouse.ingest.vault_age import judged
     from lakehouse.privacy.vault import is_made, open_vault
 
     def progress(done: int, of: int) -> None:
         say(f"{done:,} of {of:,} customers")
 
     settings = session(context).settings()
+    if settings.home.exists():
+        with session(context).lake() as lake:
+            is_its, found = judged(lake)
+        if not is_its:
+            raise VaultError(found)
     if not is_made(settings):
         raise StateError(f"there is no vault yet in {settings.home}: nothing was loaded into it. Look at --home")
     with open_vault(settings) as vault:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
@@ -30,6 +32,25 @@ def may_pass(url: str | URL, error: BaseException) -> str:
     reason = str(getattr(error, "orig", None) or error).splitlines()
     # What comes without a class of SQLAlchemy's is what PostgreSQL's driver says where it is cut off while it connects.
     return f"does not answer: {next(iter(reason), 'no reason')}" if isinstance(error, InterfaceError | OperationalError | OSError) else ""
+
+
+def is_damaged(error: BaseException) -> bool:
+    """Whether SQLite says that a file is no whole database (any more): no second try helps."""
+    code = getattr(getattr(error, "orig", None) or error, "sqlite_errorcode", None)
+    return code is not None and code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def damage(file: Path, thorough: bool = False) -> str:
+    """What is wrong with a file of SQLite's that something was written to, empty where nothing is or it can't be asked now. One that was cut is always found;
+    `thorough`: one that was written over too, for which all of it is read."""
+    if not file.stat().st_size:
+        return "the file is empty"
+    try:
+        with closing(sqlite3.connect(f"file:{quote(str(file))}?mode=ro", uri=True, timeout=_PATIENCE_S)) as connection:
+            (found,) = connection.execute("PRAGMA quick_check(1)" if thorough else "SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.DatabaseError as error:
+        return str(error) if is_damaged(error) else ""
+    return "" if not thorough or found == "ok" else str(found)
 
 
 def opened_to_read(url: str) -> Engine:

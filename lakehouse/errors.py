@@ -25,6 +25,7 @@
         ├── ClockBehind           this computer's clock is behind what the lake has recorded
         ├── ProcessKilled         a process of a stage was ended by a signal: for want of memory, say
         └── RegistryAway          the model registry does not answer
+            └── RegistryDamaged   its file is no whole database
 
 Messages say what was found, what was expected and what to do. `exit_code` is what the command line ends with: 2 for wrong use, 1 for the rest.
 """
@@ -227,3 +228,7 @@ class ProcessKilled(TryAgain):
 
 class RegistryAway(TryAgain):
     """The model registry does not answer, or is not there yet."""
+
+
+class RegistryDamaged(RegistryAway):
+    """The model registry's file is no whole database. Whoever can do without the registry does, as where it does not answer."""

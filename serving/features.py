@@ -136,7 +136,7 @@ class Features:
         except NothingPublished as error:
             self.problem = str(error)
         except Exception as error:
-            problem = f"the online store can't be opened: {type(error).__name__}: {error}"
+            problem = f"the online store can't be opened: {type(error).__name__}: {error}. Where it stays so, have it made anew: zeromargin run features"
             if problem != self.problem:
                 log.error("%s", problem)
             self.problem = problem

@@ -29,10 +29,10 @@ class Marker:
 
 
 def read(home: Path) -> Marker | None:
-    """None where nothing was published to the end."""
+    """None where nothing was published to the end, or what says so can't be read."""
     try:
         return Marker.of((folder(home) / MARKER).read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
 
 

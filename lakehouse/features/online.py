@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -9,9 +10,10 @@ from typing import TYPE_CHECKING
 
 from lakehouse.errors import NothingPublished, TryAgain
 from lakehouse.features import marker as markers
-from lakehouse.features import redis_seal
+from lakehouse.features import redis_seal, sqlite_seal
 from lakehouse.features.marker import Marker
-from lakehouse.features.repository import MARKER, REGISTRY, feature_store, folder, is_day
+from lakehouse.features.repository import MARKER, ONLINE, REGISTRY, feature_store, folder, is_day
+from lakehouse.features.sqlite_seal import Seal
 from lakehouse.features.values import FeatureValues, Value
 from lakehouse.settings import Settings
 
@@ -58,10 +60,20 @@ class OnlineFeatures:
     @property
     def is_whole(self) -> bool:
         """Whether the store still has what the marker says was published. Raises `TryAgain` when it does not answer."""
-        if not self._redis:
+        marker = self.marker
+        if marker is None:
             return True
-        marker, seal = self.marker, redis_seal.read(self._redis)
-        return marker is None or (seal is not None and seal.moment >= marker)  # later: a publication is about to end
+        if self._redis:
+            sealed = redis_seal.read(self._redis)
+            return sealed is not None and sealed.moment >= marker  # later: a publication is about to end
+        seal = self._sealed()  # releases before gave none
+        return seal is None or seal.marker.moment >= marker or seal.reaching is not None
+
+    def _sealed(self) -> Seal | None:
+        try:
+            return sqlite_seal.read(folder(self._home) / ONLINE, counted=False)
+        except sqlite3.Error as error:
+            raise TryAgain(f"the online store does not answer: {type(error).__name__}: {error}") from error
 
     def product(self, store: str, product_code: str) -> FeatureValues | None:
         """None for a product that never sold there. Raises `TryAgain` when the online store does not answer."""

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import sqlite3
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from lakehouse.databases import is_damaged
 from lakehouse.errors import NothingPublished, StateError
 from lakehouse.features import marker as markers
-from lakehouse.features import redis_seal
+from lakehouse.features import redis_seal, sqlite_seal
 from lakehouse.features.marker import Marker
-from lakehouse.features.repository import feature_store, open_store
+from lakehouse.features.repository import ONLINE, feature_store, folder, forget_online, open_store
 from lakehouse.features.store import FEATURES
 from lakehouse.privacy.vault import open_vault
 from lakehouse.tables import Lake
@@ -45,8 +48,8 @@ def publish_online(lake: Lake) -> PublishReport:
     """Writes each entity's newest row since the marker into the online store, then moves the marker.
 
     Killed in the middle, the next call does the same once more. The store is emptied first where it has no marker to begin from, or one
-    of a snapshot that was undone since, or has lost what the marker says. Raises `NothingPublished` without a snapshot, `StateError` where
-    what was written does not read back, `TryAgain` where Redis does not answer.
+    of a snapshot that was undone since, or has lost what the marker says; where its file is damaged it is made anew. Raises `NothingPublished`
+    without a snapshot, `StateError` where what was written does not read back, `TryAgain` where Redis does not answer.
     """
     published = lake.snapshot()
     if published is None:
@@ -56,16 +59,24 @@ def publish_online(lake: Lake) -> PublishReport:
         raise NothingPublished(f"{published} knows nothing of {', '.join(lacking)}. Have all tables made anew: zeromargin run")
     pins = {name: published.versions[name] for name in FEATURES}
     with redis_seal.answering():
-        return _publish(lake, published, open_store(lake.settings, pins))
+        try:
+            return _publish(lake, published, open_store(lake.settings, pins))
+        except sqlite3.DatabaseError as error:
+            if not is_damaged(error):
+                raise
+            forget_online(lake.home)
+            return _publish(lake, published, open_store(lake.settings, pins))
 
 
 def _publish(lake: Lake, published: Snapshot, store: FeatureStore) -> PublishReport:
-    redis, before = lake.settings.features.redis, markers.read(lake.home)
-    if redis and redis_seal.read(redis) != before:
-        before = None  # it was emptied or filled by others since
-    if before is None or before.moment > published.moment or before.snapshot not in {one.id for one in lake.snapshots()}:
+    before = markers.read(lake.home)
+    known = {one.id for one in lake.snapshots()}
+    if before is None or before.moment > published.moment or before.snapshot not in known or not _holds(lake, before, known):
         empty_online(lake, store)
         before = None
+    redis, file = lake.settings.features.redis, folder(lake.home) / ONLINE
+    if not redis:
+        sqlite_seal.begin(file, published.id)
     after = None if before is None else before.moment
     written, left_out = {}, 0
     for view in sorted(store.list_feature_views(), key=lambda one: one.name):
@@ -77,6 +88,8 @@ def _publish(lake: Lake, published: Snapshot, store: FeatureStore) -> PublishRep
     if redis:
         redis_seal.write(redis, made)
     markers.write(lake.home, made)
+    if not redis:
+        sqlite_seal.write(file, made)
     return PublishReport(None if after is None else after.isoformat(), published.moment.isoformat(), written, left_out)
 
 
@@ -88,8 +101,18 @@ def empty_online(lake: Lake, store: FeatureStore | None = None) -> None:
     online = opened.provider.online_store
     if lake.settings.features.redis:
         redis_seal.remove(lake.settings.features.redis)
+    else:
+        sqlite_seal.remove(folder(lake.home) / ONLINE)
     for gone, kept in ((views, []), ([], views)):
         online.update(opened.config, gone, kept, [], [], partial=True)
+
+
+def _holds(lake: Lake, before: Marker, known: Collection[int]) -> bool:
+    """Whether the store still has what the marker says, and nothing of a snapshot that was undone since."""
+    if redis := lake.settings.features.redis:
+        return redis_seal.read(redis) == before
+    seal = sqlite_seal.read(folder(lake.home) / ONLINE)
+    return seal is not None and seal.is_of(before) and (seal.reaching is None or seal.reaching in known)
 
 
 def _newest_rows(store: FeatureStore, view: FeatureView, after: datetime | None, until: datetime) -> pa.Table:

@@ -15,6 +15,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lakehouse.databases import damage
 from lakehouse.errors import UnknownName
 from lakehouse.settings import Settings
 
@@ -44,8 +45,8 @@ def feature_store(settings: Settings, pins: Mapping[str, int] | None = None, reg
 def open_store(settings: Settings, pins: Mapping[str, int]) -> FeatureStore:
     """The home's feature store, its registry in line with `feature_repo`. `pins`: the version of each feature table, by name.
 
-    One process at a time applies, and only where the declarations changed; the registry is then replaced at once, since it is read
-    while it is written. The online store has to be published anew after that: its rows may lack features.
+    One process at a time applies, and only where the declarations changed, or a file is damaged; the registry is then replaced at once, since it is
+    read while it is written. The online store has to be published anew after that: its rows may lack features.
     """
     place = folder(settings.home)
     place.mkdir(parents=True, exist_ok=True)
@@ -55,9 +56,23 @@ def open_store(settings: Settings, pins: Mapping[str, int]) -> FeatureStore:
         if not _is_declared(settings, digest):
             declared.unlink(missing_ok=True)
             (place / MARKER).unlink(missing_ok=True)
+            if (place / ONLINE).exists() and damage(place / ONLINE):
+                forget_online(settings.home)
             _apply(settings)
-            write_whole(declared, digest)
+            write_whole(declared, f"{digest}\n{_sha(place / REGISTRY)}\n")
     return feature_store(settings, pins)
+
+
+def forget_online(home: Path) -> None:
+    """Takes away the online store's file, which can be made anew of the tables, the marker first."""
+    for name in (MARKER, ONLINE, f"{ONLINE}-wal", f"{ONLINE}-shm"):
+        (folder(home) / name).unlink(missing_ok=True)
+
+
+def is_as_declared(home: Path) -> bool:
+    """Whether the registry is the one that was written; releases before did not say which that was."""
+    said = _declared(folder(home))[1:]
+    return not said or said == [_sha(folder(home) / REGISTRY)]
 
 
 def is_day(field: Field) -> bool:
@@ -98,9 +113,21 @@ def _without_times(spec: object) -> object:
 
 
 def _is_declared(settings: Settings, digest: str) -> bool:
-    place = folder(settings.home)
-    there = all((place / name).exists() for name in (REGISTRY, DECLARED, *(() if settings.features.redis else (ONLINE,))))
-    return there and (place / DECLARED).read_text(encoding="utf-8") == digest
+    place, redis = folder(settings.home), settings.features.redis
+    there = all((place / name).exists() for name in (REGISTRY, DECLARED, *(() if redis else (ONLINE,))))
+    return there and _declared(place) == [digest, _sha(place / REGISTRY)] and not (not redis and damage(place / ONLINE))
+
+
+def _declared(place: Path) -> list[str]:
+    """The digest of what was declared, and the SHA-256 of the registry that says so, which releases before did not write."""
+    try:
+        return (place / DECLARED).read_text(encoding="ascii", errors="replace").split()
+    except FileNotFoundError:
+        return []
+
+
+def _sha(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def _apply(settings: Settings) -> None:

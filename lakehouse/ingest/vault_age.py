@@ -16,7 +16,13 @@ _GONE = (
 
 def refuse_other_vault(lake: Lake, vault: Vault) -> None:
     """Raises `VaultError` where the vault knows nobody though customers have landed, is another lake's, or has made fewer keys than when this lake was loaded
-    last: those whom it does not know would get a second key. Derived keys are the same whoever makes them, so that another vault does no harm."""
+    last: those whom it does not know would get a second key. Derived keys are the same whoever makes them, so that another vault does no harm; they are
+    refused of a vault that has made random ones."""
+    if vault.derived and not vault.is_derived():
+        raise VaultError(
+            f"the vault ({_place(lake.settings)}) has made random keys, and vault.keys says that keys are derived: customers would get keys of two kinds."
+            " Set vault.keys to random"
+        )
     if vault.is_empty() and not lake.read(BRONZE).where("customer_key IS NOT NULL").isEmpty():
         raise VaultError(_lost(lake.settings))
     if wrong := _wrong(lake, vault.made(), vault.mark()):

@@ -92,7 +92,7 @@ def read_bundle(folder: Path, key: Ed25519PublicKey) -> Bundle:
     manifest = json.loads(text)
     for name, listed in manifest["files"].items():
         if name not in files:
-            raise TamperedModel(f"{folder}: {name} is missing, but the manifest lists it. Register the model again")
+            raise TamperedModel(f"{folder}: {name} is missing, but the manifest lists it")
         found = hashlib.sha256(files[name]).hexdigest()
         if found != listed["sha256"]:
             raise TamperedModel(f"{folder}: {name} has SHA-256 {found[:12]}…, the manifest says {listed['sha256'][:12]}…")
@@ -119,7 +119,9 @@ def _verified(folder: Path, key: Ed25519PublicKey) -> tuple[bytes, dict[str, byt
     try:
         key.verify(signature, text)
     except InvalidSignature:
-        raise TamperedModel(f"{folder}: the signature is not of this manifest and this home's key") from None
+        raise TamperedModel(
+            f"{folder}: the signature is not of this manifest and this home's key (where secrets/signing was replaced, put the former one back)"
+        ) from None
     return text, files
 
 

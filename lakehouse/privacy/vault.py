@@ -19,7 +19,7 @@ from sqlalchemy import Engine, func, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, InterfaceError, NoSuchModuleError, OperationalError, SQLAlchemyError
 
-from lakehouse.databases import file_of, may_pass
+from lakehouse.databases import file_of, is_damaged, may_pass
 from lakehouse.errors import TryAgain, VaultError, of_database
 from lakehouse.privacy.numbers import DamagedNumber, canonical
 from lakehouse.privacy.rotation import GENERATION, Progress, Rotation, begin, generation, rotate
@@ -126,6 +126,14 @@ class Vault:
             living = connection.execute(select(func.count()).select_from(customers)).scalar_one()
             erased = connection.execute(select(func.coalesce(func.sum(tombstones.c.times), 0))).scalar_one()
         return int(living) + int(erased)
+
+    def is_derived(self) -> bool:
+        """Whether the keys that it has made are those that are computed from the numbers, as one of them tells; True where there is none yet."""
+        with self._reading() as engine, engine.connect() as connection:
+            of_customers = select(customers.c.identity, customers.c.lookup, customers.c.customer_key, tombstones.c.times)
+            is_grave = (tombstones.c.identity == customers.c.identity) & (tombstones.c.lookup == customers.c.lookup)
+            one = connection.execute(of_customers.outerjoin_from(customers, tombstones, is_grave).limit(1)).first()
+        return one is None or one.customer_key == self._derived_key(one.identity, bytes(one.lookup), one.times or 0)
 
     def mark(self) -> str | None:
         """What tells this vault from every other, copies of it aside; none before anybody has asked to have it marked."""
@@ -246,8 +254,9 @@ class Vault:
 
     def _new_key(self, identity: str, lookup: bytes, erased: int) -> str:
         """32 hex digits. Who comes back after an erasure is somebody new, with derived keys too."""
-        if not self.derived:
-            return secrets.token_hex(16)
+        return self._derived_key(identity, lookup, erased) if self.derived else secrets.token_hex(16)
+
+    def _derived_key(self, identity: str, lookup: bytes, erased: int) -> str:
         return hmac.digest(self._derive_key, f"{identity}\0{erased}\0".encode() + lookup, "sha256").hex()[:32]
 
 
@@ -262,6 +271,11 @@ def open_vault(settings: Settings) -> Vault:
         refused, place = of_database(file_of(settings.vault_url), error), _place(settings.vault_url)
         if refused is None and (may := may_pass(settings.vault_url, error)):
             raise TryAgain(f"{place} {may}. Try again; if it stays so, look at vault.url") from None
+        if is_damaged(error):
+            raise VaultError(
+                f"{place} is damaged: {_reason(error)}. Put a whole one back, or bring the home back from a backup, vault and all (zeromargin restore-backup)."
+                " Nothing was read or written"
+            ) from None
         raise refused or VaultError(f"{place} can't be opened: {_reason(error)}. Look at vault.url") from None
     try:
         # A secret made for a vault that has one already could only be the wrong one.

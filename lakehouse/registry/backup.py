@@ -22,7 +22,7 @@ from typing import Literal
 from pydantic import BaseModel, ValidationError
 from sqlalchemy.engine import make_url
 
-from lakehouse.databases import file_of
+from lakehouse.databases import file_of, is_damaged
 from lakehouse.errors import InputError, StateError
 from lakehouse.registry import draft as drafts
 from lakehouse.registry.moving import is_database, move
@@ -30,6 +30,7 @@ from lakehouse.settings import Settings
 from lakehouse.tables import Lake, ops, reading
 
 LIST = "backup.json"
+_BEGUN = ".being-backed-up"  # says of which home, until the list is there
 FORMAT: Literal[1] = 1
 SPARE = 0.05  # of the disk's free bytes beyond what is copied
 _INBOX = "inbox"
@@ -81,7 +82,8 @@ class _Listed(BaseModel):
 
 def backup(lake: Lake, folder: Path, secrets: bool = True, progress: Progress = lambda *_: None) -> BackedUp:
     """Copies the home into `folder`, which must not be there or be empty, as a disk that is mounted there is; what the home links to is copied as if
-    it lay there. `secrets`: with the vault's secret and the signing key, without which nobody can go on with it. What fails leaves nothing behind.
+    it lay there. `secrets`: with the vault's secret and the signing key, without which nobody can go on with it. What fails leaves nothing behind; what
+    is left of one of this home that was killed is taken away by the next. A damaged database is copied as it is.
 
     Raises `InputError` for a folder that holds something or lies in the home, `StateError` where the disk has too little room, a link leads
     nowhere or a file goes away meanwhile, `LeaseHeld`, `NoPermission` where this user can't keep others from writing meanwhile; from a disk that is
@@ -90,11 +92,13 @@ def backup(lake: Lake, folder: Path, secrets: bool = True, progress: Progress = 
     target, home = folder.absolute(), lake.home.absolute()
     if target.resolve() == home.resolve() or home.resolve() in target.resolve().parents:
         raise InputError(f"{folder} lies in the home {home} that is to be backed up. Choose a folder elsewhere")
-    was_there = target.exists()
-    if was_there and {one.name for one in target.iterdir()} - {drafts.OF_A_DISK}:
+    was_there, is_left = target.exists(), _is_left(target, home)
+    if was_there and not is_left and {one.name for one in target.iterdir()} - {drafts.OF_A_DISK}:
         raise InputError(f"{folder} is not empty. A backup needs a folder of its own")
     nobody_writes = ops.is_read_only(lake.ops) and reading.is_frozen(home)
     with nullcontext() if nobody_writes else lake.lease("backup"):
+        if is_left:
+            _take_away(target, itself=False)
         try:
             listed = _backed_up(lake, home, target, secrets, progress)
         except BaseException:
@@ -109,6 +113,7 @@ def _backed_up(lake: Lake, home: Path, target: Path, secrets: bool, progress: Pr
     found = [file for file in there if file.parts[0] != str(_LOG)]
     target.mkdir(parents=True, exist_ok=True, mode=0o700)
     target.chmod(0o700)
+    (target / _BEGUN).write_text(f"{home}\n", encoding="utf-8", errors="surrogateescape")
     files = {}
     for number, file in enumerate(found, 1):
         try:
@@ -130,6 +135,7 @@ def _backed_up(lake: Lake, home: Path, target: Path, secrets: bool, progress: Pr
     draft = target / f"{LIST}.part"
     draft.write_text(listed.model_dump_json(indent=1), encoding="utf-8")
     draft.replace(target / LIST)
+    (target / _BEGUN).unlink()
     return listed
 
 
@@ -143,9 +149,8 @@ def restore_backup(folder: Path, home: Path, progress: Progress = lambda *_: Non
     listed, home = _listed(folder), home.absolute()
     names = {Path(name).parts[0] for name in listed.files}
     draft = drafts.begin(home, names)
-    shutil.rmtree(draft, ignore_errors=True)
-    _check_room(draft, sum(file.bytes for file in listed.files.values()))
     try:
+        _check_room(home, sum(file.bytes for file in listed.files.values()))
         for number, (name, file) in enumerate(listed.files.items(), 1):
             if not (copy := _within(folder, name)).exists():
                 raise StateError(f"{copy} is missing from the backup {folder}. Nothing was brought back")
@@ -153,7 +158,6 @@ def restore_backup(folder: Path, home: Path, progress: Progress = lambda *_: Non
             if found != file:
                 raise StateError(f"{folder / name} is not what was backed up: SHA-256 {found.sha256[:12]}…, expected {file.sha256[:12]}…")
             progress(number, len(listed.files))
-        draft.mkdir(parents=True, exist_ok=True)
         move(draft, listed.home, home)
         drafts.become(draft, home)
     except FileNotFoundError as error:
@@ -162,6 +166,15 @@ def restore_backup(folder: Path, home: Path, progress: Progress = lambda *_: Non
         if not drafts.is_half_moved(draft, home, names):  # else what could not be moved back is told by it, and the next restore goes on
             shutil.rmtree(draft, ignore_errors=True)
     return listed.told(folder)
+
+
+def _is_left(target: Path, home: Path) -> bool:
+    """Whether a folder is what is left of a backup of this home that was killed."""
+    try:
+        begun = (target / _BEGUN).read_text(encoding="utf-8", errors="surrogateescape").rstrip("\n")
+    except OSError:
+        return False
+    return begun == str(home) and not (target / LIST).exists()
 
 
 def _files(home: Path) -> list[Path]:
@@ -232,10 +245,7 @@ def _take_away(target: Path, itself: bool) -> None:
 def _copied(source: Path, target: Path, plain: bool = False) -> _File:
     """Copies one file, a database as SQLite copies it unless `plain`. Returns what the copy is."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    if not plain and is_database(source):
-        with closing(reading.opened(source)) as read, closing(sqlite3.connect(target)) as written:
-            read.backup(written)
-    else:
+    if plain or not is_database(source) or not _copied_by_sqlite(source, target):
         shutil.copyfile(source, target)
     shutil.copystat(source, target)
     if source.parent.name == _SECRETS:
@@ -244,6 +254,18 @@ def _copied(source: Path, target: Path, plain: bool = False) -> _File:
     for chunk in _chunks(target):
         found.update(chunk)
     return _File(bytes=target.stat().st_size, sha256=found.hexdigest())
+
+
+def _copied_by_sqlite(source: Path, target: Path) -> bool:
+    """False of a database that is damaged: what is left of it is copied like any other file, and whoever looks whether all is whole says so."""
+    try:
+        with closing(reading.opened(source)) as read, closing(sqlite3.connect(target)) as written:
+            read.backup(written)
+    except sqlite3.DatabaseError as error:
+        if not is_damaged(error):
+            raise
+        return False
+    return True
 
 
 def _chunks(file: Path) -> Iterator[bytes]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Collection
 from pathlib import Path
 
@@ -14,25 +16,31 @@ _MADE_LAST = "ops.db"
 
 
 def begin(home: Path, names: Collection[str]) -> Path:
-    """Where the draft is to be. `names` are what the home is to hold; where a restore was broken off while it moved them, they go back into its draft.
+    """Where the draft is to be, which only this user may read. `names` are what the home is to hold; where a restore was broken off while it moved them,
+    they go back into its draft. What is left of a draft beside the home, from when there was none, is taken away.
 
     What a look at a home that was not there has made counts as nothing. Raises `InputError` for a home that holds anything else.
     """
+    beside = home.with_name(f".{home.name}{ENDING}")
     if not home.exists():
-        return home.with_name(f".{home.name}{ENDING}")
+        return _made(beside)
     draft = home / ENDING
     if is_half_moved(draft, home, names):
         _move_back(draft, home, names)
     _clear_unused(home)
     if not home.is_dir() or _held(home):
         raise InputError(f"the home {home} is not empty. A backup is brought back into a new one: --home DIR")
-    return draft
+    shutil.rmtree(beside, ignore_errors=True)
+    return _made(draft)
 
 
 def become(draft: Path, home: Path) -> None:
     """Makes the draft the home, all of it or, where that fails, nothing. In a folder that is there databases come last, the run database after all
     others: without it nothing goes on there, and the restore may be begun anew."""
     if draft.parent != home:
+        umask = os.umask(0)
+        os.umask(umask)
+        draft.chmod(0o777 & ~umask)
         draft.rename(home)
         return
     names = [place.name for place in sorted(draft.iterdir(), key=lambda place: (place.is_file(), place.name == _MADE_LAST))]
@@ -42,6 +50,13 @@ def become(draft: Path, home: Path) -> None:
     except BaseException:
         _move_back(draft, home, names)
         raise
+
+
+def _made(draft: Path) -> Path:
+    """An empty one."""
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True, mode=0o700)
+    return draft
 
 
 def is_half_moved(draft: Path, home: Path, names: Collection[str]) -> bool:

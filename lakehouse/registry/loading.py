@@ -17,8 +17,8 @@ from urllib.parse import unquote, urlparse
 from sqlalchemy import Connection, column, select, table
 from sqlalchemy.exc import SQLAlchemyError
 
-from lakehouse.databases import file_of, opened_to_read
-from lakehouse.errors import RegistryAway, TamperedModel, UnknownName
+from lakehouse.databases import file_of, is_damaged, opened_to_read
+from lakehouse.errors import RegistryAway, RegistryDamaged, TamperedModel, UnknownName
 from lakehouse.models.bundle import Bundle, read_bundle
 from lakehouse.privacy.secrets import verify_key
 from lakehouse.registry.gate import APPROVED
@@ -104,6 +104,11 @@ class Registry:
             with self._engine.connect() as connection:
                 yield connection
         except SQLAlchemyError as error:
+            if is_damaged(error):
+                raise RegistryDamaged(
+                    f"the model registry {self._file} is damaged: {error.__cause__}. Put a whole one back, or bring the home back from a backup"
+                    " (zeromargin restore-backup)"
+                ) from None
             raise RegistryAway(f"the model registry does not answer: {error.__class__.__name__}. It is tried again") from error
 
 

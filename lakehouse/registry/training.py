@@ -25,6 +25,7 @@ from lakehouse.registry.gate import APPROVED, Decision, decide
 from lakehouse.registry.loading import DECISION, REASONS, Registered, Registry, is_whole, newest_approved, open_registered, versions
 from lakehouse.registry.publishing import Registration, Source, register
 from lakehouse.registry.recipes import Trained, recipe
+from lakehouse.registry.recorded import Recorded, forgotten
 from lakehouse.tables import Lake, revision
 from lakehouse.tables.moments import grid
 
@@ -72,7 +73,8 @@ def is_due(lake: Lake, name: str) -> Due:
         again = next((version for version in known if _is_made_of_the_same(lake, version)), None)
         if again is not None:
             return Due(False, f"version {again.version}, made of the same versions at this moment, was refused: {'; '.join(again.reasons)}")
-        return Due(True, "there is no champion")
+        lost = next((one for one in forgotten(lake) if one.model == name), None)
+        return Due(True, "there is no champion" if lost is None else _lost(lost))
     try:
         open_registered(lake.settings, present)
     except TamperedModel as error:
@@ -82,6 +84,13 @@ def is_due(lake: Lake, name: str) -> Due:
     if passed >= every:
         return Due(True, f"the last training is {passed} moments old")
     return Due(False, f"the last training is {passed} moments old; it is due at {every}")
+
+
+def _lost(one: Recorded) -> str:
+    return (
+        f"there is no champion: the registry has lost version {one.version} ({one.digest[:12]}), which run {one.run} registered, or is another one. What is"
+        " trained now gets its number; a backup has it (zeromargin restore-backup)"
+    )
 
 
 def train(lake: Lake, name: str, force: bool = False) -> TrainingReport:

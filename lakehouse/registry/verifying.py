@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from lakehouse.errors import StateError, TamperedModel, VaultError
+from lakehouse.errors import RegistryDamaged, StateError, TamperedModel, VaultError
+from lakehouse.features import wholeness
 from lakehouse.ingest import vault_age
 from lakehouse.registry import loading
 from lakehouse.registry.recorded import forgotten
@@ -13,6 +14,7 @@ from lakehouse.tables import Lake, audit, catalog, delta, maintenance, pins, reb
 from lakehouse.tables.handles import in_short
 from lakehouse.tables.listing import Listing
 
+_REMEDY = "The next run makes a champion whole (zeromargin run); a backup has every version (zeromargin restore-backup)"
 Kept = Mapping[str, Collection[int]]
 
 
@@ -20,7 +22,7 @@ Kept = Mapping[str, Collection[int]]
 class Verified:
     """One thing that was looked at. `whole`: it is what it was; else `found` says what is wrong, and what to do."""
 
-    kind: str  # log, table, files, model, registry, vault
+    kind: str  # log, table, files, model, registry, vault, features
     name: str
     version: str
     whole: bool
@@ -31,7 +33,7 @@ def verify(lake: Lake, everything: bool = False) -> Listing[Verified]:
     """Looks whether each table's log has all its entries and says what it said; reads every pinned version, the newest snapshot's and those whose
     digest is kept (`everything`: all that are kept) and holds them to their digests; looks for every data file that a kept version names;
     verifies each registered model's signature, hashes and golden questions; looks whether the registry still has what was registered last, and the
-    vault every key that it had made.
+    vault every key that it had made, and whether the files of the feature store are whole.
 
     Raises `EndpointDown` where the engine is what fails, `RegistryAway` where the registry does not answer, `StateError` where there is no lake at all.
     """
@@ -100,11 +102,15 @@ def _is_kept(lake: Lake, name: str, version: int) -> bool:
 
 def _models(lake: Lake) -> list[Verified]:
     found = []
-    for one in loading.versions(lake.settings):
+    try:
+        registered = loading.versions(lake.settings)
+    except RegistryDamaged as error:
+        return [Verified("registry", "models", "", False, str(error))]
+    for one in registered:
         try:
             loading.open_registered(lake.settings, one)
         except (TamperedModel, VaultError) as error:
-            found.append(Verified("model", one.name, one.version, False, str(error)))
+            found.append(Verified("model", one.name, one.version, False, f"{error}. {_REMEDY}"))
         else:
             found.append(Verified("model", one.name, one.version, True, "as signed"))
     return found
@@ -113,10 +119,23 @@ def _models(lake: Lake) -> list[Verified]:
 def _beside(lake: Lake) -> list[Verified]:
     """What is beside the tables: the registry, where anything was registered, and the vault."""
     whole, found = vault_age.judged(lake)
-    return [*_registry(lake), Verified("vault", "customers", "", whole, found)]
+    return [*_registry(lake), Verified("vault", "customers", "", whole, found), *_feature_store(lake)]
+
+
+def _feature_store(lake: Lake) -> list[Verified]:
+    """One result per file of what was published online."""
+    wrong = wholeness.damages(lake.settings)
+    return [
+        Verified("features", name, "", not said, f"{said}. It is made anew by: zeromargin run features" if said else "as it was written")
+        for name, said in wrong.items()
+    ]
 
 
 def _registry(lake: Lake) -> list[Verified]:
+    try:
+        lost = forgotten(lake)
+    except RegistryDamaged:  # told where its models are looked for
+        return []
     return [
         Verified(
             "registry",
@@ -127,5 +146,5 @@ def _registry(lake: Lake) -> list[Verified]:
             f" ({lake.settings.mlflow_url.rpartition('@')[2]}) does not know it: it was lost, or is an older or another one. Put the newer one back, or bring"
             " the home back from a backup (zeromargin restore-backup). What its models were trained on stays pinned",
         )
-        for one in forgotten(lake)
+        for one in lost
     ]

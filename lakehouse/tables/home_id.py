@@ -3,6 +3,8 @@ and leases decides what is deleted and who may write."""
 
 from __future__ import annotations
 
+import os
+import re
 import uuid
 from pathlib import Path
 
@@ -18,13 +20,16 @@ FILE = "lake.id"
 
 
 def connect(url: str, home: Path) -> Engine:
-    """The run database of a home. Raises as `ops.connect`, and `StateError` for one that is not this home's; where there is none any more, none is made."""
+    """The run database of a home. Raises as `ops.connect`, and `StateError` for one that is not this home's; where there is none any more, none is made.
+    A home that has lost its number is known to be one by the lines in it."""
     said = _said(home)
-    file = file_of(url)
-    if said is not None and file is not None and not file.exists():
+    file, has_landed = file_of(url), said is not None or _has_landed(home)
+    if has_landed and file is not None and not file.exists():
         raise _other(url, home, "it is not there")
     engine = ops.connect(url)
-    if said is not None and (found := _number(engine)) != said:
+    found = _number(engine) if has_landed else None
+    wrong = found != said if said is not None else has_landed and found is None and ops.is_new(engine)
+    if wrong:
         engine.dispose()
         raise _other(url, home, "it knows of no lake" if found is None else "it belongs to another lake")
     return engine
@@ -40,7 +45,10 @@ def give(engine: Engine, home: Path) -> None:
         with engine.begin() as connection:
             connection.execute(insert(homes).values(id=1, number=number))
     draft = home / f"{FILE}.part"
-    draft.write_text(f"{number}\n", encoding="ascii")
+    with draft.open("w", encoding="ascii") as file:
+        file.write(f"{number}\n")
+        file.flush()
+        os.fsync(file.fileno())
     draft.replace(home / FILE)
 
 
@@ -66,9 +74,19 @@ def note_keys(engine: Engine, made: int, mark: str) -> None:
 
 def _said(home: Path) -> str | None:
     try:
-        return (home / FILE).read_text(encoding="ascii", errors="replace").strip()
+        found = (home / FILE).read_text(encoding="ascii", errors="replace").strip()
     except (FileNotFoundError, NotADirectoryError):
         return None
+    if not re.fullmatch("[0-9a-f]{32}", found):
+        raise StateError(
+            f"{home / FILE} is damaged: expected the lake's number, 32 hex digits. Take it away, and look at zeromargin status: where the run database is"
+            " the lake's, the next command that writes puts it back"
+        )
+    return found
+
+
+def _has_landed(home: Path) -> bool:
+    return any((home / "tables" / "bronze" / "sales").rglob("*.parquet"))
 
 
 def _number(engine: Engine) -> str | None:

@@ -251,10 +251,15 @@ def is_unused(file: Path) -> bool:
         engine = connect(f"sqlite:///{file}")
     except (StateError, TryAgain):
         return False
-    with engine.connect() as connection:
-        used = any(connection.execute(select(table).limit(1)).first() for table in META.sorted_tables if table is not SCHEMA.written)
+    unused = is_new(engine)
     engine.dispose()
-    return not used
+    return unused
+
+
+def is_new(engine: Engine) -> bool:
+    """Whether nobody has written anything into it yet."""
+    with engine.connect() as connection:
+        return not any(connection.execute(select(table).limit(1)).first() for table in META.sorted_tables if table is not SCHEMA.written)
 
 
 def is_read_only(engine: Engine) -> bool:

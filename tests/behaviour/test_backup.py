@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -26,6 +27,7 @@ from lakehouse.registry.backup import LIST, backup, restore_backup
 from lakehouse.registry.verifying import verify
 from lakehouse.settings import Settings
 from lakehouse.tables import Lake
+from tests.conftest import SECRET
 from tests.served import process, published, until
 from tests.trained import PLANTED, Trained, settings_of
 
@@ -378,6 +380,60 @@ def test_a_service_that_answers_meanwhile_loses_nothing_and_no_answer_is_in_the_
         assert len(told) == len(set(told)) > 0
     with Lake(settings_of(tmp_path / "new-4")) as there:
         assert [one for one in verify(there) if not one.whole] == []
+
+
+def test_a_damaged_database_is_backed_up_as_it_is_and_said_to_be(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("vault.db", "mlflow.db", "feast/online.db"):
+        os.truncate(settings.home / name, 9_000)
+        (settings.home / f"{name}-wal").unlink(missing_ok=True)
+    for name, value in {"HOME": str(settings.home), "PROFILE": "test", "VAULT__SECRET": SECRET, "VAULT__KEYS": "derived"}.items():
+        monkeypatch.setenv(f"ZEROMARGIN_{name}", value)
+    assert main(["backup", str(tmp_path / "backup")]) == 0
+    told = capsys.readouterr().err
+    for what in ("Vault of customers: ", "Registry of models: ", "Features of online.db: "):
+        assert f"What was backed up is not whole. {what}" in told
+    restore_backup(tmp_path / "backup", tmp_path / "there")
+    assert (tmp_path / "there" / "vault.db").read_bytes() == (settings.home / "vault.db").read_bytes()
+
+
+def test_what_is_left_of_a_backup_that_was_killed_is_taken_away_by_the_next_of_that_home(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "backup"
+    with Lake(settings) as lake:
+        with monkeypatch.context() as patch:
+            patch.setattr(backups, "_copied_log", _killed)
+            patch.setattr(backups, "_take_away", lambda *_, **__: None)  # whom it kills takes nothing away
+            with pytest.raises(KeyboardInterrupt):
+                backup(lake, place)
+        assert (place / "secrets").is_dir() and not (place / LIST).exists()
+        with pytest.raises(InputError, match="is no whole backup"):
+            restore_backup(place, tmp_path / "there")
+        (place / ".being-backed-up").write_text("/another/home\n", encoding="utf-8")
+        with pytest.raises(InputError, match="is not empty"):
+            backup(lake, place)
+        (place / ".being-backed-up").write_text(f"{settings.home}\n", encoding="utf-8")
+        (place / "left").write_text("of before", encoding="utf-8")
+        backup(lake, place)
+    assert not {"left", ".being-backed-up"} & {one.name for one in place.iterdir()}
+    restore_backup(place, tmp_path / "there")
+
+
+def test_what_a_killed_restore_left_beside_the_home_is_private_and_goes_with_the_next(taken: Path, tmp_path: Path) -> None:
+    home = tmp_path / "new"
+    left = draft.begin(home, ())
+    assert left.stat().st_mode & 0o077 == 0
+    (left / "vault.db").write_bytes(b"of somebody")
+    with Lake(settings_of(home)) as lake:  # as `status` does
+        lake.snapshots()
+    restore_backup(taken, home)
+    assert not left.exists() and (home / "vault.db").read_bytes()[:6] == b"SQLite"
+
+
+def _killed(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def test_from_the_shell(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,9 +18,10 @@ from jobs.runner import run as run_stages
 from lakehouse.privacy.vault import open_vault
 from lakehouse.registry import tracking
 from lakehouse.registry.loading import DIGEST, Registry
+from lakehouse.registry.training import is_due
 from lakehouse.registry.training_pins import PINS_LAST
 from lakehouse.settings import Settings
-from lakehouse.tables import Lake, handles, pins
+from lakehouse.tables import Lake, handles, opening, pins
 from lakehouse.tables.ops import digests
 from lakehouse.tables.ops import pins as pins_table
 from tests.inside import Output, told
@@ -45,7 +48,7 @@ def test_a_whole_lake_is_said_to_be_whole(settings: Settings, capsys: Output) ->
     assert found["whole"]
     checked = found["checked"]
     assert isinstance(checked, list)
-    assert {one["kind"] for one in checked} == {"log", "table", "files", "model", "vault"}
+    assert {one["kind"] for one in checked} == {"log", "table", "files", "model", "vault", "features"}
     assert main(["verify"]) == 0
     shown = capsys.readouterr().out
     assert "3 models" in shown and "and the vault (301 keys): all whole" in shown
@@ -94,6 +97,21 @@ def lose(settings: Settings, database: str) -> None:
 
 
 @pytest.mark.slow
+def test_a_damaged_registry_and_what_answers_are_given_are_named_and_the_rest_is_looked_at(settings: Settings, capsys: Output) -> None:
+    feast = settings.home / "feast"
+    os.truncate(settings.home / "mlflow.db", 30_000)
+    (feast / "registry.db").write_bytes(b"garbage")
+    with (feast / "online.db").open("r+b") as file:  # as long as it was
+        file.seek(20_000)
+        file.write(bytes(40_000))
+    for side in ("mlflow.db-wal", "feast/online.db-wal"):
+        (settings.home / side).unlink(missing_ok=True)
+    found = {(kind, name): said for kind, name, said in broken(capsys)}
+    assert found.keys() == {("registry", "models"), ("features", "registry.db"), ("features", "online.db")}
+    assert "mlflow.db is damaged" in found["registry", "models"] and "restore-backup" in found["registry", "models"]
+    assert "made anew by: zeromargin run features" in found["features", "online.db"]
+
+
 def test_a_registry_that_was_lost_or_is_an_older_one_is_named_and_costs_no_pin(settings: Settings, tmp_path: Path, capsys: Output) -> None:
     with Lake(settings) as lake:
         kept = pins.every(lake.ops)
@@ -104,6 +122,9 @@ def test_a_registry_that_was_lost_or_is_an_older_one_is_named_and_costs_no_pin(s
     lose(settings, "mlflow.db")
 
     assert [(kind, name) for kind, name, _ in broken(capsys)] == [("registry", name) for name in ("demand", "segments", "recommendations")]
+    with Lake(settings) as lake, lake.lease("a look") as held:
+        lake.run = opening.begin_or_resume(lake, None, held.token)
+        assert re.search(r"the registry has lost version 1 \(\w+\), which run \S+ registered", is_due(lake, "demand").reason)
     assert all("does not know it: it was lost" in text for *_, text in broken(capsys))
     assert main(["status"]) == 0
     assert "The registry does not know demand 1 any more" in capsys.readouterr().out
@@ -154,6 +175,7 @@ def test_a_vault_that_was_lost_or_is_another_one_is_named(
     monkeypatch.setenv("ZEROMARGIN_VAULT__KEYS", keys)
     lose(settings, "vault.db")
     assert [(kind, "knows nobody" in text) for kind, _, text in broken(capsys)] == [("vault", True)]
+    assert main(["vault", "rotate"]) == 1 and "knows nobody" in capsys.readouterr().err
     assert not (settings.home / "vault.db").exists()
 
     with open_vault(settings) as vault:

@@ -101,6 +101,9 @@ def test_an_older_vault_is_refused_where_it_would_give_a_second_key(keys: str, l
         else:
             with pytest.raises(VaultError, match="has made 1 keys, and had made 2 .* it is an older one"):
                 load(own, files[2], "canonical")
+            derived = lake.settings.model_copy(update={"vault": vault.model_copy(update={"keys": "derived"})})
+            with Lake(derived, endpoint=lake.endpoint) as other, pytest.raises(VaultError, match="has made random keys"):
+                load(other, files[2], "canonical")
 
 
 @pytest.mark.soak_on_jvm
