@@ -48,12 +48,12 @@ log = logging.getLogger(__name__)
 def pick_up(lake: Lake, inbox: Path, timetable: Timetable, note: Callable[[Picked], None] = lambda _: None) -> list[Picked]:
     """Lands every whole file of the inbox, source by source, in order of name. A file that has landed is removed, or moved to `landed` where the
     timetable keeps it; one that can't be taken is moved to `rejected` with the reason beside it, and those after it go on. So is one of which lines
-    were refused, for nothing else holds what they say. What lies where no file is looked for, or in the folder of a source
-    whose entry is wrong, waits with the reason, as does one with lines that this computer's clock can't be held to.
+    were refused, for nothing else holds what they say. What lies where no file is looked for, or in the folder of a source whose entry is wrong, waits
+    with the reason, as does one with lines that this computer's clock can't be held to.
 
     A file is first given another name, so that what is removed is what was read. Raises what may pass on another try (`LeaseHeld`, `TryAgain`)
-    or concerns every file (`SettingsError`, `VaultError`); the files wait. Where a fault of ours ends the taking
-    of one, that one waits. `note` is told each file as soon as it is known what came of it.
+    or concerns every file (`SettingsError`, `VaultError`); the files wait. Where a fault of ours ends the taking of one, that one waits. `note` is told
+    each file as soon as it is known what came of it.
     """
     picked: list[Picked] = []
     for one in _each(lake, inbox, timetable):

@@ -6,6 +6,7 @@ import sqlite3
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 from lakehouse.features.marker import Marker
 
@@ -25,8 +26,9 @@ class Seal:
 
 
 def read(file: Path, counted: bool = True) -> Seal | None:
-    """None where the file has no seal or (`counted`) not as many values as when it was given it. Raises `sqlite3.DatabaseError` for one that is damaged."""
-    with closing(sqlite3.connect(file, timeout=_WAIT_S)) as connection:
+    """None where the file has no seal or (`counted`) not as many values as when it was given it. Raises `sqlite3.DatabaseError` for one that is damaged, or
+    not there."""
+    with closing(sqlite3.connect(f"file:{quote(str(file))}?mode=ro", uri=True, timeout=_WAIT_S)) as connection:
         if not _has_seal(connection):
             return None
         marker, reaching, entries = connection.execute(f"SELECT marker, reaching, entries FROM {_TABLE}").fetchone()
