@@ -81,11 +81,11 @@ class Step:
 
 
 class Schedule:
-    """The timetable of one lake, done in this process."""
+    """The timetable of one lake, done in this process. `read` gives it, and is asked again at each look."""
 
-    def __init__(self, settings: Settings, say: Say) -> None:
-        self._settings, self._say = settings, say
-        self.timetable: Timetable = timetables.load(settings)
+    def __init__(self, settings: Settings, say: Say, read: Callable[[Settings], Timetable] = timetables.load) -> None:
+        self._settings, self._say, self._read = settings, say, read
+        self.timetable: Timetable = read(settings)
         self._wrong = ""
 
     def once(self) -> bool:
@@ -119,7 +119,7 @@ class Schedule:
         """Goes by the timetable as it is written now; by the last one that could be read, where this one can't."""
         forget_files()
         try:
-            found, wrong = timetables.load(self._settings), ""
+            found, wrong = self._read(self._settings), ""
         except (InputError, OSError) as error:
             found, wrong = self.timetable, f"the timetable can't be read anew, and what it said before is kept: {error}"
         if wrong and wrong != self._wrong:

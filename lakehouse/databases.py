@@ -13,6 +13,7 @@ from sqlalchemy.exc import ArgumentError, InterfaceError, OperationalError
 from sqlalchemy.pool import NullPool
 
 _PATIENCE_S = 2
+_SQLITE, _HEADER = b"SQLite format 3\0", 100
 _LOCKED = "database is locked"  # as SQLite says it
 
 
@@ -41,16 +42,31 @@ def is_damaged(error: BaseException) -> bool:
 
 
 def damage(file: Path, thorough: bool = False) -> str:
-    """What is wrong with a file of SQLite's that something was written to, empty where nothing is or it can't be asked now. One that was cut is always found;
-    `thorough`: one that was written over too, for which all of it is read."""
-    if not file.stat().st_size:
-        return "the file is empty"
+    """What is wrong with a file of SQLite's that something was written to, empty where nothing is or it can't be asked now. One that was cut, or is none, is
+    always found, by its first bytes alone; `thorough`: one that was written over too, for which SQLite reads all of it."""
+    if wrong := _cut(file):
+        return wrong
+    if not thorough:
+        return ""
     try:
         with closing(sqlite3.connect(f"file:{quote(str(file))}?mode=ro", uri=True, timeout=_PATIENCE_S)) as connection:
-            (found,) = connection.execute("PRAGMA quick_check(1)" if thorough else "SELECT count(*) FROM sqlite_master").fetchone()
+            (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     except sqlite3.DatabaseError as error:
         return str(error) if is_damaged(error) else ""
-    return "" if not thorough or found == "ok" else str(found)
+    return "" if found == "ok" else str(found)
+
+
+def _cut(file: Path) -> str:
+    """By the header (as SQLite documents its file format): whether the file is as long as it says. To open it would leave files beside it."""
+    with file.open("rb") as content:
+        header = content.read(_HEADER)
+    if not header.startswith(_SQLITE) or len(header) < _HEADER:
+        return "the file is no database" if header else "the file is empty"
+    size = int.from_bytes(header[16:18])
+    pages = int.from_bytes(header[28:32]) if header[24:28] == header[92:96] else 0  # else it was not kept up
+    expected = pages * (65_536 if size == 1 else size)
+    there = file.stat().st_size
+    return "" if there >= expected else f"the file has {there:,} bytes, and says that it has {expected:,}"
 
 
 def opened_to_read(url: str) -> Engine:

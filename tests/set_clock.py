@@ -112,8 +112,7 @@ def show(when: datetime) -> None:
 
 def lived(settings: Settings, files: list[Path], back: timedelta) -> dict[str, object]:
     """A night: files land, runs publish, the timetable has its turns, and again and again the clock is set back."""
-    schedule = Schedule(settings, lambda _: None)
-    schedule.timetable = NIGHTLY
+    schedule = Schedule(settings, lambda _: None, lambda _: NIGHTLY)
     inbox = settings.home / "inbox" / "canonical"
     inbox.mkdir(parents=True)
     made = []

@@ -31,9 +31,7 @@ def names(folder: Path) -> list[str]:
 
 def keeper(settings: Settings, found: Timetable) -> tuple[Schedule, list[str]]:
     said: list[str] = []
-    made = Schedule(settings, said.append)
-    made.timetable = found
-    return made, said
+    return Schedule(settings, said.append, lambda _: found), said
 
 
 def overdue(lake: Lake, settings: Settings, found: Timetable) -> tuple[Schedule, list[str]]:

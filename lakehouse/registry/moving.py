@@ -24,7 +24,7 @@ def move(draft: Path, old: str, new: Path) -> None:
     moved = rewriter({Path(old), *_homes_before(draft / "mlflow.db")}, new)
     files = [file for file in draft.rglob("*") if file.is_file()]
     for database in filter(is_database, files):  # that of runs may have another name, and lie elsewhere in the home
-        if damage(database):
+        if damage(database, thorough=True):
             continue  # it was backed up as it was
         with closing(sqlite3.connect(database)) as connection, connection:
             if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'leases'").fetchone():
@@ -64,7 +64,7 @@ def _rewrite(connection: sqlite3.Connection, moved: Callable[[str], str]) -> Non
 
 def _homes_before(mlflow: Path) -> set[Path]:
     """Where the home was when its models were registered, if it has been moved since."""
-    if not mlflow.is_file() or damage(mlflow):
+    if not mlflow.is_file() or damage(mlflow, thorough=True):
         return set()
     with closing(sqlite3.connect(mlflow)) as connection:
         places = [place for (place,) in connection.execute("SELECT storage_location FROM model_versions") if place]

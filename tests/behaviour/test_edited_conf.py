@@ -39,8 +39,7 @@ def test_a_source_that_is_described_while_the_timetable_is_kept_lands_at_the_nex
     folder.mkdir(parents=True)
     (folder / "a.csv").write_text("Receipt,Article,Pieces,Sold,Price\n1,A,2,2011-01-03T10:00:00,2.50\n", encoding="utf-8")
     said: list[str] = []
-    schedule = Schedule(settings, said.append)
-    schedule.timetable = TIMETABLE
+    schedule = Schedule(settings, said.append, lambda _: TIMETABLE)
 
     def turn(days: int) -> str:
         said.clear()

@@ -18,7 +18,7 @@ from sqlalchemy import update
 from jobs import pipeline, scheduling
 from jobs.cli import main
 from jobs.processes import ROOT
-from jobs.scheduling import BEGUN, DONE, FAILED, SEEN, WAITING, turns
+from jobs.scheduling import BEGUN, DONE, FAILED, SEEN, WAITING, Schedule, turns
 from jobs.timetable import Timetable
 from lakehouse.errors import InputError, LeaseHeld, SettingsError, TryAgain
 from lakehouse.settings import Settings
@@ -214,12 +214,13 @@ def test_a_timetable_that_is_changed_counts_from_the_next_look_and_a_wrong_one_d
 ) -> None:
     job = {"at": "0 3 * * *", "do": ("load",)}
     looks: list[Timetable | Exception] = [
+        table(),
         SettingsError("jobs is no list"),
         SettingsError("jobs is no list"),
         table(jobs={}),
         table(jobs={"later": job}),
     ]
-    schedule, said = keeper(settings, table())
+    said: list[str] = []
 
     def look(_: Settings) -> Timetable:
         if not looks:
@@ -229,7 +230,7 @@ def test_a_timetable_that_is_changed_counts_from_the_next_look_and_a_wrong_one_d
             raise found
         return found
 
-    monkeypatch.setattr(scheduling.timetables, "load", look)
+    schedule = Schedule(settings, said.append, look)
     monkeypatch.setattr(scheduling, "LOOK_S", 0)
     with pytest.raises(KeyboardInterrupt):
         schedule.forever()
