@@ -25,7 +25,6 @@ from lakehouse.errors import (
     StillWritten,
     TableBeside,
     UnknownName,
-    ZeromarginError,
 )
 from lakehouse.ingest import load, sources
 from lakehouse.ingest.beside import lacking
@@ -191,7 +190,7 @@ def _not_taken(error: BaseException, taken: Path, name: str, shown: str, changed
     back = _put_back(taken, name)
     if changed or isinstance(error, _NOT_ITS_FAULT) or not can_be_read:
         return Picked(shown, waits="it is still written to" if changed else _said(str(error), taken, back))
-    if isinstance(error, Exception) and not isinstance(error, (ZeromarginError, SQLAlchemyError)) and explain(error) is None:
+    if isinstance(error, Exception) and not isinstance(error, SQLAlchemyError) and explain(error) is None:
         # A defect of ours must not keep out the files of others; what it says may hold a line of the file.
         log.error("a file can't be taken: %s\n%s", type(error).__name__, "".join(traceback.format_tb(error.__traceback__)))
         return Picked(

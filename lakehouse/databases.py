@@ -26,6 +26,12 @@ def file_of(url: str | URL) -> Path | None:
     return Path(where.database) if where.get_backend_name() == "sqlite" and where.database else None
 
 
+def is_database(file: Path) -> bool:
+    """Whether it is one of SQLite's."""
+    with file.open("rb") as content:
+        return content.read(len(_SQLITE)) == _SQLITE
+
+
 def may_pass(url: str | URL, error: BaseException) -> str:
     """Why a database could not be opened, where another try may help: a file that somebody else has locked, a server that is away. Else empty."""
     if file_of(url) is not None:

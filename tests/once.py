@@ -15,7 +15,7 @@ from typing import TypeVar
 
 import pytest
 
-from lakehouse.registry.moving import is_database
+from lakehouse.databases import is_database
 
 T = TypeVar("T")
 

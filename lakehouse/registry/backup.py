@@ -22,10 +22,10 @@ from typing import Literal
 from pydantic import BaseModel, ValidationError
 from sqlalchemy.engine import make_url
 
-from lakehouse.databases import file_of, is_damaged
+from lakehouse.databases import file_of, is_damaged, is_database
 from lakehouse.errors import InputError, StateError
 from lakehouse.registry import draft as drafts
-from lakehouse.registry.moving import is_database, move
+from lakehouse.registry.moving import move
 from lakehouse.settings import Settings
 from lakehouse.tables import Lake, ops, reading
 

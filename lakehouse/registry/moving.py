@@ -9,10 +9,9 @@ from contextlib import closing
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from lakehouse.databases import damage
+from lakehouse.databases import damage, is_database
 
 _ENDS = r"""(?=[/"'\\]|$)"""  # a longer name that begins alike is another place; within JSON a quote may be escaped
-_SQLITE = b"SQLite format 3\0"
 _BEGINS = r"""(?:^|(?<=["']))"""
 
 
@@ -21,23 +20,18 @@ def move(draft: Path, old: str, new: Path) -> None:
 
     What only tells how something came about stays as it was written: Delta's logs, executed notebooks.
     """
-    moved = rewriter({Path(old), *_homes_before(draft / "mlflow.db")}, new)
     files = [file for file in draft.rglob("*") if file.is_file()]
-    for database in filter(is_database, files):  # that of runs may have another name, and lie elsewhere in the home
-        if damage(database, thorough=True):
-            continue  # it was backed up as it was
+    # That of runs may have another name, and lie elsewhere in the home. One that is damaged stays as it was backed up.
+    databases = [file for file in files if is_database(file) and not damage(file, thorough=True)]
+    mlflow = draft / "mlflow.db"
+    moved = rewriter({Path(old), *(_homes_before(mlflow) if mlflow in databases else ())}, new)
+    for database in databases:
         with closing(sqlite3.connect(database)) as connection, connection:
             if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'leases'").fetchone():
                 connection.execute("DELETE FROM leases")
             _rewrite(connection, moved)
     for described in (draft / "mlartifacts").rglob("MLmodel"):
         described.write_text(moved(described.read_text(encoding="utf-8")), encoding="utf-8")
-
-
-def is_database(file: Path) -> bool:
-    """Whether it is one of SQLite's."""
-    with file.open("rb") as content:
-        return content.read(len(_SQLITE)) == _SQLITE
 
 
 def rewriter(olds: Iterable[Path], new: Path) -> Callable[[str], str]:
@@ -64,8 +58,6 @@ def _rewrite(connection: sqlite3.Connection, moved: Callable[[str], str]) -> Non
 
 def _homes_before(mlflow: Path) -> set[Path]:
     """Where the home was when its models were registered, if it has been moved since."""
-    if not mlflow.is_file() or damage(mlflow, thorough=True):
-        return set()
     with closing(sqlite3.connect(mlflow)) as connection:
         places = [place for (place,) in connection.execute("SELECT storage_location FROM model_versions") if place]
     paths = [unquote(urlsplit(place).path).rpartition("/mlartifacts/") for place in places]

@@ -123,10 +123,7 @@ def test_whoever_is_not_in_the_vault_does_not_come_online(shop: FeaturedShop) ->
 def test_killed_between_the_rows_and_the_marker_a_publication_is_done_once_more(
     shop: FeaturedShop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with monkeypatch.context() as patch:
-        patch.setattr(marker, "write", _killed)
-        with pytest.raises(KeyboardInterrupt):
-            publish.publish_online(shop.lake)
+    _publish_killed_before_the_marker(shop, monkeypatch)
     assert OnlineFeatures(shop.lake.settings).marker == datetime(2011, 1, 10)
     report = publish.publish_online(shop.lake)
     assert report.written == {"product_sales": 3, "customer_history": 1}
@@ -136,10 +133,7 @@ def test_killed_between_the_rows_and_the_marker_a_publication_is_done_once_more(
 def test_what_a_killed_publication_wrote_of_a_snapshot_that_was_undone_since_does_not_stay(
     shop: FeaturedShop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with monkeypatch.context() as patch:
-        patch.setattr(marker, "write", _killed)
-        with pytest.raises(KeyboardInterrupt):
-            publish.publish_online(shop.lake)
+    _publish_killed_before_the_marker(shop, monkeypatch)
     newest = shop.lake.snapshot()
     assert newest is not None and "C" in online(shop.lake)
     with shop.lake.ops.begin() as connection:
@@ -237,6 +231,13 @@ def test_ages_count_from_the_marker_where_a_row_is_older_and_stale_is_more_than_
     week = datetime(2011, 1, 17) - datetime(2011, 1, 10)
     assert not found.is_stale(datetime(2011, 1, 24), week)
     assert found.is_stale(datetime(2011, 1, 31), week)
+
+
+def _publish_killed_before_the_marker(shop: FeaturedShop, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(marker, "write", _killed)
+        with pytest.raises(KeyboardInterrupt):
+            publish.publish_online(shop.lake)
 
 
 def _killed(*_: object) -> None:
