@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from lakehouse.errors import NothingPublished, TryAgain
 from lakehouse.features import marker as markers
-from lakehouse.features import redis_seal, sqlite_seal
+from lakehouse.features import seal as seals
 from lakehouse.features.marker import Marker
-from lakehouse.features.repository import MARKER, ONLINE, REGISTRY, feature_store, folder, is_day
-from lakehouse.features.sqlite_seal import Seal
+from lakehouse.features.repository import MARKER, REGISTRY, feature_store, folder, is_day
 from lakehouse.features.values import FeatureValues, Value
 from lakehouse.settings import Settings
 
@@ -35,10 +34,10 @@ class OnlineFeatures:
         home = settings.home
         if not (folder(home) / REGISTRY).exists():
             raise NothingPublished("no features were published online yet. Load files, then run: zeromargin run")
-        self._home, self._redis = home, settings.features.redis
         store = feature_store(settings)
         from feast.protos.feast.types import EntityKey_pb2, Value_pb2
 
+        self._home, self._sealed = home, seals.sealed(settings)
         self._config, self._provider = store.config, store.provider
         self._products = _View.of(store.get_feature_view("product_sales"))
         self._customers = _View.of(store.get_feature_view("customer_history"))
@@ -63,17 +62,9 @@ class OnlineFeatures:
         marker = self.marker
         if marker is None:
             return True
-        if self._redis:
-            sealed = redis_seal.read(self._redis)
-            return sealed is not None and sealed.moment >= marker  # later: a publication is about to end
-        seal = self._sealed()  # releases before gave none
-        return seal is None or seal.marker.moment >= marker or seal.reaching is not None
-
-    def _sealed(self) -> Seal | None:
-        try:
-            return sqlite_seal.read(folder(self._home) / ONLINE, counted=False)
-        except sqlite3.Error as error:
-            raise TryAgain(f"the online store does not answer: {type(error).__name__}: {error}") from error
+        with _answering():
+            seal = self._sealed.read()
+        return seal is not None and (seal.marker.moment >= marker or seal.reaching is not None)  # else a publication is about to end
 
     def product(self, store: str, product_code: str) -> FeatureValues | None:
         """None for a product that never sold there. Raises `TryAgain` when the online store does not answer."""
@@ -87,16 +78,23 @@ class OnlineFeatures:
         # The marker first: read after the row, it could be of a publication that the row is not of.
         marker = self.marker
         key = self._key(join_keys=list(entity), entity_values=[self._text(string_val=value) for value in entity.values()])
-        try:
+        with _answering():
             # A list of its own for each call, since some online stores append to it.
             ((moment, found),) = self._provider.online_read(self._config, view.declared, [key], list(view.decoders))
-        except Exception as error:
-            raise TryAgain(f"the online store does not answer: {type(error).__name__}: {error}") from error
         # Redis has nothing to say of an entity that it lacks, and Feast makes the beginning of 1970 of that.
         if moment is None or found is None or moment.replace(tzinfo=None) == NEVER:
             return None
         values = {name: decode(found[name]) if name in found else None for name, decode in view.decoders.items()}
         return FeatureValues(view.declared.name, values, moment.replace(tzinfo=None), marker)
+
+
+@contextmanager
+def _answering() -> Iterator[None]:
+    """Raises `TryAgain` for whatever an online store's library refuses."""
+    try:
+        yield
+    except Exception as error:
+        raise TryAgain(f"the online store does not answer: {type(error).__name__}: {error}") from error
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 from lakehouse.databases import is_damaged
 from lakehouse.errors import NothingPublished, StateError
 from lakehouse.features import marker as markers
-from lakehouse.features import redis_seal, sqlite_seal
+from lakehouse.features import seal as seals
 from lakehouse.features.marker import Marker
-from lakehouse.features.repository import ONLINE, feature_store, folder, forget_online, open_store
+from lakehouse.features.repository import feature_store, forget_online, open_store
+from lakehouse.features.seal import Sealed
 from lakehouse.features.store import FEATURES
 from lakehouse.privacy.vault import open_vault
 from lakehouse.tables import Lake
@@ -58,7 +59,7 @@ def publish_online(lake: Lake) -> PublishReport:
     if lacking:
         raise NothingPublished(f"{published} knows nothing of {', '.join(lacking)}. Have all tables made anew: zeromargin run")
     pins = {name: published.versions[name] for name in FEATURES}
-    with redis_seal.answering():
+    with seals.answering():
         try:
             return _publish(lake, published, open_store(lake.settings, pins))
         except sqlite3.DatabaseError as error:
@@ -69,14 +70,13 @@ def publish_online(lake: Lake) -> PublishReport:
 
 
 def _publish(lake: Lake, published: Snapshot, store: FeatureStore) -> PublishReport:
-    before = markers.read(lake.home)
+    before, sealed = markers.read(lake.home), seals.sealed(lake.settings)
     known = {one.id for one in lake.snapshots()}
-    if before is None or before.moment > published.moment or before.snapshot not in known or not _holds(lake, before, known):
+    if before is None or before.moment > published.moment or before.snapshot not in known or not _holds(sealed, before, known):
         empty_online(lake, store)
         before = None
-    redis, file = lake.settings.features.redis, folder(lake.home) / ONLINE
-    if not redis:
-        sqlite_seal.begin(file, published.id)
+    made = Marker(published.moment, published.id)
+    seals.begin(sealed, made)
     after = None if before is None else before.moment
     written, left_out = {}, 0
     for view in sorted(store.list_feature_views(), key=lambda one: one.name):
@@ -84,12 +84,8 @@ def _publish(lake: Lake, published: Snapshot, store: FeatureStore) -> PublishRep
         kept = _of_somebody(lake, rows) if "customer_key" in rows.column_names else rows
         written[view.name] = _write(store, view, kept)
         left_out += rows.num_rows - kept.num_rows
-    made = Marker(published.moment, published.id)
-    if redis:
-        redis_seal.write(redis, made)
     markers.write(lake.home, made)
-    if not redis:
-        sqlite_seal.write(file, made)
+    seals.end(sealed, made)
     return PublishReport(None if after is None else after.isoformat(), published.moment.isoformat(), written, left_out)
 
 
@@ -99,19 +95,14 @@ def empty_online(lake: Lake, store: FeatureStore | None = None) -> None:
     markers.remove(lake.home)
     views = opened.list_feature_views()
     online = opened.provider.online_store
-    if lake.settings.features.redis:
-        redis_seal.remove(lake.settings.features.redis)
-    else:
-        sqlite_seal.remove(folder(lake.home) / ONLINE)
+    seals.sealed(lake.settings).remove()
     for gone, kept in ((views, []), ([], views)):
         online.update(opened.config, gone, kept, [], [], partial=True)
 
 
-def _holds(lake: Lake, before: Marker, known: Collection[int]) -> bool:
+def _holds(sealed: Sealed, before: Marker, known: Collection[int]) -> bool:
     """Whether the store still has what the marker says, and nothing of a snapshot that was undone since."""
-    if redis := lake.settings.features.redis:
-        return redis_seal.read(redis) == before
-    seal = sqlite_seal.read(folder(lake.home) / ONLINE)
+    seal = seals.whole(sealed)
     return seal is not None and seal.is_of(before) and (seal.reaching is None or seal.reaching in known)
 
 

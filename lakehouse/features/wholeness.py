@@ -5,10 +5,13 @@ from __future__ import annotations
 import sqlite3
 
 from lakehouse.databases import damage
+from lakehouse.errors import TryAgain
 from lakehouse.features import marker as markers
-from lakehouse.features import sqlite_seal
+from lakehouse.features import seal as seals
 from lakehouse.features.repository import MARKER, ONLINE, REGISTRY, folder, is_as_declared
 from lakehouse.settings import Settings
+
+REDIS = "Redis"
 
 
 def damages(settings: Settings) -> dict[str, str]:
@@ -24,17 +27,29 @@ def damages(settings: Settings) -> dict[str, str]:
         if is_as_declared(settings.home)
         else "it is not what was written",
     }
-    return found if settings.features.redis else found | {ONLINE: _online(settings)}
+    return found | ({REDIS: _in_redis(settings)} if settings.features.redis else {ONLINE: _in_file(settings)})
 
 
-def _online(settings: Settings) -> str:
+def _in_redis(settings: Settings) -> str:
+    try:
+        with seals.answering():
+            return _published(settings)
+    except TryAgain as error:
+        return str(error)
+
+
+def _in_file(settings: Settings) -> str:
     file = folder(settings.home) / ONLINE
     if not file.exists():
         return "it is not there"
     if wrong := damage(file, thorough=True):
         return wrong
     try:
-        seal, marker = sqlite_seal.read(file), markers.read(settings.home)
+        return _published(settings)
     except sqlite3.Error as error:
         return str(error)
+
+
+def _published(settings: Settings) -> str:
+    seal, marker = seals.whole(seals.sealed(settings)), markers.read(settings.home)
     return "" if marker is None or (seal is not None and seal.is_of(marker)) else "it does not hold what was published into it"

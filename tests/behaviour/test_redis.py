@@ -7,17 +7,28 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
+from redis import Redis as Client
 
 from lakehouse.errors import TryAgain
 from lakehouse.features import marker as markers
-from lakehouse.features import publish
+from lakehouse.features import publish, wholeness
 from lakehouse.features.online import OnlineFeatures
 from lakehouse.features.repository import redis_connection
 from lakehouse.settings import Settings
 from lakehouse.tables import Lake
 from tests.conftest import SECRET
 from tests.featured import FeaturedShop, prepared
-from tests.scenarios.test_features_online import PRODUCTS, STRANGER, keys, offline, online, somebody, two_publications
+from tests.scenarios.test_features_online import (
+    PRODUCTS,
+    STRANGER,
+    keys,
+    offline,
+    online,
+    publish_killed_before_the_marker,
+    somebody,
+    two_publications,
+    undo,
+)
 from tests.served import SOON, key_of, published, serving, until
 from tests.servers import Redis, redis
 from tests.trained import Trained
@@ -82,6 +93,34 @@ def test_gone_in_the_middle_of_publishing_nothing_is_marked_and_the_next_one_fil
     assert OnlineFeatures(shop.lake.settings).is_whole is False
     assert publish.publish_online(shop.lake).after is None
     assert set(online(shop.lake)) == {*PRODUCTS, *keys(shop.lake)}
+
+
+def test_an_entity_that_redis_lost_is_named_and_published_again(shop: FeaturedShop, server: Redis) -> None:
+    publish.publish_online(shop.lake)
+    assert wholeness.damages(shop.lake.settings)[wholeness.REDIS] == ""
+    with Client(port=server.port) as client:
+        lost = next(key for key in client.scan_iter() if b"A" in key)
+        client.delete(lost)
+    assert "does not hold what was published" in wholeness.damages(shop.lake.settings)[wholeness.REDIS]
+    assert publish.publish_online(shop.lake).after is None
+    assert online(shop.lake) == somebody(offline(shop.lake, SECOND))
+    server.stop()
+    assert "does not answer" in wholeness.damages(shop.lake.settings)[wholeness.REDIS]
+
+
+def test_what_a_killed_publication_wrote_of_a_snapshot_that_was_undone_since_does_not_stay(
+    shop: FeaturedShop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    newest = shop.lake.snapshot()
+    assert newest is not None
+    undo(shop.lake, newest)
+    publish.publish_online(shop.lake)
+    undo(shop.lake, newest, undone=False)
+    publish_killed_before_the_marker(shop, monkeypatch)
+    assert "C" in online(shop.lake) and OnlineFeatures(shop.lake.settings).is_whole
+    undo(shop.lake, newest)
+    publish.publish_online(shop.lake)
+    assert online(shop.lake) == somebody(offline(shop.lake, FIRST))
 
 
 def test_a_server_that_never_answers_is_said_within_seconds(shop: FeaturedShop, server: Redis) -> None:

@@ -22,6 +22,7 @@ from lakehouse.features.values import FeatureValues
 from lakehouse.privacy.vault import open_vault
 from lakehouse.tables import Lake
 from lakehouse.tables.ops import snapshots
+from lakehouse.tables.snapshots import Snapshot
 from tests.featured import FeaturedShop, prepared
 from tests.shop import Line
 
@@ -96,6 +97,22 @@ def somebody(found: dict[str, dict[str, object]]) -> dict[str, dict[str, object]
     return {entity: values for entity, values in found.items() if entity != STRANGER}
 
 
+def undo(lake: Lake, snapshot: Snapshot, undone: bool = True) -> None:
+    with lake.ops.begin() as connection:
+        connection.execute(update(snapshots).where(snapshots.c.id == snapshot.id).values(undone=undone))
+
+
+def publish_killed_before_the_marker(shop: FeaturedShop, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(marker, "write", _killed)
+        with pytest.raises(KeyboardInterrupt):
+            publish.publish_online(shop.lake)
+
+
+def _killed(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
 def test_after_two_publications_every_entity_has_online_what_training_is_given_at_that_moment(shop: FeaturedShop) -> None:
     publish.publish_online(shop.lake)
     expected = offline(shop.lake, datetime(2011, 1, 17))
@@ -123,7 +140,7 @@ def test_whoever_is_not_in_the_vault_does_not_come_online(shop: FeaturedShop) ->
 def test_killed_between_the_rows_and_the_marker_a_publication_is_done_once_more(
     shop: FeaturedShop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _publish_killed_before_the_marker(shop, monkeypatch)
+    publish_killed_before_the_marker(shop, monkeypatch)
     assert OnlineFeatures(shop.lake.settings).marker == datetime(2011, 1, 10)
     report = publish.publish_online(shop.lake)
     assert report.written == {"product_sales": 3, "customer_history": 1}
@@ -133,11 +150,10 @@ def test_killed_between_the_rows_and_the_marker_a_publication_is_done_once_more(
 def test_what_a_killed_publication_wrote_of_a_snapshot_that_was_undone_since_does_not_stay(
     shop: FeaturedShop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _publish_killed_before_the_marker(shop, monkeypatch)
+    publish_killed_before_the_marker(shop, monkeypatch)
     newest = shop.lake.snapshot()
     assert newest is not None and "C" in online(shop.lake)
-    with shop.lake.ops.begin() as connection:
-        connection.execute(update(snapshots).where(snapshots.c.id == newest.id).values(undone=True))
+    undo(shop.lake, newest)
     publish.publish_online(shop.lake)
     assert online(shop.lake) == somebody(offline(shop.lake, datetime(2011, 1, 10)))
 
@@ -162,8 +178,7 @@ def test_rows_of_a_snapshot_that_was_undone_leave_the_online_store(shop: Feature
     assert "C" in online(shop.lake)
     newest = shop.lake.snapshot()
     assert newest is not None
-    with shop.lake.ops.begin() as connection:
-        connection.execute(update(snapshots).where(snapshots.c.id == newest.id).values(undone=True))
+    undo(shop.lake, newest)
     report = publish.publish_online(shop.lake)
     assert (report.after, report.moment) == (None, "2011-01-10T00:00:00")
     found = online(shop.lake)
@@ -175,8 +190,7 @@ def test_a_store_whose_marker_was_lost_keeps_no_row_that_is_not_published(shop: 
     publish.publish_online(shop.lake)
     newest = shop.lake.snapshot()
     assert newest is not None
-    with shop.lake.ops.begin() as connection:
-        connection.execute(update(snapshots).where(snapshots.c.id == newest.id).values(undone=True))
+    undo(shop.lake, newest)
     marker.remove(shop.lake.home)
     publish.publish_online(shop.lake)
     assert online(shop.lake) == somebody(offline(shop.lake, datetime(2011, 1, 10)))
@@ -231,14 +245,3 @@ def test_ages_count_from_the_marker_where_a_row_is_older_and_stale_is_more_than_
     week = datetime(2011, 1, 17) - datetime(2011, 1, 10)
     assert not found.is_stale(datetime(2011, 1, 24), week)
     assert found.is_stale(datetime(2011, 1, 31), week)
-
-
-def _publish_killed_before_the_marker(shop: FeaturedShop, monkeypatch: pytest.MonkeyPatch) -> None:
-    with monkeypatch.context() as patch:
-        patch.setattr(marker, "write", _killed)
-        with pytest.raises(KeyboardInterrupt):
-            publish.publish_online(shop.lake)
-
-
-def _killed(*_: object) -> None:
-    raise KeyboardInterrupt
