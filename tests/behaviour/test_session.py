@@ -40,7 +40,16 @@ def is_idle(endpoint: Endpoint) -> bool:
     return busy_s(endpoint) - before < 0.3
 
 
+@pytest.fixture
+def keyboard() -> Iterator[None]:
+    """An interrupt raises, also where the tests were begun in a shell's background, which has them ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize("engine_name", ENGINES)
+@pytest.mark.usefixtures("keyboard")
 def test_a_query_that_is_interrupted_ends_in_the_server_too(endpoint: Endpoint) -> None:
     session = connect(endpoint.url)
     threading.Timer(SOON_S, os.kill, (os.getpid(), signal.SIGINT)).start()

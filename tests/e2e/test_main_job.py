@@ -30,19 +30,31 @@ DERIVED = [table.name for table in catalog.load().values() if table.kind == "der
 Body = dict[str, object]
 
 
-def zeromargin(home: Path, *words: str, **settings: str) -> str:
-    """One command as a user types it, under these settings; what it prints on standard output."""
-    environ = {
+def environ_of(home: Path) -> dict[str, str]:
+    return {
         "PATH": os.environ["PATH"],
         "HOME": str(home.parent),
         "ZEROMARGIN_HOME": str(home),
         "ZEROMARGIN_VAULT__KEYS": "derived",
         "ZEROMARGIN_VAULT__SECRET": SECRET,
-        **{f"ZEROMARGIN_{name}": value for name, value in settings.items()},
     }
+
+
+def zeromargin(home: Path, *words: str, **settings: str) -> str:
+    """One command as a user types it, under these settings; what it prints on standard output."""
+    environ = environ_of(home) | {f"ZEROMARGIN_{name}": value for name, value in settings.items()}
     done = subprocess.run([*shell.PROGRAM, *words], cwd=ROOT, env=environ, capture_output=True, text=True, check=False, timeout=1500)
     assert done.returncode == 0, done.stderr[-4000:]
     return done.stdout
+
+
+def demo(home: Path, **more: str) -> subprocess.CompletedProcess[str]:
+    """`make demo`, as far as Python is concerned."""
+    words = [sys.executable, "-m", "jobs.demo", "--home", str(home)]
+    environ = environ_of(home) | more
+    return subprocess.run(
+        words, cwd=ROOT, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=1500
+    )
 
 
 @contextmanager
@@ -96,19 +108,21 @@ def slice_of_it(real_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
-def test_the_real_file_becomes_answers_over_http(real_file: Path, tmp_path: Path) -> None:
+def test_the_real_file_becomes_answers_over_http_by_the_demo_and_by_hand(real_file: Path, tmp_path: Path) -> None:
     home = tmp_path / "home"
-    zeromargin(home, "load", str(real_file), "--source", "online-retail-ii")
-    report = json.loads(zeromargin(home, "run", "--json"))
-    state = json.loads(zeromargin(home, "status", "--json"))
+    done = demo(home, DATA=str(real_file), SOURCE="online-retail-ii")
+    assert done.returncode == 0, done.stdout[-4000:]
+    assert done.stdout.count('"fallback": null') == 3
+    for part in ("/v1/forecast", "/v1/segment", "/v1/recommend", "notebooks", "quality", "models"):
+        assert part in done.stdout
 
-    assert [stage["name"] for stage in report["stages"]][-1] == "predictions"
+    state = json.loads(zeromargin(home, "status", "--json"))
     assert {model["name"]: model["alias"] for model in state["models"]} == dict.fromkeys(
         ("demand", "segments", "recommendations"), "champion"
     )
     # 15,487 cancelled lines have an earlier sale of that code to that customer at that price; those of postage, fees and the like are no returns.
-    silver = next(stage["result"] for stage in report["stages"] if stage["name"] == "silver")
-    assert silver["linked"] == 15_350
+    (silver,) = home.glob("runs/*/silver.result.json")
+    assert json.loads(silver.read_text(encoding="utf-8"))["linked"] == 15_350
     rows = {table["name"]: table["rows"] for table in state["tables"]}
     assert rows["bronze.sales"] == 1_067_371
     assert rows["silver.sales"] + 34_147 + rows["quarantine.sales"] == rows["bronze.sales"]
@@ -125,6 +139,12 @@ def test_the_real_file_becomes_answers_over_http(real_file: Path, tmp_path: Path
         assert ask(url, "/v1/segment", {"customer": "17850", "more": 1})[0] == 422
     again = json.loads(zeromargin(home, "run", "silver", "--json"))
     assert next(stage["result"]["answers"] for stage in again["stages"] if stage["name"] == "silver") == 4
+
+
+def test_a_demo_of_files_without_a_source_is_wrong_use_and_says_how(tmp_path: Path) -> None:
+    done = demo(tmp_path / "home", DATA=str(tmp_path))
+    assert done.returncode == 2
+    assert "DATA needs SOURCE" in done.stdout
 
 
 @pytest.mark.slow
