@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, fields
 from datetime import datetime
@@ -114,6 +114,13 @@ def key_of(settings: Settings, number: str) -> str:
         found = vault.look_up(IDENTITY, number)
     assert found is not None
     return found
+
+
+def numbers_of(settings: Settings, numbers: Iterable[str], rows: Iterable[Mapping[str, object]]) -> list[str]:
+    """Those of the customers of the sample, in order, who have one of the rows."""
+    keys = {row["customer_key"] for row in rows}
+    with open_vault(settings) as vault:
+        return sorted(number for number in numbers if vault.look_up(IDENTITY, number) in keys)
 
 
 def champion(settings: Settings, name: str) -> Registered:

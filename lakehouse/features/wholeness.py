@@ -1,4 +1,4 @@
-"""Whether the files that answers are made from are still what was published. Asked without Feast."""
+"""Whether what answers are made from is still what was published. Asked without Feast where the online store is a file."""
 
 from __future__ import annotations
 

@@ -38,7 +38,8 @@ class Schema:
         with engine.begin() as connection:
             there = set(inspect(connection).get_table_names())
             found = self._found(connection, there)
-            self.meta.create_all(connection)
+            if self.meta.tables.keys() - there:  # else it looks for each of them once more
+                self.meta.create_all(connection)
             for step in STEPS[found - 1 :] if found else ():
                 if step.table in there:
                     connection.execute(text(step.statement))

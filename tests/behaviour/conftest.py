@@ -17,7 +17,7 @@ from lakehouse.settings import Settings
 from lakehouse.tables import Lake
 from tests.conftest import SECRET
 from tests.once import copy_home, once
-from tests.served import IDENTITY, key_of, published, serving
+from tests.served import IDENTITY, key_of, numbers_of, published, serving
 from tests.trained import Trained
 
 NEWCOMER = "70000000000001"  # the vault knows them, and no line of theirs counts yet
@@ -41,8 +41,7 @@ def served(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     with open_vault(settings) as vault:
         vault.exchange(IDENTITY, pa.array([NEWCOMER, SHARED]))
         vault.exchange("another retailer's", pa.array([SHARED]))
-    keys = {row["customer_key"] for row in published(settings, "recommendations")}
-    customer = min(number for number in trained.truth.customers if key_of(settings, number) in keys)
+    customer = numbers_of(settings, trained.truth.customers, published(settings, "recommendations"))[0]
     # One whose code has a letter, which may be asked for in either case.
     product = min(str(row["product_code"]) for row in published(settings, "forecasts") if str(row["product_code"])[-1].isalpha())
     with serving(settings) as client:

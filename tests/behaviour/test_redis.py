@@ -29,7 +29,7 @@ from tests.scenarios.test_features_online import (
     two_publications,
     undo,
 )
-from tests.served import SOON, key_of, published, serving, until
+from tests.served import SOON, numbers_of, published, serving, until
 from tests.servers import Redis, redis
 from tests.trained import Trained
 
@@ -135,8 +135,7 @@ def test_answers_come_from_redis_and_go_on_without_it(trained: Trained, server: 
     settings = with_redis(trained.copy(tmp_path / "home"), server)
     with Lake(settings) as lake:
         publish.publish_online(lake)
-    known = {row["customer_key"] for row in published(settings, "segments")}
-    customer = min(number for number in trained.truth.customers if key_of(settings, number) in known)
+    customer = numbers_of(settings, trained.truth.customers, published(settings, "segments"))[0]
     with serving(settings, refresh_s=SOON) as client:
 
         def fallback() -> object:

@@ -16,7 +16,7 @@ from lakehouse.models.bundle import read_bundle
 from lakehouse.privacy.secrets import verify_key
 from lakehouse.settings import Settings
 from tests.scan import places
-from tests.served import UNKNOWN, champion, key_of, logged, process, published, serving, until
+from tests.served import UNKNOWN, champion, key_of, logged, numbers_of, process, published, serving, until
 from tests.trained import Trained
 
 RECORD = [
@@ -46,8 +46,7 @@ class Asked:
 @pytest.fixture(scope="module")
 def asked(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Asked:
     settings = trained.copy(tmp_path_factory.mktemp("asked") / "home")
-    keys = {row["customer_key"] for row in published(settings, "segments")}
-    number = min(number for number in trained.truth.customers if key_of(settings, number) in keys)
+    number = numbers_of(settings, trained.truth.customers, published(settings, "segments"))[0]
     product = min(str(row["product_code"]) for row in published(settings, "forecasts"))
     bodies: list[dict[str, object]] = [
         {"product": product.lower(), "weeks": 2},

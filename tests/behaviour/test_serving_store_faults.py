@@ -18,7 +18,7 @@ from starlette.testclient import TestClient
 from lakehouse.features import repository
 from lakehouse.privacy.vault import open_vault
 from lakehouse.settings import Settings
-from tests.served import IDENTITY, SOON, UNKNOWN, key_of, look_again, published, serving, until
+from tests.served import IDENTITY, SOON, UNKNOWN, key_of, look_again, numbers_of, published, serving, until
 from tests.trained import Trained
 
 MARKER, ONLINE = repository.MARKER, repository.ONLINE
@@ -53,8 +53,7 @@ def products(settings: Settings) -> list[str]:
 @pytest.fixture
 def customers(settings: Settings, trained: Trained) -> list[str]:
     """Numbers of customers who have a segment."""
-    keys = {row["customer_key"] for row in published(settings, "segments")}
-    return sorted(number for number in trained.truth.customers if key_of(settings, number) in keys)
+    return numbers_of(settings, trained.truth.customers, published(settings, "segments"))
 
 
 @pytest.fixture
