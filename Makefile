@@ -34,7 +34,7 @@ deploy/spark/jars/.done: deploy/spark/pom.xml
 demo: install ## a shop's sales from files to served answers, in minutes; DATA=path takes files of your own
 	@DATA="$(DATA)" SOURCE="$(SOURCE)" $(BIN)/python -m jobs.demo --home $(HOME_DIR)
 
-test: install ## what takes a quarter of an hour or so; ALL=1: every test, and what this machine can't run fails
+test: install ## what takes a quarter of an hour at most; ALL=1: every test, and what this machine can't run fails
 	@$(if $(ALL),ZEROMARGIN_TEST_ALL=1) $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(if $(ALL),,-m "not slow")
 	@$(if $(ALL),,echo "These were the tests that are not slow. All of them, as for landing (half an hour; an hour where the machine is slow): make test ALL=1")
 

@@ -15,7 +15,7 @@ REDIS = "Redis"
 
 
 def damages(settings: Settings) -> dict[str, str]:
-    """What is wrong with each file of a store that was published, empty where nothing is."""
+    """What is wrong with each part of a store that was published, by its file's name or `REDIS`; empty where nothing is."""
     place = folder(settings.home)
     if not (place / MARKER).exists():
         return {}

@@ -117,6 +117,7 @@ def test_the_real_file_becomes_answers_over_http_by_the_demo_and_by_hand(real_fi
         assert part in done.stdout
 
     state = json.loads(zeromargin(home, "status", "--json"))
+    assert [stage["name"] for stage in state["last_run"]["stages"]][-1] == "predictions"
     assert {model["name"]: model["alias"] for model in state["models"]} == dict.fromkeys(
         ("demand", "segments", "recommendations"), "champion"
     )
