@@ -24,6 +24,8 @@ from pathlib import Path
 from processes import Server, rows, serving, zeromargin
 from report import Figure, arguments, parser, tell
 
+from lakehouse.ingest.sample_truth import read_truth
+
 CONNECTIONS = 8
 ALONE = 500  # asked one after the other
 WARM_UP = 200
@@ -106,7 +108,7 @@ def sample_home(folder: Path) -> tuple[Path, list[str]]:
     zeromargin(home, "load", str(raw), "--source", "canonical", "--json")
     zeromargin(home, "run", "--json")
     print(f"made in {time.perf_counter() - began:.0f} s", flush=True)
-    return home, sorted(json.loads((raw / "truth" / "truth.json").read_text(encoding="utf-8"))["customers"])
+    return home, sorted(read_truth(raw).customers)
 
 
 def questions(home: Path, numbers: Sequence[str]) -> Questions:

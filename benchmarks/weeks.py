@@ -28,7 +28,6 @@ from report import TIMES, Figure, Spread, arguments, drawing, parser, tell
 from jobs.runner import run
 from lakehouse import settings as settings_module
 from lakehouse.engine import start
-from lakehouse.features.publish import publish_online
 from lakehouse.ingest import load
 from lakehouse.ingest.sample import write_sample
 from lakehouse.settings import Settings
@@ -41,17 +40,16 @@ PARTS = ["silver", "gold", "quality", "features"]
 
 @dataclass(frozen=True)
 class Week:
-    """Seconds of one week by step. `maintain` is none of the week's own."""
+    """Seconds of one week by step; a run puts its features online too. `maintain` is none of the week's own."""
 
     lines: int
     load: float
     run: float
-    online: float
     maintain: float
 
     @property
     def all(self) -> float:
-        return self.load + self.run + self.online
+        return self.load + self.run
 
     def as_json(self) -> dict[str, float]:
         return {step: round(value, 2) for step, value in asdict(self).items()}
@@ -99,10 +97,10 @@ def main() -> int:
         "one_by_one": many - options.together,
         "lines_a_week": round(statistics.mean(week.lines for week in more[many])),
         "one_more_week_s": {
-            str(count): {step: Spread.of([getattr(week, step) for week in weeks]).as_json() for step in ("all", "load", "run", "online")}
+            str(count): {step: Spread.of([getattr(week, step) for week in weeks]).as_json() for step in ("all", "load", "run")}
             for count, weeks in more.items()
         },
-        "ratios": {step: round(ratio(more, few, many, step), 3) for step in ("all", "load", "run", "online")},
+        "ratios": {step: round(ratio(more, few, many, step), 3) for step in ("all", "load", "run")},
         "maintain_s": {str(count): round(statistics.median(week.maintain for week in weeks), 2) for count, weeks in more.items()},
         "notebook_over_functions_s": {name: spread.as_json() for name, spread in stage.items()},
         "small_query_ms": query.as_json(),
@@ -147,16 +145,13 @@ def one_week(settings: Settings, *files: tuple[Path, int]) -> Week:
     loaded = time.perf_counter()
     report = run(settings, PARTS)
     ran = time.perf_counter()
-    with Lake(settings) as lake:
-        publish_online(lake)
-    online = time.perf_counter()
     read, lines = report.stages[0].result["lines"], sum(lines for _, lines in files)
     if read != lines or not report.published:
         raise SystemExit(f"the files hold {lines} lines, and the run read {read}; published: {report.published}")
     with Lake(settings) as lake:
         runs.end(lake.ops, report.run)
         maintain(lake)
-    return Week(lines, loaded - began, ran - loaded, online - ran, time.perf_counter() - online)
+    return Week(lines, loaded - began, ran - loaded, time.perf_counter() - ran)
 
 
 def ratio(more: dict[int, list[Week]], few: int, many: int, step: str) -> float:
@@ -166,7 +161,7 @@ def ratio(more: dict[int, list[Week]], few: int, many: int, step: str) -> float:
 
 
 def steps(weeks: list[Week]) -> str:
-    spreads = {step: Spread.of([getattr(week, step) for week in weeks], 2) for step in ("all", "load", "run", "online")}
+    spreads = {step: Spread.of([getattr(week, step) for week in weeks], 2) for step in ("all", "load", "run")}
     return "; ".join(f"{step} {spread.median} s ({spread.minimum} to {spread.maximum})" for step, spread in spreads.items())
 
 
@@ -191,8 +186,7 @@ def drawn(walked: dict[int, Week]) -> Drawing:
         numbers,
         [week.load for week in weeks],
         [week.run for week in weeks],
-        [week.online for week in weeks],
-        labels=["load", "run: silver to features", "online"],
+        labels=["load", "run: silver to online features"],
         alpha=0.8,
     )
     above.plot(numbers, [week.maintain for week in weeks], color="black", linewidth=0.8, linestyle=":", label="maintenance, not counted")

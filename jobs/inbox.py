@@ -201,8 +201,18 @@ def _not_taken(error: BaseException, taken: Path, name: str, shown: str, changed
 
 def _put_back(taken: Path, name: str) -> Path:
     back = taken.with_name(name)
-    if not back.exists():  # else it is taken under its other name at the next look
-        taken.rename(back)
+    try:
+        os.link(taken, back)
+    except FileExistsError:  # it was sent again: this one is taken under its other name at the next look
+        return back
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        # Many shares have no links, and of another user's file none may be made.
+        if not back.exists():
+            taken.rename(back)
+        return back
+    taken.unlink()
     return back
 
 
@@ -252,18 +262,10 @@ def _said(reason: str, taken: Path, place: Path) -> str:
 
 
 def _rename(file: Path, place: Path) -> None:
-    """Raises `FileExistsError` rather than take the place of a file that a killed process had begun to take."""
-    try:
-        os.link(file, place)
-    except OSError as error:
-        if error.errno not in _NO_LINKS:
-            raise
-        # Many shares have no links, and of another user's file none may be made. Only one keeper takes files, so none comes after this look.
-        if place.exists():
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(place)) from None
-        file.rename(place)
-    else:
-        file.unlink()
+    """Moves whatever has the name now. Raises `FileExistsError` rather than take the place of a file that a killed process had begun to take."""
+    if place.exists():  # only one keeper takes files, so none comes after this look
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(place))
+    file.rename(place)
 
 
 def _moved(file: Path, name: str, folder: str) -> Path:

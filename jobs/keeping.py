@@ -13,7 +13,7 @@ from lakehouse.privacy.vault import open_vault
 from lakehouse.registry.batch import tell_popular
 from lakehouse.registry.champions import answer_as_of
 from lakehouse.registry.training_pins import expired_pins
-from lakehouse.tables import Lake, maintenance, ops, restoring
+from lakehouse.tables import Lake, maintenance, ops, restoring, snapshots
 from lakehouse.tables.listing import Listing
 from lakehouse.tables.maintenance import Maintained, TablePlan
 from lakehouse.tables.pins import Pin
@@ -31,7 +31,7 @@ def restore(lake: Lake, snapshot: int) -> Restored:
     def finish() -> None:
         published = lake.snapshot()
         assert published is not None
-        answer_as_of(lake.settings, published.moment)
+        answer_as_of(lake.settings, snapshots.counted(lake.ops), published.moment)
         try:
             moment = publish_online(lake).moment
             tell_popular(lake, datetime.fromisoformat(moment))

@@ -17,7 +17,7 @@ from lakehouse.features.repository import feature_store, forget_online, open_sto
 from lakehouse.features.seal import Sealed
 from lakehouse.features.store import FEATURES
 from lakehouse.privacy.vault import open_vault
-from lakehouse.tables import Lake
+from lakehouse.tables import Lake, snapshots
 from lakehouse.tables.snapshots import Snapshot
 
 if TYPE_CHECKING:
@@ -49,8 +49,9 @@ def publish_online(lake: Lake) -> PublishReport:
     """Writes each entity's newest row since the marker into the online store, then moves the marker.
 
     Killed in the middle, the next call does the same once more. The store is emptied first where it has no marker to begin from, or one
-    of a snapshot that was undone since, or has lost what the marker says; where its file is damaged it is made anew. Raises `NothingPublished`
-    without a snapshot, `StateError` where what was written does not read back, `TryAgain` where Redis does not answer.
+    of a snapshot that was undone since, or has lost what the marker says, and where all tables were made anew since; where its file is damaged
+    it is made anew. Raises `NothingPublished` without a snapshot, `StateError` where what was written does not read back, `TryAgain` where
+    Redis does not answer.
     """
     published = lake.snapshot()
     if published is None:
@@ -71,8 +72,7 @@ def publish_online(lake: Lake) -> PublishReport:
 
 def _publish(lake: Lake, published: Snapshot, store: FeatureStore) -> PublishReport:
     before, sealed = markers.read(lake.home), seals.sealed(lake.settings)
-    known = {one.id for one in lake.snapshots()}
-    if before is None or before.moment > published.moment or before.snapshot not in known or not _holds(sealed, before, known):
+    if before is None or not _goes_on(lake, before, published) or not _holds(sealed, before, snapshots.counted(lake.ops)):
         empty_online(lake, store)
         before = None
     made = Marker(published.moment, published.id)
@@ -98,6 +98,12 @@ def empty_online(lake: Lake, store: FeatureStore | None = None) -> None:
     seals.sealed(lake.settings).remove()
     for gone, kept in ((views, []), ([], views)):
         online.update(opened.config, gone, kept, [], [], partial=True)
+
+
+def _goes_on(lake: Lake, before: Marker, published: Snapshot) -> bool:
+    """Whether only what came after the marker's moment is new: its snapshot counts, is not a later one, and its rows were not made anew since."""
+    counts = before.snapshot in snapshots.counted(lake.ops) and before.moment <= published.moment
+    return counts and not snapshots.made_anew(lake.ops, before.snapshot)
 
 
 def _holds(sealed: Sealed, before: Marker, known: Collection[int]) -> bool:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Collection
 from datetime import datetime
 
+from lakehouse.models.bundle import MANIFEST
 from lakehouse.registry import aliases, tracking
-from lakehouse.registry.loading import UNDONE, Registered, is_whole, newest_approved, versions
+from lakehouse.registry.loading import AS_CHAMPION, AS_VERSION, UNDONE, Registered, is_whole, newest_approved, versions
 from lakehouse.settings import Settings
 
 
@@ -24,31 +26,42 @@ def dismiss(settings: Settings, name: str, may_answer: Callable[[Registered], bo
         aliases.promote(client, name, heir.version)
 
 
-def answer_as_of(settings: Settings, moment: datetime) -> None:
-    """Of each model the champion is one of the moment that a restore went to: who was trained later loses the place, since what it knows was undone, and
-    who lost it so to an earlier restore gets it back, unless a newer version has it."""
+def answer_as_of(settings: Settings, counted: Collection[int], moment: datetime) -> None:
+    """Has models answer that are of the snapshots that count after a restore, the newest of which is of `moment`. What was trained on another was
+    undone with it: it is nobody's champion, nobody's predecessor and no training, until its snapshot counts again. Then a champion gets its place
+    back, unless a newer version has it."""
+
+    def counts(one: Registered) -> bool:
+        told = _trained_on(one)
+        return told in counted if told is not None else one.moment is None or one.moment <= moment
+
     for name in sorted({one.name for one in versions(settings)}):
-        present = _champion(versions(settings, name))
-        if present is not None and not _is_by(present, moment):
-            tracking.connect(settings).set_model_version_tag(name, present.version, UNDONE, "by a restore")
-        dismiss(settings, name, lambda one: _is_by(one, moment) and is_whole(settings, one))
-        _bring_back(settings, name, moment)
+        known = versions(settings, name)
+        for one in known:
+            if not one.undone and not counts(one):
+                how = AS_CHAMPION if one is _champion(known) else AS_VERSION
+                tracking.connect(settings).set_model_version_tag(name, one.version, UNDONE, how)
+        dismiss(settings, name, lambda one: counts(one) and is_whole(settings, one))
+        for one in sorted(versions(settings, name), key=lambda one: int(one.version)):
+            if one.undone and counts(one):
+                _bring_back(settings, one)
 
 
-def _bring_back(settings: Settings, name: str, moment: datetime) -> None:
-    known = versions(settings, name)
-    present = _champion(known)
-    for one in sorted(known, key=lambda one: int(one.version)):
-        if one.undone and _is_by(one, moment) and is_whole(settings, one):
-            client = tracking.connect(settings)
-            if present is None or int(present.version) < int(one.version):
-                aliases.promote(client, name, one.version)
-            client.delete_model_version_tag(name, one.version, UNDONE)
+def _bring_back(settings: Settings, one: Registered) -> None:
+    client, present = tracking.connect(settings), _champion(versions(settings, one.name))
+    if one.undone == AS_CHAMPION and is_whole(settings, one) and (present is None or int(present.version) < int(one.version)):
+        aliases.promote(client, one.name, one.version)
+    client.delete_model_version_tag(one.name, one.version, UNDONE)
 
 
 def _champion(known: list[Registered]) -> Registered | None:
     return next((one for one in known if aliases.CHAMPION in one.aliases), None)
 
 
-def _is_by(one: Registered, moment: datetime) -> bool:
-    return one.moment is None or one.moment <= moment
+def _trained_on(one: Registered) -> int | None:
+    """The snapshot whose tables a version was trained on; None where its record can't be read or doesn't say."""
+    try:
+        found = json.loads((one.folder / MANIFEST).read_bytes())["snapshot"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return found if isinstance(found, int) else None

@@ -25,7 +25,8 @@ from lakehouse.registry.gate import APPROVED
 from lakehouse.settings import Settings
 
 DIGEST, MOMENT, DECISION, REASONS = "digest", "moment", "decision", "reasons"
-UNDONE = "undone"  # has a champion that a restore took out of its place
+UNDONE = "undone"  # has a version whose snapshot a restore undid
+AS_CHAMPION, AS_VERSION = "by a restore", "by a restore, not champion"  # what it says of one that had the place, and of another
 
 _versions = table("model_versions", *map(column, ("name", "version", "run_id", "storage_location", "status", "current_stage")))
 _DELETED = "Deleted_Internal"  # the stage of a version that somebody deleted: MLflow keeps its row
@@ -36,7 +37,8 @@ _metrics = table("latest_metrics", *map(column, ("run_uuid", "key", "value", "is
 
 @dataclass(frozen=True)
 class Registered:
-    """One registered version: its digest, aliases, where its signed folder lies, and what the gate said of it."""
+    """One registered version: its digest, aliases, where its signed folder lies, and what the gate said of it. `undone` says as what a restore undid
+    it, None where its snapshot counts."""
 
     name: str
     version: str
@@ -47,7 +49,7 @@ class Registered:
     decision: str | None
     reasons: tuple[str, ...]
     metrics: dict[str, float]
-    undone: bool = False
+    undone: str | None = None
 
 
 class Registry:
@@ -144,8 +146,10 @@ def known_digests(settings: Settings) -> dict[tuple[str, str], str | None]:
 
 
 def newest_approved(known: Iterable[Registered], counts: Callable[[datetime], bool]) -> Registered | None:
-    """Of versions that the gate let through, at a moment that `counts`, the one of the newest moment, and of those the last registered."""
-    found = [(one.moment, int(one.version), one) for one in known if one.decision == APPROVED and one.moment and counts(one.moment)]
+    """Of versions that the gate let through and no restore undid, at a moment that `counts`, the one of the newest moment, and of those the last
+    registered."""
+    approved = (one for one in known if one.decision == APPROVED and not one.undone)
+    found = [(one.moment, int(one.version), one) for one in approved if one.moment and counts(one.moment)]
     return max(found, key=lambda entry: entry[:2])[2] if found else None
 
 
@@ -173,7 +177,7 @@ def _read(connection: Connection, artifacts: Path, name: str | None = None, vers
             decision=tags.get(DECISION),
             reasons=tuple(tags.get(REASONS, "").splitlines()),
             metrics={metric.key: float(metric.value) for metric in metrics},
-            undone=UNDONE in tags,
+            undone=tags.get(UNDONE),
         )
 
 

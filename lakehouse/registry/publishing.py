@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lakehouse.errors import StateError
+from lakehouse.models.bundle import MANIFEST
 from lakehouse.registry import tracking
 from lakehouse.registry.loading import DIGEST, MOMENT, Registry, is_whole
 from lakehouse.settings import Settings
@@ -24,7 +25,6 @@ from lakehouse.settings import Settings
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-MANIFEST = "manifest.json"
 NOTEBOOK = "notebook"
 REQUIREMENTS = ("lightgbm", "numpy", "cryptography", "pydantic", "pyyaml", "mlflow")
 _CODE = Path(__file__).with_name("pyfunc_model.py")

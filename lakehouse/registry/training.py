@@ -16,7 +16,7 @@ from pathlib import Path
 
 from lakehouse.errors import NotEnoughData, NothingPublished, RegistryAway, TamperedModel
 from lakehouse.features.repository import feature_types
-from lakehouse.models.bundle import Bundle, Facts, write_bundle
+from lakehouse.models.bundle import MANIFEST, Bundle, Facts, write_bundle
 from lakehouse.models.evaluation import Evaluation
 from lakehouse.privacy.secrets import signing_key
 from lakehouse.registry import aliases, tracking, training_pins
@@ -65,9 +65,9 @@ class TrainingReport:
 
 def is_due(lake: Lake, name: str) -> Due:
     """A model is trained when it has no champion, or none that can be opened, or its last training is `models.retrain_every` moments old or
-    older."""
+    older. What a restore undid is no training."""
     assert lake.run is not None
-    known = versions(lake.settings, name)
+    known = [version for version in versions(lake.settings, name) if not version.undone]
     present = next((version for version in known if aliases.CHAMPION in version.aliases), None)
     if present is None:
         again = next((version for version in known if _is_made_of_the_same(lake, version)), None)
@@ -201,7 +201,7 @@ def _facts(lake: Lake, name: str, service: str, trained: Trained) -> Facts:
 
 def _register(lake: Lake, name: str, folder: Path, facts: Facts, decision: Decision) -> str:
     """Registers the folder, and pins what it was trained on before anybody can rely on it."""
-    owner = training_pins.owner(name, hashlib.sha256((folder / "manifest.json").read_bytes()).hexdigest())
+    owner = training_pins.owner(name, hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest())
     for table, version in facts.tables.items():
         lake.pin(table, version, owner, "trained on it")
     assert lake.run is not None
@@ -221,7 +221,8 @@ def _register(lake: Lake, name: str, folder: Path, facts: Facts, decision: Decis
 def _promote_left_over(lake: Lake, name: str) -> bool:
     """Makes a version champion that the gate approved at this moment in a run that was killed before it could."""
     assert lake.run is not None
-    approved = [one.version for one in versions(lake.settings, name) if one.decision == APPROVED and one.moment == lake.run.moment]
+    known = (one for one in versions(lake.settings, name) if one.decision == APPROVED and not one.undone)
+    approved = [one.version for one in known if one.moment == lake.run.moment]
     return bool(approved) and _promote(lake, name, max(approved, key=int), Decision(True, ()))
 
 

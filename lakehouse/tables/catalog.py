@@ -98,8 +98,3 @@ def table(name: str) -> Table:
     if name not in tables:
         raise UnknownName("table", name, tables)
     return tables[name]
-
-
-def written_by(stage: str) -> tuple[Table, ...]:
-    """The tables that a stage writes."""
-    return tuple(found for found in load().values() if found.stage == stage)

@@ -97,16 +97,16 @@ def holder(engine: Engine, name: str = NAME) -> str | None:
     """Who holds a lease, in words; none where nobody does who lives. Of another host's holder one look tells no more than the wall clock does."""
     with engine.connect() as connection:
         row = connection.execute(select(leases).where(leases.c.name == name)).first()
-    return None if row is None or _is_over(row) or (not process.is_here(row.host) and row.until < time.time()) else _holder(row)
+    return None if row is None or _is_over(engine, row) or (not _is_here(engine, row) and row.until < time.time()) else _holder(row)
 
 
 def _acquire(engine: Engine, purpose: str, lease_s: float, wait_s: float, name: str) -> Lease:
-    deadline, watch = time.monotonic() + wait_s, _Watch(lease_s)
+    deadline, watch = time.monotonic() + wait_s, _Watch(engine, lease_s)
     while True:
         try:
             with engine.begin() as connection:
                 row = connection.execute(select(leases).where(leases.c.name == name).with_for_update()).first()
-                if row is None or _is_over(row) or watch.has_run_out(row):
+                if row is None or _is_over(engine, row) or watch.has_run_out(row):
                     return Lease(_granted(connection, row, purpose, lease_s, name), purpose, engine)
         except IntegrityError:  # PostgreSQL: a row that is not there can't be locked, and somebody else was faster to write it
             continue
@@ -123,13 +123,13 @@ def _acquire(engine: Engine, purpose: str, lease_s: float, wait_s: float, name: 
 class _Watch:
     """What somebody who wants a lease sees of it, look by look, where its holder is on another host."""
 
-    def __init__(self, lease_s: float) -> None:
-        self._lease_s = lease_s
+    def __init__(self, engine: Engine, lease_s: float) -> None:
+        self._engine, self._lease_s = engine, lease_s
         self._token, self._until, self._since, self._renewed = "", 0.0, 0.0, False
 
     def has_run_out(self, row: Row[tuple[object, ...]]) -> bool:
         """A look. Whether the lease has not been renewed for as long as a lease lasts."""
-        if process.is_here(row.host):
+        if _is_here(self._engine, row):
             return False
         if (row.token, row.until) != (self._token, self._until):
             self._renewed = row.token == self._token
@@ -140,7 +140,7 @@ class _Watch:
 
     def goes_on(self, row: Row[tuple[object, ...]]) -> bool:
         """Whether to look on, however short the wait was to be: by this clock the holder is gone, which is not known until it was watched."""
-        return not process.is_here(row.host) and not self._renewed and self._looks_over(row)
+        return not _is_here(self._engine, row) and not self._renewed and self._looks_over(row)
 
     def _looks_over(self, row: Row[tuple[object, ...]]) -> bool:
         """Whether a holder that lives, and whose clock is as ours, would have written another time."""
@@ -176,11 +176,18 @@ def _renew(engine: Engine, token: str, lease_s: float, over: threading.Event) ->
             connection.execute(update(leases).where(leases.c.token == token).values(until=time.time() + lease_s))
 
 
-def _is_over(row: Row[tuple[object, ...]]) -> bool:
+def _is_here(engine: Engine, row: Row[tuple[object, ...]]) -> bool:
+    """Whether it can be told from here whether the holder lives. A run database in a file is this host's alone, so that a holder of its name from before
+    it was started anew is gone; of those that share a server two may have one name."""
+    same_start = row.host.split("/")[:2] == process.here().split("/")[:2]
+    return process.is_here(row.host) and (same_start or engine.dialect.name == "sqlite")
+
+
+def _is_over(engine: Engine, row: Row[tuple[object, ...]]) -> bool:
     """Whether the holder, on this host, is gone, or is this process and holds it no more."""
     if row.token in _LEFT:
         return True
-    if not process.is_here(row.host):
+    if not _is_here(engine, row):
         return False  # or by a version that didn't say since which start of its host
     return row.host != process.here() or not process.is_alive(row.pid, row.born)
 

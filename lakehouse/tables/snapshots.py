@@ -58,10 +58,29 @@ def by_id(engine: Engine, number: int) -> Snapshot:
 
 def every(engine: Engine, undone_too: bool = False) -> list[Snapshot]:
     """All that were not undone (or all), the oldest first."""
+    query = select(snapshots).order_by(snapshots.c.id)
     with engine.connect() as connection:
-        query = select(snapshots.c.id).order_by(snapshots.c.id)
-        numbers = connection.execute(query if undone_too else query.where(~snapshots.c.undone)).scalars()
-        return [_with_versions(connection, number) for number in numbers]
+        found = connection.execute(query if undone_too else query.where(~snapshots.c.undone)).all()
+        tables = connection.execute(select(snapshot_tables)).all()
+    versions: dict[int, dict[str, int]] = {}
+    for table in tables:
+        versions.setdefault(table.snapshot, {})[table.name] = table.version
+    return [Snapshot(row.id, row.run, row.as_of, row.moment, row.every, versions.get(row.id, {})) for row in found]
+
+
+def counted(engine: Engine) -> frozenset[int]:
+    """The numbers of those that were not undone."""
+    with engine.connect() as connection:
+        return frozenset(connection.execute(select(snapshots.c.id).where(~snapshots.c.undone)).scalars())
+
+
+def made_anew(engine: Engine, since: int) -> bool:
+    """Whether all tables were made anew from bronze by another run than that of snapshot `since`, and published after it."""
+    run = select(snapshots.c.run).where(snapshots.c.id == since).scalar_subquery()
+    later = (snapshots.c.id > since) & ~snapshots.c.undone & (snapshots.c.run != run)
+    anew = select(snapshots.c.id).join(runs, runs.c.id == snapshots.c.run).where(later & runs.c.base.is_(None))
+    with engine.connect() as connection:
+        return connection.execute(anew.limit(1)).first() is not None
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,9 @@ import os
 import re
 import shlex
 import time
+from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -325,6 +327,25 @@ def test_the_reason_names_the_file_where_it_lies_then(lake: Lake, inbox: Path) -
     assert command[:3] == ["zeromargin", "sources", "check"] and Path(command[3]) == inbox / "canonical" / "rejected" / "it's a.csv"
     assert Path(command[3]).is_file()
     assert inboxes.put_aside(inbox, "test") == (0, 1)
+
+
+def test_a_file_that_is_sent_anew_while_the_one_of_its_name_is_taken_lands_too(
+    lake: Lake, inbox: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = put(inbox, "a.csv")
+
+    def and_sent_anew(move: Callable[..., None], *names: Path) -> None:
+        monkeypatch.undo()
+        move(*names)
+        put(inbox, "a.csv.part", "2,B,1,2011-01-04T10:00:00,1.00").replace(first)
+
+    for name in ("link", "rename"):
+        monkeypatch.setattr(os, name, partial(and_sent_anew, getattr(os, name)))
+    with lake:
+        assert [one.lines for one in pick_up(lake, inbox, table())] == [1]
+        assert names(inbox / "canonical") == ["a.csv"]
+        assert [one.lines for one in pick_up(lake, inbox, table())] == [1]
+        assert lake.read("bronze.sales").count() == 2
 
 
 def test_where_there_are_no_links_files_land_too_and_none_is_overwritten(lake: Lake, inbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:

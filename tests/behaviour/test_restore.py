@@ -15,11 +15,12 @@ from lakehouse.errors import StateError
 from lakehouse.features import marker, popular
 from lakehouse.features.online import OnlineFeatures
 from lakehouse.features.popular import PopularProduct
-from lakehouse.registry import tracking
-from lakehouse.registry.loading import MOMENT, Registry
+from lakehouse.registry import aliases, tracking
+from lakehouse.registry.training import Due, is_due, train
 from lakehouse.settings import Settings
 from lakehouse.tables import Lake
 from tests.inside import Output, told
+from tests.retrained import holders, stage, versions
 
 
 @pytest.fixture
@@ -27,26 +28,37 @@ def settings(kept: Settings) -> Settings:
     return kept
 
 
-def test_a_restore_has_no_champion_answer_that_was_trained_on_what_it_undid_until_that_is_brought_back(
-    settings: Settings, capsys: Output
-) -> None:
-    """The registry is told that the champion of demand was made a week later, as if the second run had trained it."""
-    champion = Registry(settings).by_alias("demand", "champion")
-    assert champion is not None
-    tracking.connect(settings).set_model_version_tag("demand", champion.version, MOMENT, "2024-05-13T00:00:00")
-
-    with Lake(settings) as lake:
-        newest = lake.snapshots()[-1].id
+def test_what_a_restore_undid_is_no_champion_and_no_training_until_its_snapshot_counts_again(settings: Settings, capsys: Output) -> None:
+    with stage(settings, "segments") as lake:
+        assert train(lake, "segments", force=True).champion
+        undone = lake.snapshots()[-1].id
+    assert holders(settings)["segments"] == {"champion": "2", "previous": "1"}
 
     assert main(["restore", "1"]) == 0
 
-    assert Registry(settings).by_alias("demand", "champion") is None
-    assert Registry(settings).by_alias("segments", "champion") is not None
+    assert holders(settings)["segments"]["champion"] == "1"
+    run_stages(settings, ["features", "segments"], as_of="2024-05-13")  # the moment at which the second was trained
+    with stage(settings, "segments") as lake:
+        due = is_due(lake, "segments")
+    assert holders(settings)["segments"]["champion"] == "1"
+    assert due == Due(False, "the last training is 1 moments old; it is due at 4")
 
-    assert main(["restore", str(newest)]) == 0
+    assert main(["restore", str(undone)]) == 0
 
-    again = Registry(settings).by_alias("demand", "champion")
-    assert again is not None and (again.version, again.undone) == (champion.version, False)
+    assert holders(settings)["segments"]["champion"] == "2"
+    assert [one.undone for one in versions(settings, "segments")] == [None, None]
+
+
+def test_a_restore_leaves_a_version_that_was_not_champion_where_it_was(settings: Settings, capsys: Output) -> None:
+    """Somebody puts the first version back by hand: going back and forth doesn't undo that."""
+    with stage(settings, "segments") as lake:
+        train(lake, "segments", force=True)
+        newest = lake.snapshots()[-1].id
+    aliases.assign(tracking.connect(settings), "segments", "champion", "1")
+
+    for snapshot in (1, newest):
+        assert main(["restore", str(snapshot)]) == 0
+        assert holders(settings)["segments"]["champion"] == "1"
 
 
 def test_a_restore_without_the_vaults_secret_changes_nothing(settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:

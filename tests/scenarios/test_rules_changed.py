@@ -12,6 +12,8 @@ from sqlalchemy import insert
 
 from lakehouse import settings
 from lakehouse.errors import InputError, StateError
+from lakehouse.features import publish
+from lakehouse.features.online import OnlineFeatures
 from lakehouse.ingest import load, loading, sources
 from lakehouse.quality import config, corrections
 from lakehouse.tables import Lake, ops
@@ -93,6 +95,23 @@ def test_a_looser_rule_lets_in_what_was_refused_when_it_lands_again_or_all_is_ma
     refined(lake, "2011-01-24", from_bronze=True)
     assert held(lake) == (["CUP", "JUG", "POT"], [])
     assert gold(lake) == grown
+
+
+def test_what_a_looser_rule_lets_in_is_told_online_once_all_is_made_anew(lake: Lake, rule: Callable[[str], None]) -> None:
+    lake.create_tables()
+    rule("abs(quantity) <= 30")
+    Shop(lake).land(CUPS, Line("POT", "2011-01-04T10:00", quantity="3", invoice="2"))
+    refined(lake, "2011-01-10")
+    publish.publish_online(lake)
+    told = OnlineFeatures(lake.settings)
+    assert [told.product("all", code) is None for code in ("CUP", "POT")] == [True, False]
+    rule(PLAUSIBLE)
+
+    refined(lake, "2011-01-10", from_bronze=True)
+
+    assert publish.publish_online(lake).after is None
+    assert [told.product("all", code) is None for code in ("CUP", "POT")] == [False, False]
+    assert publish.publish_online(lake).written == {"product_sales": 0, "customer_history": 0}
 
 
 HEADER = "invoice,product_code,description,quantity,sold_at,unit_price,customer"

@@ -148,12 +148,17 @@ def test_a_living_holder_stays_one_when_the_clock_is_set(engine: Engine, url: st
         os.killpg(child, signal.SIGKILL)
 
 
-def test_a_lease_from_before_the_system_was_started_anew_is_over(engine: Engine) -> None:
+def test_a_lease_from_before_the_system_was_started_anew_is_over_where_no_other_host_can_have_it(engine: Engine) -> None:
+    """Two hosts that share a server may have one name, as cloned ones do."""
     with lease.hold(engine, "before", lease_s=60, wait_s=0):
         with engine.begin() as connection:
             connection.execute(update(ops.leases).values(host=f"{socket.gethostname()}/earlier"))
-        with lease.hold(engine, "after", lease_s=60, wait_s=0) as held:
-            held.check()
+        if engine.dialect.name == "sqlite":
+            with lease.hold(engine, "after", lease_s=60, wait_s=0) as held:
+                held.check()
+        else:
+            with pytest.raises(LeaseHeld, match='"before"'), lease.hold(engine, "after", lease_s=60, wait_s=0):
+                pytest.fail("two hold the lease")
 
 
 def test_a_lease_of_another_host_is_not_over_before_it_has_run_out(engine: Engine) -> None:
