@@ -47,7 +47,7 @@ class DemandParameters:
     row_share: float = 0.4
     redraw_every: int = 5
     input_share: float = 0.4
-    largest: int = 400_000
+    largest: int = 200_000
     bins: int = 127
 
     @classmethod
