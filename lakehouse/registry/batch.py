@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ from lakehouse.registry.gate import decide, evaluation_of
 from lakehouse.registry.loading import Registered, Registry, is_whole, newest_approved, open_registered, versions
 from lakehouse.registry.recipes import recipe
 from lakehouse.tables import Lake
+from lakehouse.tables.staging import write_parts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 IN_THE_RUN = "of this run"  # the version of a model that a back-test has trained, which is registered nowhere
 BASELINE, NO_CHAMPION, UNSEGMENTED = "baseline", "no champion", "unsegmented"
 POPULAR = 1100  # products in the popular list: as many as may be excluded and asked for together
+PART = 10_000  # customers whose recommendations are held at once
 KEYS = {"forecasts": "demand", "segments": "segments", "recommendations": "recommendations"}
 
 
@@ -60,29 +63,35 @@ def predict(lake: Lake) -> BatchReport:
 
     Raises `TamperedModel` for a champion whose folder is not what was signed. A back-test writes nothing.
     """
-    assert lake.run is not None
     answerers = {name: _answerer(lake, name) for name in KEYS.values()}
-    made = {
-        "forecasts": _forecasts(lake, answerers["demand"]),
-        "segments": _segments(lake, answerers["segments"]),
-        "recommendations": _recommendations(lake, answerers["recommendations"]),
+    made = {"forecasts": _forecasts, "segments": _segments, "recommendations": _recommendations}
+    rows = {f"predictions.{table}": _written(lake, table, answerers[KEYS[table]], make) for table, make in made.items()}
+    return BatchReport(rows, {name: who.version for name, who in answerers.items()})
+
+
+def _written(lake: Lake, table: str, who: Answerer, make: Callable[[Lake, Answerer], Iterator[pd.DataFrame]]) -> int:
+    """Writes what is made, part by part; of a back-test aside. Returns how many rows there are."""
+    import pyarrow as pa
+
+    assert lake.run is not None
+    of = {
+        "string": pa.string(),
+        "bigint": pa.int64(),
+        "double": pa.float64(),
+        "date": pa.date32(),
+        "timestamp": pa.timestamp("us", tz="UTC"),
     }
-    for table, rows in made.items():
-        name, who = f"predictions.{table}", answerers[KEYS[table]]
-        frame = rows.assign(version=who.version, digest=who.digest, fallback=who.fallback, as_of=lake.run.moment)
-        if lake.run.back_test:
-            place = _aside(lake, name)
-            place.parent.mkdir(parents=True, exist_ok=True)
-            frame.to_parquet(place, index=False)
-        elif len(frame):
-            columns = [column for column in lake.catalog[name].columns if column.name != "_run"]
-            schema = ", ".join(f"`{column.name}` {column.type}" for column in columns)
-            ordered = frame[[column.name for column in columns]]
-            when = f"version = '{who.version}' AND as_of = TIMESTAMP'{lake.run.moment:%Y-%m-%d %H:%M:%S}'"
-            lake.writer.replace(name, lake.spark.createDataFrame(_records(ordered), schema), where=when)
-    return BatchReport(
-        {f"predictions.{table}": len(rows) for table, rows in made.items()}, {name: who.version for name, who in answerers.items()}
-    )
+    name, moment = f"predictions.{table}", lake.run.moment
+    types = {column.name: column.type for column in lake.catalog[name].columns if column.name != "_run"}
+    kinds = pa.schema([(column, of[kind]) for column, kind in types.items()])
+    facts = {"version": who.version, "digest": who.digest, "fallback": who.fallback, "as_of": moment}
+    parts = (pa.Table.from_pandas(part.assign(**facts), kinds, preserve_index=False) for part in make(lake, who))
+    if lake.run.back_test:
+        return write_parts(_aside(lake, name), parts, kinds)
+    rows = lake.written(parts, kinds, ", ".join(f"`{column}` {kind}" for column, kind in types.items()))
+    if rows.rows:
+        lake.writer.replace(name, rows, where=f"version = '{who.version}' AND as_of = TIMESTAMP'{moment:%Y-%m-%d %H:%M:%S}'")
+    return rows.rows
 
 
 def predicted(lake: Lake, table: str, report: BatchReport) -> pd.DataFrame:
@@ -136,32 +145,27 @@ def _who(lake: Lake, found: Registered | None) -> Answerer:
         raise TamperedModel(f"{error}. Have {found.name} trained anew: zeromargin run {found.name}") from error
 
 
-def _forecasts(lake: Lake, who: Answerer) -> pd.DataFrame:
+def _forecasts(lake: Lake, who: Answerer) -> Iterator[pd.DataFrame]:
     """One row per store, active product and week ahead."""
-    import pandas as pd
-
     assert lake.run is not None
     asked = recipe("demand").ask(lake, lake.run.moment)
     rows, weeks = Rows.of_frame(asked), lake.settings.models.demand.horizon_weeks
     found = who.model.predict(rows) if isinstance(who.model, DemandModel) else baseline(rows, weeks)
-    parts = []
     for week in range(found.mean.shape[1]):
-        first = (lake.run.moment + pd.Timedelta(days=7 * week)).date()
+        first = (lake.run.moment + timedelta(days=7 * week)).date()
         part = asked[["store", "product_code"]].assign(week=week + 1, week_start=first)
-        parts.append(part.assign(**{name: getattr(found, name)[:, week] for name in ("mean", "median", "low", "high")}))
-    return pd.concat(parts, ignore_index=True)
+        yield part.assign(**{name: getattr(found, name)[:, week] for name in ("mean", "median", "low", "high")})
 
 
-def _segments(lake: Lake, who: Answerer) -> pd.DataFrame:
+def _segments(lake: Lake, who: Answerer) -> Iterator[pd.DataFrame]:
     """One row per customer."""
     assert lake.run is not None
     asked = recipe("segments").ask(lake, lake.run.moment)
-    if isinstance(who.model, SegmentsModel):
-        return asked[["customer_key"]].assign(segment=[segment.name for segment in who.model.predict(Rows.of_frame(asked))])
-    return asked[["customer_key"]].assign(segment=UNSEGMENTED)
+    names = [segment.name for segment in who.model.predict(Rows.of_frame(asked))] if isinstance(who.model, SegmentsModel) else UNSEGMENTED
+    yield asked[["customer_key"]].assign(segment=names)
 
 
-def _recommendations(lake: Lake, who: Answerer) -> pd.DataFrame:
+def _recommendations(lake: Lake, who: Answerer) -> Iterator[pd.DataFrame]:
     """One row per customer and rank. Where there is no champion everybody is told what is popular; that is put beside the online
     store too, for whoever answers in its place."""
     import pandas as pd
@@ -173,15 +177,19 @@ def _recommendations(lake: Lake, who: Answerer) -> pd.DataFrame:
     liked = _popular(lake, known, days)
     if not lake.run.back_test:
         popular.write(lake.home, liked)
+    columns = ["customer_key", "rank", "product_code", "score", "reason"]
     found: list[tuple[str, int, str, float, str]] = []
-    for key, history, day in zip(asked["customer_key"], known, days, strict=True):
+    for number, (key, history, day) in enumerate(zip(asked["customer_key"], known, days, strict=True), 1):
         if isinstance(who.model, RecommendationsModel):
             ranked = who.model.rank(history, float(day), k)
             told = [(who.model.items.codes[one.place], one.score, one.reason) for one in ranked]
         else:
             told = [(one.product, one.score, POPULAR_NOW) for one in liked[:k]]
         found += [(key, rank, *one) for rank, one in enumerate(told, 1)]
-    return pd.DataFrame(found, columns=["customer_key", "rank", "product_code", "score", "reason"])
+        if number % PART == 0:
+            yield pd.DataFrame(found, columns=columns)
+            found = []
+    yield pd.DataFrame(found, columns=columns)
 
 
 def tell_popular(lake: Lake, moment: datetime) -> None:
@@ -196,8 +204,3 @@ def _popular(lake: Lake, known: list[History], days: np.ndarray) -> list[Popular
     rows = lake.read("gold.products").select("product_code", "name").toArrow().to_pylist()
     names = {row["product_code"]: row["name"] for row in rows}
     return [PopularProduct(code, names.get(code), scores[code]) for code in best]
-
-
-def _records(frame: pd.DataFrame) -> pd.DataFrame:
-    """The frame with None for what is missing, as Spark Connect takes it."""
-    return frame.astype(object).where(frame.notna(), None)

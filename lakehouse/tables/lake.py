@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import html
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import date
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -45,6 +45,7 @@ from lakehouse.tables.views import Views
 from lakehouse.tables.writer import Writer
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from pyspark.sql import DataFrame, SparkSession
 
 
@@ -155,11 +156,10 @@ class Lake:
         """All that were not undone, the oldest first."""
         return Listing(snapshots.every(self.ops), "nothing is published yet", ("id", "as_of", "moment", "run"))
 
-    def at(self, day: str | datetime) -> Lake:
-        """The whole lake as it was published last with as_of ≤ `day`. Raises `NothingPublished` before the first."""
-        when = moments.parse_day(day) if isinstance(day, str) else day
-        if isinstance(day, str) and len(day) == len("YYYY-MM-DD"):
-            when += timedelta(days=1, microseconds=-1)
+    def at(self, day: str | date) -> Lake:
+        """The whole lake as it was published last with as_of ≤ `day` (a day as text or a `date`; a `datetime` is that time). Raises `NothingPublished`
+        before the first, `WrongDay` for what is no day."""
+        when = moments.until(day)
         found = snapshots.newest(self.ops, when)
         if found is None:
             first = next(iter(self.snapshots()), None)
@@ -186,12 +186,12 @@ class Lake:
             raise NothingPublished(f"nothing published yet: {name} has no version to read. Load files, then run: zeromargin run")
         return published.versions[name]
 
-    def version_at(self, name: str, time: str | datetime) -> int:
-        """The version that was the newest at a time of the wall clock (UTC). Raises `StateError` for a time before the first."""
-        when = moments.parse_day(time) if isinstance(time, str) else time
-        return delta.version_at(self.path(name), when.replace(tzinfo=when.tzinfo or UTC))
+    def version_at(self, name: str, time: str | date) -> int:
+        """The version that was the newest at a time of the wall clock (UTC, where no offset is said; a text to the second means that second to its end).
+        Raises `StateError` for a time before the first, `WrongDay` for what is no time."""
+        return delta.version_at(self.path(name), moments.written_by(time))
 
-    def read(self, name: str, version: int | None = None, at: str | None = None, timestamp: str | datetime | None = None) -> DataFrame:
+    def read(self, name: str, version: int | None = None, at: str | date | None = None, timestamp: str | date | None = None) -> DataFrame:
         """A table at its default version, at `version`, as it was published `at` a day, or as it was written by a `timestamp` (UTC)."""
         if sum(way is not None for way in (version, at, timestamp)) > 1:
             raise InputError("give one of version, at and timestamp: each says by itself which version is read")
@@ -201,13 +201,14 @@ class Lake:
             version = self.version_at(name, timestamp)
         number = self.version(name) if version is None else version
         if version is not None or self.run is None:  # what a run reads was looked at when it began
-            self._checked(name, number)
+            number = self._checked(name, number)
         view = None if self.run is None else self._views.of(name, number)
         return self._opened(name, number) if view is None else self.spark.table(view)
 
     def sql(self, text: str) -> DataFrame:
-        """One SELECT over the catalog's tables; bare names read their default version, `VERSION AS OF` and `TIMESTAMP AS OF` (UTC) that one."""
-        places = sql.Places(self.path, self.version, self._checked, self.version_at)
+        """One SELECT over the catalog's tables and this session's temporary views; bare names read their default version, `VERSION AS OF` and
+        `TIMESTAMP AS OF` (UTC) that one."""
+        places = sql.Places(self.path, self.version, self._checked, self.version_at, lambda name: self.spark.catalog.tableExists(name))
         return self.spark.sql(sql.with_versions(text, places))
 
     def digest(self, name: str, version: int | None = None, full: bool = False) -> Digest:
@@ -242,7 +243,8 @@ class Lake:
         return f"<p>{html.escape(repr(self))}</p>"
 
     def _checked(self, name: str, version: int) -> int:
-        """The version, if it is there. Raises `StateError` where it is not."""
+        """The version, if it is there. Raises `StateError` where it is not, `InputError` where it is no number."""
+        version = states.whole_number(name, version)
         published = None if self._fixed else self.snapshot()  # what is newest may be whole where a version of the past is not
         lost = rebuilding.loss(self, name, published)
         if lost is not None:
@@ -319,6 +321,10 @@ class Lake:
     def staged(self, frame: DataFrame) -> Staged:
         """The frame computed once, into files that are gone when the lake is closed."""
         return self._staging.stage(frame)
+
+    def written(self, parts: Iterable[pa.Table], kinds: pa.Schema, schema: str) -> Staged:
+        """The same of rows that were made in this process, one table after another; `schema` is what `kinds` is as DDL."""
+        return self._staging.write(parts, kinds, schema)
 
     def sweep(self) -> None:
         """Removes what killed processes left in the staging folder. The lease is held, so nobody else is writing there."""

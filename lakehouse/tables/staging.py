@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shutil
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 if TYPE_CHECKING:
@@ -29,6 +30,17 @@ def together(parts: Sequence[Staged]) -> Staged:
     return Staged(reduce(lambda one, other: one.unionByName(other), (part.frame for part in parts)), sum(part.rows for part in parts))
 
 
+def write_parts(file: Path, parts: Iterable[pa.Table], kinds: pa.Schema) -> int:
+    """A Parquet file of tables that are held one at a time. Returns how many rows they have."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    rows = 0
+    with pq.ParquetWriter(file, kinds, compression="lz4") as writer:
+        for part in parts:
+            writer.write_table(part)
+            rows += part.num_rows
+    return rows
+
+
 class Staging:
     """A folder of staged frames. What was staged here stays until `clear`."""
 
@@ -44,6 +56,13 @@ class Staging:
         frame.write.option("compression", "lz4_raw").parquet(str(place))  # read a few times, and gone
         rows = sum(pq.read_metadata(file).num_rows for file in place.rglob("*.parquet"))
         return Staged(self._spark().read.schema(schema or frame.schema).parquet(str(place)), rows)
+
+    def write(self, parts: Iterable[pa.Table], kinds: pa.Schema, schema: str) -> Staged:
+        """Rows that were made in this process. `schema`: what `kinds` is as DDL."""
+        place = self._folder / f"frame-{uuid.uuid4().hex}"
+        self._made.append(place)
+        rows = write_parts(place / "rows.parquet", parts, kinds)
+        return Staged(self._spark().read.schema(schema).parquet(str(place)), rows)
 
     def clear(self) -> None:
         """Removes what was staged here."""

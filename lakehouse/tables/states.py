@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine
 
-from lakehouse.errors import StateError
+from lakehouse.errors import InputError, StateError
 from lakehouse.tables import catalog, delta, rebuilding, runs
 from lakehouse.tables.catalog import Table
 from lakehouse.tables.runs import Run
@@ -65,3 +66,10 @@ def versions_read(engine: Engine, run: Run) -> dict[str, int]:
         if stage.state == "done":
             found |= {name: versions[-1] for name, versions in stage.versions.items()}
     return found
+
+
+def whole_number(name: str, version: object) -> int:
+    """A version as any kind of whole number. Raises `InputError` for anything else."""
+    if isinstance(version, bool) or not hasattr(version, "__index__"):
+        raise InputError(f"{version!r} is no version of {name}. Expected a whole number. Versions: zeromargin history {name}")
+    return operator.index(version)

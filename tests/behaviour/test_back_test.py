@@ -38,7 +38,7 @@ def test_a_back_test_publishes_nothing_and_is_answered_by_what_could_be_known_th
     champion = Registry(settings).by_alias("demand", "champion")
     assert champion is not None
     rows = pd.read_parquet(settings.home / "runs" / report.run / "predictions.forecasts.parquet")
-    assert set(pd.to_datetime(rows["as_of"])) == {pd.Timestamp(DAY)}
+    assert set(rows["as_of"]) == {pd.Timestamp(DAY, tz="UTC")}
     # The champion was trained nine weeks later.
     assert set(rows["version"]) <= {IN_THE_RUN, BASELINE}
     assert champion.digest not in set(rows["digest"])

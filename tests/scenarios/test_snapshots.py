@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 
 import pytest
 
@@ -176,6 +176,7 @@ def test_the_lake_at_a_day_is_the_last_publication_up_to_it(shop: Shop) -> None:
     shop.open_store("two", as_of="2011-01-12")
     assert opened(shop.lake.at("2011-01-11")) == ["one"]
     assert opened(shop.lake.at("2011-01-12")) == ["one", "two"]
+    assert opened(shop.lake.at(date(2011, 1, 12))) == ["one", "two"]
     with pytest.raises(NothingPublished, match="first snapshot is of 2011-01-05"):
         shop.lake.at("2011-01-04")
 

@@ -33,6 +33,22 @@ def test_a_time_reads_the_version_that_was_the_newest_then_by_read_and_by_sql(la
     assert units(lake.read(STORES, timestamp=time)) == [2]
     assert units(lake.sql(f"SELECT units FROM gold.stores TIMESTAMP AS OF '{time:%Y-%m-%d %H:%M:%S.%f}'")) == [2]
     assert units(lake.read(STORES, timestamp=datetime.now(UTC) + timedelta(days=1))) == [3]
+    shown_last = f"{written(lake, versions[2]):%Y-%m-%d %H:%M:%S}"  # as histories show it, which is given back as it was read
+    assert units(lake.read(STORES, timestamp=shown_last)) == [3]
+
+
+@pytest.mark.soak_on_jvm
+@pytest.mark.parametrize("version", ["1", 1.0, True])
+def test_a_version_that_is_no_whole_number_is_refused(lake: Lake, versions: list[int], version: object) -> None:
+    for asks in (lake.read, lake.digest):
+        with pytest.raises(InputError, match=r"is no version of gold.stores. Expected a whole number"):
+            asks(STORES, version=version)
+
+
+def test_a_view_of_ones_own_is_joined_with_tables_in_sql(lake: Lake, versions: list[int]) -> None:
+    lake.spark.sql("SELECT 'a' AS store, 5 AS extra").createOrReplaceTempView("mine")
+    text = "SELECT /*+ BROADCAST(mine) */ gold.stores.units + mine.extra AS units FROM gold.stores VERSION AS OF {} JOIN mine USING (store)"
+    assert units(lake.sql(text.format(versions[1]))) == [7]
 
 
 def test_a_time_before_the_first_version_says_when_that_was(lake: Lake, versions: list[int]) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, timezone
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lakehouse.errors import InputError
-from lakehouse.tables.moments import Every, floor_moment, grid, next_moment, parse_day, step
+from lakehouse.tables.moments import Every, floor_moment, grid, next_moment, parse_day, step, until, written_by
 from lakehouse.tables.opening import day_told, looked_back_to, newest_day
 
 times = st.datetimes(min_value=datetime(1990, 1, 1), max_value=datetime(2090, 1, 1))
@@ -70,3 +70,43 @@ def test_looking_back_from_the_published_day_tells_the_same_as_looking_at_everyt
 def test_what_is_not_a_day_of_the_shop_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(InputError, match=r"Expected YYYY-MM-DD|own: write it without"):
         parse_day(text)
+
+
+@pytest.mark.parametrize("day", ["2011-12-05", "20111205", date(2011, 12, 5)])
+def test_what_is_asked_for_as_of_a_day_reaches_to_its_end(day: str | date) -> None:
+    assert until(day) == datetime(2011, 12, 5, 23, 59, 59, 999999)
+
+
+@pytest.mark.parametrize("time", ["2011-12-05T08:00", "2011-12-05 08:00:00", datetime(2011, 12, 5, 8)])
+def test_a_time_of_a_day_is_meant_as_it_is(time: str | datetime) -> None:
+    assert until(time) == datetime(2011, 12, 5, 8)
+
+
+@pytest.mark.parametrize("day", [None, 3, 20111205, datetime(2011, 12, 5, tzinfo=UTC)])
+def test_what_is_neither_a_day_nor_text_is_refused(day: object) -> None:
+    with pytest.raises(InputError, match="is not a day|has an offset"):
+        until(day)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("when", "meant"),
+    [
+        ("2011-12-05", datetime(2011, 12, 5)),
+        (date(2011, 12, 5), datetime(2011, 12, 5)),
+        ("2011-12-05 08:30", datetime(2011, 12, 5, 8, 30)),
+        ("2011-12-05 08:30:10", datetime(2011, 12, 5, 8, 30, 10, 999999)),  # as listings show what was written at 08:30:10.723
+        ("2011-12-05T08:30:10Z", datetime(2011, 12, 5, 8, 30, 10, 999999)),
+        ("2011-12-05 08:30:10.723", datetime(2011, 12, 5, 8, 30, 10, 723000)),
+        ("2011-12-05T09:30:00.5+01:00", datetime(2011, 12, 5, 8, 30, 0, 500000)),
+        (datetime(2011, 12, 5, 8, 30, 10), datetime(2011, 12, 5, 8, 30, 10)),
+        (datetime(2011, 12, 5, 9, 30, tzinfo=timezone(timedelta(hours=1))), datetime(2011, 12, 5, 8, 30)),
+    ],
+)
+def test_a_time_of_writing_is_of_utc_unless_it_says_its_offset(when: str | date, meant: datetime) -> None:
+    assert written_by(when) == meant.replace(tzinfo=UTC)
+
+
+@pytest.mark.parametrize("when", ["", "now", None, 1])
+def test_what_is_no_time_of_writing_is_refused(when: object) -> None:
+    with pytest.raises(InputError, match="is not a time. Expected"):
+        written_by(when)  # type: ignore[arg-type]
