@@ -57,16 +57,19 @@ def restore(
 
 
 def snapshots(context: typer.Context, as_json: AsJson = False) -> None:
-    """Every publication that was not undone, the oldest first."""
+    """Every publication that was not undone, the oldest first, and which can be gone back to whatever maintenance does."""
+    from lakehouse.tables.maintenance import kept_snapshots
+
     with session(context).lake() as lake:
         found = lake.snapshots()
+        kept = {one.id for one in kept_snapshots(lake.ops, lake.settings.snapshots.keep_newest)}
     if as_json:
-        answer([asdict(one) for one in found])
+        answer([asdict(one) | {"kept": one.id in kept} for one in found])
     elif not found:
         say(found.empty)
     else:
-        rows = [(one.id, one.as_of, one.moment, one.run) for one in found]
-        table("", ("snapshot", "as of", "features at", "run"), rows, right=("snapshot",))
+        rows = [(one.id, one.as_of, one.moment, one.run, one.id in kept) for one in found]
+        table("", ("snapshot", "as of", "features at", "run", "kept"), rows, right=("snapshot",))
 
 
 def pin(
@@ -181,7 +184,12 @@ def _show_restored(found: Restored) -> None:
         )
     if found.taken_out:
         rows = [(one.file, one.source, one.lines) for one in found.taken_out]
-        table("Taken out of bronze; these files may land again", ("file (SHA-256)", "source", "lines"), rows, right=("lines",))
+        table(
+            "Taken out of bronze; these files may land again (corrected lines: zeromargin quarantine release)",
+            ("file (SHA-256)", "source", "lines"),
+            rows,
+            right=("lines",),
+        )
     print(f"To go back on it: zeromargin restore {found.undone[-1]}" if found.undone else "No snapshot came after it.")
 
 

@@ -95,6 +95,8 @@ def correct(
         name, mark, value = change.partition("=")
         if not mark:
             raise typer.BadParameter(f'"{change}" is not NAME=VALUE')
+        if name.strip() in values:
+            raise typer.BadParameter(f"{name.strip()} is said twice. Say it once")
         values[name.strip()] = value.strip()
     with session(context).lake() as lake:
         made = corrections.correct(lake, file, number, values, by, why)

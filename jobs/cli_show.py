@@ -78,14 +78,17 @@ def sql(
 
 
 def history(context: typer.Context, name: TableName, as_json: AsJson = False) -> None:
-    """Every version of a table: when it was written, by which run and stage, whether it was published or is pinned."""
+    """Every version of a table: when it was written, by which run and stage, whether it was published, is pinned, and is kept by maintenance."""
+    from lakehouse.tables.maintenance import kept_versions
+
     with session(context).lake() as lake:
-        found = lake.history(name)
+        found, kept = lake.history(name), kept_versions(lake)[name]
     if as_json:
-        answer([asdict(version) for version in found])
+        answer([asdict(version) | {"kept": version.version in kept} for version in found])
         return
-    columns = ("version", "written", "operation", "run", "stage", "published", "pinned")
-    table(name, columns, [(v.version, v.written_at, v.operation, v.run, v.stage, v.published, v.pinned) for v in found], right=("version",))
+    columns = ("version", "written", "operation", "run", "stage", "published", "pinned", "kept")
+    rows = [(v.version, v.written_at, v.operation, v.run, v.stage, v.published, v.pinned, v.version in kept) for v in found]
+    table(name, columns, rows, right=("version",))
 
 
 def digest(

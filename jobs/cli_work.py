@@ -84,6 +84,9 @@ def load(
     )
     print(_totals(landed))
     lacks = lacking(sum(file.unmatched for file in landed), sources.find(source, session(context).settings().profile))
+    for file in landed:
+        if file.doubt:
+            print(f"{file.file}: {file.doubt}")
     if lacks:
         print(f"{lacks}: they have nothing of what it says")
     for one in [one for one in off if one.source == source]:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from jobs.open_files import is_being_written
 from jobs.picked import Picked
 from jobs.timetable import FILE, Timetable
 from lakehouse.engine import explain
@@ -99,6 +100,12 @@ def _is_passed_over(path: Path) -> bool:
 
 def _of_source(lake: Lake, folder: Path, source: Source, timetable: Timetable) -> Iterator[Picked]:
     files, fresh = _sorted_out(folder, source, timetable.settle_s)
+    for file in [one for one in files if one.is_symlink()]:
+        files.remove(file)
+        yield Picked(
+            f"{source.name}/{file.name}",
+            waits="it is a link. Put the file itself here: what has landed is removed, and a link says nothing of that",
+        )
     for file in fresh:
         yield Picked(
             f"{source.name}/{file.name}",
@@ -154,6 +161,8 @@ def _take(lake: Lake, file: Path, source: Source, timetable: Timetable) -> Picke
     name = file.name.removeprefix(TAKING)
     shown, taken, lines = f"{source.name}/{name}", file.with_name(f"{TAKING}{name}"), 0
     try:
+        if is_being_written(file):
+            return Picked(shown, fresh="somebody has it open to write to: it waits for the next look")
         if file != taken:
             _rename(file, taken)
         before = stamp(taken.stat())
@@ -162,11 +171,13 @@ def _take(lake: Lake, file: Path, source: Source, timetable: Timetable) -> Picke
         except BaseException as error:
             return _not_taken(error, taken, name, shown, changed=stamp(taken.stat()) != before)
         lines = landed.lines
-        if stamp(taken.stat()) != before:  # its sender had only paused: what has come since it was read is nowhere else
+        # Where its sender had only paused, what has come since it was read is nowhere else.
+        if stamp(taken.stat()) != before or is_being_written(taken):
             _put_back(taken, name)
             return Picked(shown, landed.lines, waits="it was written to while it landed, and is looked at again with what has come since")
         reasons = refused_of(lake, landed.digest) if landed.already else landed.refused
-        refused, lacks = 0 if landed.already else landed.lines - landed.accepted, lacking(landed.unmatched, source)
+        refused = 0 if landed.already else landed.lines - landed.accepted
+        lacks = "; ".join(filter(None, (lacking(landed.unmatched, source), landed.doubt)))
         if reasons and not _lies_aside(taken):
             kept = _kept(landed.digest, reasons)
             _laid_aside(taken, name, kept)

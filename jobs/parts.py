@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from lakehouse.ingest import sources
 from lakehouse.ingest.told import Told, told
+from lakehouse.settings import conf_file
 from lakehouse.tables import Lake
 
 UNUSED = "kept in silver, not used by forecasts yet"
 NO_CUSTOMER, ONE_PRODUCT, NO_RECEIPT = "no line names its customer", "there is one product only", "no line has the number of a receipt"
+
+NOT_DESCRIBED = "sources.yml does not describe it any more"
+UNDER_ANOTHER_NAME = ("its repeats, and its customers, in files that come under another name",)
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,9 @@ class Unused:
 def parts(lake: Lake) -> tuple[list[SwitchedOff], list[Unused]]:
     """By what has landed, source by source: what is switched off (nothing for one that tells all), and the flags that nothing asks for."""
     landed = told(lake)
+    described = conf_file(sources.FILE, lake.settings.profile)
     off = [SwitchedOff(one.source, lacking, reason) for one in landed for reason, lacking in _missing(one)]
+    off += [SwitchedOff(one.source, UNDER_ANOTHER_NAME, NOT_DESCRIBED) for one in landed if one.source not in described]
     flags = [Unused(one.source, tuple(name for name in ("promotion", "holiday") if name in one.fields)) for one in landed]
     return off, [one for one in flags if one.fields]
 

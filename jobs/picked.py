@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Picked:
-    """One file, by its place in the inbox: lines that landed, how many of them were `refused`, whether it had landed before, what the table beside
-    lacks of them, why it is `kept` though it landed (`later`: some of its lines are later than the clock), or what is wrong: with the file itself
+    """One file, by its place in the inbox: lines that landed, how many of them were `refused`, whether it had landed before, what it or the table
+    beside `lacks`, why it is `kept` though it landed (`later`: some of its lines are later than the clock), or what is wrong: with the file itself
     (`rejected`), or with something else, so that it waits. `fresh`: why it was only looked at, though nothing is wrong."""
 
     file: str

@@ -90,7 +90,7 @@ class Runner(Section):
 
 class Serving(Section):
     host: str
-    port: int
+    port: int = Field(ge=0, le=65535)
     refresh_s: float = Field(gt=0)
     lookup_timeout_s: float = Field(gt=0)
     answer_queue: int = Field(ge=1)

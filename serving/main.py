@@ -50,9 +50,14 @@ def run(settings: Settings, port: int | None) -> None:
 
 def _check_free(host: str, port: int) -> None:
     """Raises `StateError` where somebody else listens already: said now, rather than once everything is loaded."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((host, port))
-        except OSError as error:
-            raise StateError(f"the service can't listen on {host}:{port}: {error.strerror}. Choose another port with --port") from None
+    except OSError as error:
+        where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        raise StateError(
+            f"the service can't listen on {where}: {error.strerror}. Choose another port with --port, or, where it is the address that this computer"
+            " does not have, another serving.host"
+        ) from None

@@ -104,7 +104,8 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:
         found = error.errors()
-        if any(item["type"] == "json_invalid" for item in found):
+        # A body of another content type is given as it came, and is no object then.
+        if any(item["type"] == "json_invalid" or (item["loc"] == ("body",) and not _is_json(request)) for item in found):
             return document(request, 422, "invalid-request", *NOT_JSON)
         # Without the values: a customer number must not come back, nor land in anybody's log of errors.
         errors = [{"field": _field(item["loc"][1:]), "reason": str(item["msg"])} for item in found]
@@ -124,6 +125,11 @@ def install(app: FastAPI) -> None:
         number = uuid.uuid4().hex
         log.error("request %s failed: %s", number, type(error).__name__, exc_info=error)
         return document(request, 500, "internal", "Something went wrong here", f"It is in the log as {number}.", request_id=number)
+
+
+def _is_json(request: Request) -> bool:
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
 
 
 def _place(request: Request) -> str:

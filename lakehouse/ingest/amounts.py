@@ -22,6 +22,7 @@ _FINE_SCALE = 8
 _PRECISION = 18
 _LIMIT, _FINE_LIMIT = 10.0**_PRECISION, 1e15  # beyond the latter a double's own error is seen in its eighth place
 BEHIND = r"^([0-9.,].*)-$"  # a number whose minus stands behind it
+BRACKETED = r"^\((.*)\)$"  # one that is in parentheses for being below zero
 _AWAY = "half_towards_infinity"
 
 
@@ -90,8 +91,12 @@ def decimals(units: Ints, scale: int, valid: Mask | None = None) -> pa.Array:
 
 
 def _from_texts(column: pa.Array, form: Format) -> npt.NDArray[np.float64]:
-    if form.minus == "behind":
-        column = pc.replace_substring_regex(column, BEHIND, r"-\1")
+    if form.currency_mark is not None:
+        mark = re.escape(form.currency_mark)
+        column = pc.replace_substring_regex(column, rf"^([+\-(]?)[\s\x{{a0}}\x{{202f}}]*{mark}[\s\x{{a0}}\x{{202f}}]*([^\s].*)$", r"\1\2")
+        column = pc.replace_substring_regex(column, rf"^(.*[0-9.,\-])[\s\x{{a0}}\x{{202f}}]*{mark}(\)?)$", r"\1\2")
+    if form.minus != "front":
+        column = pc.replace_substring_regex(column, BEHIND if form.minus == "behind" else BRACKETED, r"-\1")
     # Judged before any mark is taken out: 1.50 without its mark would be 150.
     is_number = pc.match_substring_regex(column, _number(form))
     if form.thousands is not None:

@@ -285,6 +285,7 @@ def _written(form: Format, source: Source) -> dict[str, str]:
         said["delimiter"] = {"\t": "tab", " ": "space"}.get(form.delimiter, f'"{form.delimiter}"')
     said["decimal"] = f'"{form.decimal}"'
     said |= {"minus": form.minus} if form.minus != "front" else {}
+    said |= {"currency_mark": f'"{form.currency_mark}"'} if form.currency_mark else {}
     said |= {"thousands": f'"{form.thousands}"'} if form.thousands else {}
     said["times"] = " or ".join(source.times.formats)
     if counted is not None:

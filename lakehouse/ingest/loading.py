@@ -33,7 +33,7 @@ from lakehouse.ingest.sources import Source, find
 from lakehouse.ingest.told import refuse_other_currency
 from lakehouse.ingest.vault_age import note_keys, refuse_other_vault
 from lakehouse.privacy.vault import Vault, open_vault
-from lakehouse.tables import Lake, delta
+from lakehouse.tables import Lake, delta, home_id
 from lakehouse.tables.catalog import BRONZE
 from lakehouse.tables.staging import Staged
 
@@ -43,7 +43,8 @@ Progress = Callable[[str, int], None]
 @dataclass(frozen=True)
 class Landed:
     """One file's way through the door. `already`: its content had landed before, under this name or another, and nothing was done. `skipped`:
-    lines that the source says are no sales, which are not kept. `unmatched`: lines of which the table beside says nothing."""
+    lines that the source says are no sales, which are not kept. `unmatched`: lines of which the table beside says nothing. `open_end`: the last line of
+    a text has no end, as where the file was cut."""
 
     file: str
     digest: str
@@ -54,6 +55,17 @@ class Landed:
     version: int
     skipped: int = 0
     unmatched: int = 0
+    open_end: bool = False
+
+    @property
+    def doubt(self) -> str:
+        """What to think of where the file may not be whole; nothing where it ends as it should."""
+        if not self.open_end:
+            return ""
+        return (
+            f"the last line has no line end. If the file was cut there, take it out again (zeromargin unload {self.digest[:12]}) and load the whole one:"
+            " what that line says of a sale may be half of it"
+        )
 
 
 def load(lake: Lake, path: Path, source: str, progress: Progress | None = None) -> list[Landed]:
@@ -74,6 +86,7 @@ def load(lake: Lake, path: Path, source: str, progress: Progress | None = None) 
         lake.sweep()
         refuse_other_vault(lake, vault)
         refuse_other_currency(lake, described)
+        home_id.note_currency(lake.ops, described.currency)
         landed: list[Landed] = []
         for file in files:
             try:
@@ -142,6 +155,7 @@ def _land(lake: Lake, vault: Vault, file: Path, source: Source, progress: Progre
         with _staging(lake.home / "staging", digest) as folder:
             counted = Counter[str]()
             lines = accepted = skipped = 0
+            open_end = form.kind in ("csv", "fixed") and _last_byte(opened) not in b"\r\n"
             read = WithTable(readers.read(opened, file.name, source, form, lake.settings.door.batch_rows), file.parent, source)
             with pq.ParquetWriter(folder / "lines.parquet", SCHEMA, compression="zstd") as writer:
                 for batch in read:
@@ -163,7 +177,7 @@ def _land(lake: Lake, vault: Vault, file: Path, source: Source, progress: Progre
             staged = Staged(lake.spark.read.parquet(str(folder)), lines)
             version = lake.writer.append(BRONZE, staged, batch={"file_digest": digest})
     refused = dict(sorted(counted.items()))
-    return Landed(file.name, digest, lines, accepted, refused, already=False, version=version, skipped=skipped, unmatched=read.unmatched)
+    return Landed(file.name, digest, lines, accepted, refused, False, version, skipped, read.unmatched, open_end)
 
 
 def limits(lake: Lake, source: Source) -> Limits:
@@ -195,6 +209,15 @@ def _opened(file: Path) -> BufferedReader:
 def stamp(found: os.stat_result) -> tuple[int, int]:
     """What tells that a file was written to since: its size, and when that was last."""
     return found.st_size, found.st_mtime_ns
+
+
+def _last_byte(opened: BufferedReader) -> bytes:
+    """None of an empty file, which is read from its begin afterwards."""
+    size = opened.seek(0, os.SEEK_END)
+    opened.seek(max(0, size - 1))
+    last = opened.read(1)
+    opened.seek(0)
+    return last
 
 
 def _digest(opened: BufferedReader) -> str:

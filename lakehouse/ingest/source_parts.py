@@ -23,7 +23,8 @@ class Format(Section):
     delimiter: str = Field(default=",", pattern=r"^[\x00-\x7f]$")
     decimal: Literal[".", ","] = "."
     thousands: str | None = Field(default=None, pattern=r"^[^0-9+\-]$")
-    minus: Literal["front", "behind"] = "front"
+    minus: Literal["front", "behind", "parentheses"] = "front"
+    currency_mark: str | None = Field(default=None, pattern=r"^[^0-9+\-.,()\s]{1,5}$")
     header: tuple[str, ...] | None = None
     above: int = Field(default=0, ge=0)
     widths: tuple[Annotated[int, Field(ge=1)], ...] | None = None

@@ -9,7 +9,7 @@ from datetime import datetime
 from lakehouse.errors import OtherCurrency
 from lakehouse.ingest import sources
 from lakehouse.ingest.sources import Source
-from lakehouse.tables import Lake, delta
+from lakehouse.tables import Lake, delta, home_id
 from lakehouse.tables.catalog import BRONZE
 
 _COLUMNS = ("store", "invoice", "product_code", "description", "customer_key", "country", "promotion", "holiday")
@@ -42,13 +42,15 @@ def told(lake: Lake) -> list[Told]:
 
 
 def refuse_other_currency(lake: Lake, source: Source) -> None:
-    """Raises `OtherCurrency` where lines of a source have landed whose entry names another currency: amounts are added up as they are."""
-    described = sources.every(lake.settings.profile)
+    """Raises `OtherCurrency` where lines have landed in another currency: amounts are added up as they are. It is noted when a file lands, since an
+    entry may be changed or removed; a lake from before goes by the entries of what it holds."""
+    described, noted = sources.every(lake.settings.profile), home_id.currency(lake.ops)
     for one in told(lake):
         other = described.get(one.source)
-        if isinstance(other, Source) and other.currency != source.currency:
+        currency = noted or (other.currency if isinstance(other, Source) else source.currency)
+        if currency != source.currency:
             raise OtherCurrency(
-                f"source {source.name} is in {source.currency}, and this lake holds {one.lines:,} lines of source {other.name} in {other.currency}:"
+                f"source {source.name} is in {source.currency}, and this lake holds {one.lines:,} lines of source {one.source} in {currency}:"
                 " they would be added up as if they were one. Expected one currency in a lake: give this source a home of its own (--home), or load"
                 " it converted"
             )

@@ -74,9 +74,11 @@ def refused(lake: Lake, reason: str | None = None, state: str | None = OPEN, lim
     known = _known(lake)
     told = rows.orderBy(F.col("sold_at").desc(), "file_digest", "line_number").limit(limit + known.rows).toArrow().to_pylist()
     found = [_refused(row, known.state(row)) for row in told]
-    return Listing(
-        [one for one in found if state in (None, one.state)][:limit], "no line is in quarantine" if state != OPEN else "no line waits"
-    )
+    listed = [one for one in found if state in (None, one.state)][:limit]
+    empty = "no line is in quarantine" if state != OPEN else "no line waits"
+    if reason is not None and not listed:
+        empty += f' for the reason "{reason}". Reasons in quarantine: {", ".join(counts(lake)) or "none"}'
+    return Listing(listed, empty)
 
 
 def counts(lake: Lake) -> dict[str, int]:
@@ -281,7 +283,8 @@ def _are_copies(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 
 
 def _digest(waiting: Sequence[Correction]) -> str:
-    told = sorted((one.file, one.line, sorted(one.values.items())) for one in waiting)
+    """The same for the same corrections, and another where somebody else says the same: who said it is told by it."""
+    told = sorted((one.number, one.file, one.line, sorted(one.values.items())) for one in waiting)
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
 

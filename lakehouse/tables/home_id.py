@@ -14,7 +14,7 @@ from sqlalchemy.engine import make_url
 from lakehouse.databases import file_of
 from lakehouse.errors import StateError
 from lakehouse.tables import ops
-from lakehouse.tables.ops import homes, vaults
+from lakehouse.tables.ops import currencies, homes, vaults
 
 FILE = "lake.id"
 
@@ -70,6 +70,19 @@ def note_keys(engine: Engine, made: int, mark: str) -> None:
         connection.execute(update(homes).values(vault_keys=made))
         if connection.execute(update(vaults).values(mark=mark)).rowcount == 0:
             connection.execute(insert(vaults).values(id=1, mark=mark))
+
+
+def currency(engine: Engine) -> str | None:
+    """In which the lines are that have landed, as far as this lake knows."""
+    with engine.connect() as connection:
+        return connection.execute(select(currencies.c.code)).scalar()
+
+
+def note_currency(engine: Engine, code: str) -> None:
+    """Remembers it. The lease is held."""
+    with engine.begin() as connection:
+        if connection.execute(update(currencies).values(code=code)).rowcount == 0:
+            connection.execute(insert(currencies).values(id=1, code=code))
 
 
 def _said(home: Path) -> str | None:

@@ -195,6 +195,13 @@ vaults = Table(  # one row: the mark of the vault that the lake's customers are 
     Column("mark", String, nullable=False),
 )
 
+currencies = Table(  # one row: in which the lines are that have landed
+    "currencies",
+    META,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("code", String, nullable=False),  # ISO 4217
+)
+
 leases = Table(
     "leases",
     META,

@@ -52,7 +52,7 @@ def by_id(engine: Engine, number: int) -> Snapshot:
     """The snapshot of that number. Raises `NothingPublished` where there is none."""
     with engine.connect() as connection:
         if connection.execute(select(snapshots.c.id).where(snapshots.c.id == number)).first() is None:
-            raise NothingPublished(f"there is no snapshot {number}. See: zeromargin status")
+            raise NothingPublished(f"there is no snapshot {number}. See: zeromargin snapshots")
         return _with_versions(connection, number)
 
 

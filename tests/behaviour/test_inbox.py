@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shlex
+import sys
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -113,12 +114,13 @@ def test_what_comes_under_the_same_name_while_a_file_lands_is_another_file(
 def test_what_is_written_to_a_file_while_its_lines_are_committed_lands_at_the_next_look(
     lake: Lake, inbox: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, sender, tally = inboxes.load, put(inbox, "sales.csv").open("a", encoding="utf-8"), Tally()
+    put(inbox, "sales.csv")
+    real, tally = inboxes.load, Tally()
 
-    def load(*words: object) -> object:
-        landed = real(*words)  # type: ignore[arg-type]
-        sender.write("2,B,1,2011-01-04T10:00:00,1.00\n")
-        sender.close()
+    def load(lake: Lake, file: Path, source: str) -> object:
+        landed = real(lake, file, source)
+        with file.open("a", encoding="utf-8") as sender:
+            sender.write("2,B,1,2011-01-04T10:00:00,1.00\n")
         return landed
 
     with lake:
@@ -346,6 +348,40 @@ def test_a_file_that_is_sent_anew_while_the_one_of_its_name_is_taken_lands_too(
         assert names(inbox / "canonical") == ["a.csv"]
         assert [one.lines for one in pick_up(lake, inbox, table())] == [1]
         assert lake.read("bronze.sales").count() == 2
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells who has a file open")
+def test_a_file_that_somebody_has_open_to_write_to_waits_however_long_nothing_comes(lake: Lake, inbox: Path) -> None:
+    file = put(inbox, "a.csv")
+    with lake:
+        with file.open("a", encoding="utf-8") as sender:
+            os.utime(file, (time.time() - 600, time.time() - 600))
+            (one,) = pick_up(lake, inbox, table(settle_s=30))
+            assert one.fresh == "somebody has it open to write to: it waits for the next look"
+            sender.write("2,B,1,2011-01-04T10:00:00,1.00\n")
+        assert [one.lines for one in pick_up(lake, inbox, table())] == [2]
+
+
+def test_a_text_whose_last_line_has_no_end_lands_with_a_word_of_doubt(lake: Lake, inbox: Path) -> None:
+    for name in ("a.csv", "b.csv"):
+        put(inbox, name, "1,A,2,2011-01-03T10:00:00,2.50" if name == "a.csv" else "2,A,2,2011-01-03T10:00:00,2.50")
+    whole = (inbox / "canonical" / "b.csv").read_text(encoding="utf-8")
+    (inbox / "canonical" / "b.csv").write_text(whole.rstrip("\n")[:-1], encoding="utf-8")
+    with lake:
+        ended, cut = pick_up(lake, inbox, table())
+    assert (ended.lacks, cut.lines) == ("", 1)
+    assert re.match(
+        r"the last line has no line end. If the file was cut there, take it out again \(zeromargin unload [0-9a-f]{12}\)", cut.lacks
+    )
+
+
+def test_a_link_is_left_where_it_is_and_told(lake: Lake, inbox: Path, tmp_path: Path) -> None:
+    put(inbox, "a.csv").rename(tmp_path / "elsewhere.csv")
+    (inbox / "canonical" / "a.csv").symlink_to(tmp_path / "elsewhere.csv")
+    with lake:
+        (one,) = pick_up(lake, inbox, table())
+    assert one.waits.startswith("it is a link. Put the file itself here")
+    assert inboxes.put_aside(inbox, "test") == (1, 0)
 
 
 def test_where_there_are_no_links_files_land_too_and_none_is_overwritten(lake: Lake, inbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -86,6 +86,12 @@ def test_a_body_that_cannot_be_read_is_refused_as_a_wrong_one(served: Served, co
     assert_problem(served.client.post("/v1/forecast", content=content, headers=JSON), 422, "invalid-request")
 
 
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", ""])
+def test_json_that_does_not_say_that_it_is_is_asked_for_as_json(served: Served, kind: str) -> None:
+    answer = served.client.post("/v1/forecast", content=b'{"product": "A"}', headers={"content-type": kind})
+    assert answer.status_code == 422 and answer.json()["detail"] == "Send a JSON object with content-type application/json."
+
+
 def test_the_field_that_is_wrong_is_named_with_the_reason(served: Served) -> None:
     told = served.client.post("/v1/forecast", json={"product": "A", "weeks": 9}).json()
     assert told["errors"] == [{"field": "weeks", "reason": "Input should be less than or equal to 8"}]

@@ -264,3 +264,19 @@ def test_from_the_shell(shop: FeaturedShop, capsys: pytest.CaptureFixture[str]) 
     assert main(["quarantine", "list", "--all", "--json"]) == 0
     assert {one["line"]: one["state"] for one in json.loads(capsys.readouterr().out)["lines"]} == {2: RELEASED, 3: OPEN}
     assert main(["quarantine", "correct", file, "2", "--set", "unit_price", "--by", BY, "--why", WHY]) == 2
+
+
+def test_who_withdrew_what_another_says_again_is_not_named_for_it(shop: FeaturedShop) -> None:
+    lake, file = shop.lake, str(shop.made)
+    before = lake.snapshots()[-1].id
+    corrections.correct(lake, file, 2, {"unit_price": "3.00"}, "Bob", "a guess")
+    first = corrections.release(lake)
+    shop.publish("2011-01-19")
+    restoring.restore(lake, before)
+    corrections.withdraw(lake, file, 2)
+    corrections.correct(lake, file, 2, {"unit_price": "3.00"}, "Eve", "the invoice")
+    second = corrections.release(lake)
+    shop.publish("2011-01-19")
+
+    assert [(one.by, one.state) for one in correction_history.corrections(lake)] == [("Bob", "withdrawn"), ("Eve", "released")]
+    assert correction_history.authors(lake) == {first.digest: "Bob: a guess", second.digest: "Eve: the invoice"}

@@ -200,3 +200,36 @@ def test_integers_become_decimals_bit_by_bit(values: list[int]) -> None:
     import numpy as np
 
     assert [int(found.scaleb(4)) for found in decimals(np.array(values, dtype=np.int64), 4).to_pylist()] == values
+
+
+DOLLARS = Format(kind="csv", thousands=",", currency_mark="$")
+EUROS = Format(kind="csv", decimal=",", thousands=".", currency_mark="€")
+BOOKED = Format(kind="csv", minus="parentheses", currency_mark="EUR")
+
+
+@pytest.mark.parametrize(
+    ("form", "text", "value"),
+    [
+        (DOLLARS, "$1,234.50", "1234.5000"),
+        (DOLLARS, "1,234.50", "1234.5000"),
+        (DOLLARS, "-$5", "-5.0000"),
+        (DOLLARS, "$-5", "-5.0000"),
+        (EUROS, "1.234,50 €", "1234.5000"),
+        (EUROS, "-3,00\u00a0€", "-3.0000"),
+        (EUROS, "€ 3", "3.0000"),
+        (BOOKED, "(12.50)", "-12.5000"),
+        (BOOKED, "(12.50 EUR)", "-12.5000"),
+        (BOOKED, "EUR (12.50)", "-12.5000"),
+        (BOOKED, "-12.50", "-12.5000"),
+    ],
+)
+def test_a_mark_of_currency_and_parentheses_are_read_where_the_source_says_so(form: Format, text: str, value: str) -> None:
+    assert told(money(text, form=form)) == [Decimal(value)]
+
+
+@pytest.mark.parametrize(
+    ("form", "text"),
+    [(DOLLARS, "€5"), (DOLLARS, "$$5"), (DOLLARS, "$"), (DOLLARS, "($5)"), (BOOKED, "()"), (BOOKED, "(-5"), (PLAIN, "$5"), (PLAIN, "(5)")],
+)
+def test_other_marks_are_no_part_of_a_number(form: Format, text: str) -> None:
+    assert told(money(text, form=form)) == ["bad"]

@@ -150,10 +150,50 @@ def test_fields_are_not_told_by_places_where_no_time_and_no_number_is_found(tmp_
 
 
 def test_a_draft_that_does_not_read_its_file_says_what_would_be_refused(tmp_path: Path) -> None:
-    text = draft(written(tmp_path / "a.csv", table(amount="$2.50")))
+    text = draft(written(tmp_path / "a.csv", table(amount="2.50 each")))
     assert "# no way of writing numbers fits" in text
     assert "#   refused for bad_amount 19, such as line 2, line 3, line 4" in text
     text = draft(written(tmp_path / "a.csv", table(when="%b %d, %Y")))
     assert "a value that holds the delimiter must stand in quotation marks" in text
     assert "refused for ragged_line 19" in text
     assert "this does not read it: a.csv has columns and no lines" in draft(written(tmp_path / "a.csv", "item,qty,day,total\n"))
+
+
+@pytest.mark.parametrize(
+    ("said", "currency", "remark"),
+    [
+        (("EUR",), "EUR", "says EUR in all lines that were looked at"),
+        (("EUR", "USD"), "XXX", "SAYS SEVERAL CURRENCIES (EUR, USD)"),
+        (("euros",), "XXX", "which currency is EUROS by ISO 4217?"),
+    ],
+)
+def test_a_column_that_says_the_currency_is_asked_or_told(said: Sequence[str], currency: str, remark: str, tmp_path: Path) -> None:
+    rows = [(f"A{day}", "2", f"2024-03-{day:02}", "2.50", said[day % len(said)]) for day in range(1, 20)]
+    text = draft(written(tmp_path / "a.csv", lines((*NAMES, "Currency"), *rows)))
+    assert entry_of(text)["currency"] == currency
+    assert remark in text and ("no file says its currency" in text) is False
+
+
+@pytest.mark.parametrize(
+    ("amount", "form", "currency"),
+    [
+        ("$1,234.50", {"thousands": ",", "currency_mark": "$"}, "XXX"),
+        ("1.234,50 €", {"decimal": ",", "thousands": ".", "currency_mark": "€"}, "EUR"),
+    ],
+)
+def test_marks_of_currency_are_drafted_and_every_line_is_read(amount: str, form: dict[str, str], currency: str, tmp_path: Path) -> None:
+    file = written(tmp_path / "a.csv", table(amount=amount, mark=";"))
+    entry = entry_of(draft(file))
+    assert entry["currency"] == currency and entry["formats"]["csv"] == {"delimiter": ";", **form}  # type: ignore[index]
+    assert (used(file).accepted, used(file).amount) == (19, 19 * Decimal("1234.50"))
+
+
+def test_a_line_that_is_refused_for_several_reasons_is_one_line(tmp_path: Path) -> None:
+    file = written(tmp_path / "a.csv", table() + "Total,many,never,lots\n")
+    assert "all 20 lines read, 19 accepted, 1 refused" in draft(file)
+
+
+def test_receipts_by_their_short_name_are_receipts(tmp_path: Path) -> None:
+    rows = [(f"R{day // 3}", f"A{day}", "2", f"2024-03-{day:02}", "2.50") for day in range(1, 20)]
+    entry = entry_of(draft(written(tmp_path / "a.csv", lines(("txn", *NAMES), *rows))))
+    assert entry["columns"]["txn"] == "invoice" and "repeats" not in entry  # type: ignore[index]

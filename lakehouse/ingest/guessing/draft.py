@@ -25,6 +25,7 @@ _MOST = 20_000  # lines that the draft is tried on
 _OLDEST = datetime(1970, 1, 1)
 _CLOSED = {"0", "false", "no", "n", "f", "closed"}
 _NOBODY = {"null", "none", "nil", "nan", "na", "n/a", "#n/a", "0", "-", "?", "unknown", "guest", "anonymous"}
+_MARKED = {"€": "EUR", "£": "GBP", **{code: code for code in ("EUR", "USD", "GBP", "CHF")}}
 _HOLIDAYS = 8  # words for them that a file has at most
 _BREAKS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # names of columns may hold anything, and a remark is one line
 _NO = {"false", "no", "n", "f", "0"}
@@ -69,7 +70,7 @@ def _entry(found: Beginning, roles: Roles, remarks: list[str]) -> dict[str, obje
         "optional": sorted(given.keys() & _OPTIONAL) or None,
         "ignore": _ignored(found, roles, remarks) or None,
         "times": clocked,
-        "currency": "XXX",
+        "currency": _currency(found, str(written.form.get("currency_mark")), remarks),
         "cancellation": _cancellation(found, given, remarks) if "quantity" not in roles.logarithms else None,
         "repeats": None if "invoice" in given else "keep",
         "missing_customer": _nobody(found, given, remarks),
@@ -77,7 +78,6 @@ def _entry(found: Beginning, roles: Roles, remarks: list[str]) -> dict[str, obje
         if weekly or by_last_day or (any(names.is_weekly(theirs) for theirs in roles.columns) and found.is_named)
         else None,
     }
-    remarks.append("no file says its currency: say it by ISO 4217, or nothing is loaded")
     if entry["repeats"]:
         remarks.append(
             "no column tells receipts apart, so two equal sales can't be told from one that stands there twice: each line counts (repeats: keep). Where"
@@ -87,6 +87,28 @@ def _entry(found: Beginning, roles: Roles, remarks: list[str]) -> dict[str, obje
         day = f'its last day, which "{given["sold_at"]}" says (by_last_day)' if by_last_day else "the week's first day"
         remarks.append(f"lines are taken for totals of a week (covers): is each dated by {day}?")
     return {key: value for key, value in entry.items() if value is not None}
+
+
+def _currency(found: Beginning, mark: str, remarks: list[str]) -> str:
+    """The one that a column says, or a mark that is no other's, else one that stands for none."""
+    for theirs in found.columns if found.is_named else ():
+        said = sorted({value.strip().upper() for value in found.written(theirs)}) if names.is_currency(theirs) else []
+        if not said:
+            continue
+        if len(said) == 1 and re.fullmatch("[A-Z]{3}", said[0]):
+            remarks.append(f'"{theirs}" says {said[0]} in all lines that were looked at: is it the currency of the whole file?')
+            return said[0]
+        remarks.append(
+            f'"{theirs}" is not read: which currency is {said[0]} by ISO 4217? Nothing is loaded until currency says it'
+            if len(said) == 1
+            else f'"{theirs}" SAYS SEVERAL CURRENCIES ({", ".join(said[:_HOLIDAYS])}), and a lake has one: amounts are added up as they are. Take the'
+            " lines of the others out of the file, or convert them"
+        )
+        return "XXX"
+    if mark in _MARKED:
+        return _MARKED[mark]
+    remarks.append("no file says its currency: say it by ISO 4217, or nothing is loaded")
+    return "XXX"
 
 
 def _ignored(found: Beginning, roles: Roles, remarks: list[str]) -> list[str]:
@@ -217,7 +239,12 @@ def _tried(path: Path, entry: Mapping[str, object], constants: Mapping[str, str]
 def _counted(found: Understood) -> list[str]:
     skipped = [f"{found.skipped:,} skipped as no sales"] if found.skipped else []
     of = "all" if found.whole else "the first"
-    return [f"{of} {found.lines:,} lines read", f"{found.accepted:,} accepted", *skipped, f"{sum(found.refused.values()):,} refused"]
+    return [
+        f"{of} {found.lines:,} lines read",
+        f"{found.accepted:,} accepted",
+        *skipped,
+        f"{found.lines - found.accepted - found.skipped:,} refused",
+    ]
 
 
 def _outcome(found: Understood) -> list[str]:

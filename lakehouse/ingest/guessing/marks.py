@@ -18,6 +18,7 @@ _MARKS = (  # decimal, thousands; the first of those that read the same is taken
     *((".", None), (".", ","), (",", "."), (",", " "), (".", "'"), (".", " ")),
     *((decimal, space) for decimal in ",." for space in "\u00a0\u202f"),
 )
+_CURRENCY = re.compile(r"[$€£¥]|(?<![A-Za-z])(?:EUR|USD|GBP|CHF)(?![A-Za-z])")
 _ENOUGH = 0.8  # of a column's values
 _CLOSE = 0.02
 
@@ -34,9 +35,14 @@ class Marks:
 
 def guessed(columns: Mapping[str, Sequence[str]], logarithms: Sequence[str] = ()) -> Marks:
     """The marks with which every column (ours: texts) is numbers. Nothing is guessed where two ways of reading give other numbers."""
-    if any(re.search(amounts.BEHIND, value) for values in columns.values() for value in values):
-        found = guessed({name: [re.sub(amounts.BEHIND, r"-\1", value) for value in values] for name, values in columns.items()}, logarithms)
-        return Marks({**found.form, "minus": "behind"}, found.remark)
+    if marks := {there for values in columns.values() for value in values for there in _CURRENCY.findall(value)}:
+        found = guessed({name: [_CURRENCY.sub("", value).strip() for value in values] for name, values in columns.items()}, logarithms)
+        several = f"numbers carry several currency marks ({', '.join(sorted(marks))}), and a lake has one currency"
+        return Marks({**found.form, "currency_mark": min(marks)}, found.remark) if len(marks) == 1 else Marks({}, several)
+    for minus, pattern in (("behind", amounts.BEHIND), ("parentheses", amounts.BRACKETED)):
+        if any(re.search(pattern, value) for values in columns.values() for value in values):
+            found = guessed({name: [re.sub(pattern, r"-\1", value) for value in values] for name, values in columns.items()}, logarithms)
+            return Marks({**found.form, "minus": minus}, found.remark)
     readings = {marks: _read(columns, *marks) for marks in _MARKS}
     good = {marks: sum(int((~np.isnan(one)).sum()) for one in read.values()) for marks, read in readings.items()}
     fitting = [marks for marks in _MARKS if good[marks] == max(good.values()) and _all_fit(readings[marks])]

@@ -100,7 +100,7 @@ _NAMES = {  # ours, by the words of theirs, the surest first; each of ours takes
     ),
     "customer": (rf"(?:customer|cust|kd|client|household|hshd|member|card|loyalty|kunde|kunden|user|shopper|buyer)(?: card)?{_ID}",),
     "invoice": (
-        rf"(?:invoice|receipt|basket|order|bon|kassen bon|kassenbon|beleg|rechnung|transaction|trans|bill|ticket|bestellung|bestell){_ID}",
+        rf"(?:invoice|receipt|basket|order|bon|kassen bon|kassenbon|beleg|rechnung|transaction|trans|txn|trx|bill|ticket|bestellung|bestell){_ID}",
     ),
     "product_code": (
         r"(?:stock|product|prod|item|article|sku|artikel|art|brand|ean|upc|gtin|plu|material|produkt|waren|ware) id",
@@ -125,6 +125,7 @@ _UNREAD = {  # what a column that is not read may change about those that are, b
     "return refund retour rückgabe storno devol reso void cancel": "does it tell returns that no other column tells?",
     "tax vat mwst ust tva iva btw gst": "are amounts and prices with it or without?",
 }
+_OF_MONEY = {"currency", "währung", "waehrung", "devise", "moneda", "valuta", "moeda", "ccy"}
 _WHOLE = 4  # letters; a shorter one is a word of its own
 
 
@@ -151,6 +152,10 @@ def unread(name: str) -> str:
             if begin in its or (len(begin) > _WHOLE and any(word.startswith(begin) for word in its)):
                 return question
     return ""
+
+
+def is_currency(name: str) -> bool:
+    return bool(_OF_MONEY & set(words(name)))
 
 
 def is_logarithm(name: str) -> bool:
