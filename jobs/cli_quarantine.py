@@ -49,7 +49,10 @@ def listed(
         for one in found
     ]
     names = ("file", "data line", "by", "reasons", "product", "quantity", "price", "amount", "sold at", "state")
-    table("\nLines", names, rows, right=("data line", "quantity", "price", "amount"))
+    if rows:
+        table("\nLines", names, rows, right=("data line", "quantity", "price", "amount"))
+    else:
+        say(found.empty)
 
 
 @app.command()

@@ -58,6 +58,6 @@ def _check_free(host: str, port: int) -> None:
     except OSError as error:
         where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         raise StateError(
-            f"the service can't listen on {where}: {error.strerror}. Choose another port with --port, or, where it is the address that this computer"
-            " does not have, another serving.host"
+            f"the service can't listen on {where}: {error.strerror}. Choose another port with --port, or, where this computer does not have that"
+            " address, another serving.host"
         ) from None

@@ -177,7 +177,8 @@ def _land(lake: Lake, vault: Vault, file: Path, source: Source, progress: Progre
             staged = Staged(lake.spark.read.parquet(str(folder)), lines)
             version = lake.writer.append(BRONZE, staged, batch={"file_digest": digest})
     refused = dict(sorted(counted.items()))
-    return Landed(file.name, digest, lines, accepted, refused, False, version, skipped, read.unmatched, open_end)
+    facts = (file.name, digest, lines, accepted, refused)
+    return Landed(*facts, already=False, version=version, skipped=skipped, unmatched=read.unmatched, open_end=open_end)
 
 
 def limits(lake: Lake, source: Source) -> Limits:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
+from pathlib import Path
 
 import lightgbm as lgb
 import numpy as np
@@ -193,3 +197,12 @@ def test_golden_questions_are_answered_and_name_no_product(model: DemandModel, f
     questions = DEMAND.golden(frame)
     assert {tuple(sorted(one)) for one in questions} == {("features", "moment")}
     assert all(model.answer(one) for one in questions)
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="only Linux tells what a process has loaded")
+def test_threads_are_told_not_to_spin_before_openmp_is_loaded() -> None:
+    looks = "import os, pathlib, lakehouse.models as _; print('gomp' in pathlib.Path('/proc/self/maps').read_text(), os.environ['OMP_WAIT_POLICY'])"
+    trains = f"{looks}; import lakehouse.models.demand_training as _; print('gomp' in pathlib.Path('/proc/self/maps').read_text())"
+    environ = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    said = subprocess.run([sys.executable, "-c", trains], env=environ, capture_output=True, text=True, check=True).stdout
+    assert said.split() == ["False", "PASSIVE", "True"]
