@@ -9,8 +9,8 @@ from pathlib import Path
 
 
 def is_being_written(file: Path) -> bool:
-    """Whether any process has the file open to write to. Where that can't be told (not on Linux, of another user's file, on a share whose writer is
-    elsewhere), no. Raises `OSError` where it can't be read.
+    """Whether any process has the file open to write to. Where that can't be told (not on Linux, of another user's file or one that may not be read, on a
+    share whose writer is elsewhere), no.
 
     Linux gives out a lease for reading only on a file that nobody has open to write to, see fcntl(2), F_SETLEASE.
     """
@@ -18,7 +18,10 @@ def is_being_written(file: Path) -> bool:
         return False
     import fcntl
 
-    opened = os.open(file, os.O_RDONLY)
+    try:
+        opened = os.open(file, os.O_RDONLY)
+    except OSError:  # whoever reads it says so
+        return False
     try:
         fcntl.fcntl(opened, fcntl.F_SETLEASE, fcntl.F_RDLCK)
         fcntl.fcntl(opened, fcntl.F_SETLEASE, fcntl.F_UNLCK)
