@@ -71,8 +71,8 @@ def publish_online(lake: Lake) -> PublishReport:
 
 
 def _publish(lake: Lake, published: Snapshot, store: FeatureStore) -> PublishReport:
-    before, sealed = markers.read(lake.home), seals.sealed(lake.settings)
-    if before is None or not _goes_on(lake, before, published) or not _holds(sealed, before, snapshots.counted(lake.ops)):
+    before, sealed, known = markers.read(lake.home), seals.sealed(lake.settings), snapshots.counted(lake.ops)
+    if before is None or not _goes_on(lake, before, published, known) or not _holds(sealed, before, known):
         empty_online(lake, store)
         before = None
     made = Marker(published.moment, published.id)
@@ -100,9 +100,9 @@ def empty_online(lake: Lake, store: FeatureStore | None = None) -> None:
         online.update(opened.config, gone, kept, [], [], partial=True)
 
 
-def _goes_on(lake: Lake, before: Marker, published: Snapshot) -> bool:
+def _goes_on(lake: Lake, before: Marker, published: Snapshot, known: Collection[int]) -> bool:
     """Whether only what came after the marker's moment is new: its snapshot counts, is not a later one, and its rows were not made anew since."""
-    counts = before.snapshot in snapshots.counted(lake.ops) and before.moment <= published.moment
+    counts = before.snapshot in known and before.moment <= published.moment
     return counts and not snapshots.made_anew(lake.ops, before.snapshot)
 
 

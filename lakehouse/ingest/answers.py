@@ -117,6 +117,6 @@ def _row(record: Mapping[str, object], segment: str) -> dict[str, object] | None
 def _frame(lake: Lake, rows: list[dict[str, object]]) -> DataFrame:
     import pyarrow as pa
 
-    types = {"string": pa.string(), "timestamp": pa.timestamp("us", tz="UTC")}
-    schema = pa.schema([(column.name, types[column.type]) for column in lake.catalog[TABLE].columns])
-    return lake.spark.createDataFrame(pa.Table.from_pylist(rows, schema))
+    from lakehouse.tables.staging import arrow_schema
+
+    return lake.spark.createDataFrame(pa.Table.from_pylist(rows, arrow_schema(lake.catalog[TABLE].columns)))

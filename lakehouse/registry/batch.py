@@ -25,7 +25,7 @@ from lakehouse.registry.gate import decide, evaluation_of
 from lakehouse.registry.loading import Registered, Registry, is_whole, newest_approved, open_registered, versions
 from lakehouse.registry.recipes import recipe
 from lakehouse.tables import Lake
-from lakehouse.tables.staging import write_parts
+from lakehouse.tables.staging import arrow_schema, write_parts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,21 +74,14 @@ def _written(lake: Lake, table: str, who: Answerer, make: Callable[[Lake, Answer
     import pyarrow as pa
 
     assert lake.run is not None
-    of = {
-        "string": pa.string(),
-        "bigint": pa.int64(),
-        "double": pa.float64(),
-        "date": pa.date32(),
-        "timestamp": pa.timestamp("us", tz="UTC"),
-    }
     name, moment = f"predictions.{table}", lake.run.moment
-    types = {column.name: column.type for column in lake.catalog[name].columns if column.name != "_run"}
-    kinds = pa.schema([(column, of[kind]) for column, kind in types.items()])
+    columns = [column for column in lake.catalog[name].columns if column.name != "_run"]
+    kinds = arrow_schema(columns)
     facts = {"version": who.version, "digest": who.digest, "fallback": who.fallback, "as_of": moment}
     parts = (pa.Table.from_pandas(part.assign(**facts), kinds, preserve_index=False) for part in make(lake, who))
     if lake.run.back_test:
         return write_parts(_aside(lake, name), parts, kinds)
-    rows = lake.written(parts, kinds, ", ".join(f"`{column}` {kind}" for column, kind in types.items()))
+    rows = lake.written(parts, columns)
     if rows.rows:
         lake.writer.replace(name, rows, where=f"version = '{who.version}' AND as_of = TIMESTAMP'{moment:%Y-%m-%d %H:%M:%S}'")
     return rows.rows

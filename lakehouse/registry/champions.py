@@ -36,10 +36,9 @@ def answer_as_of(settings: Settings, counted: Collection[int], moment: datetime)
         return told in counted if told is not None else one.moment is None or one.moment <= moment
 
     for name in sorted({one.name for one in versions(settings)}):
-        known = versions(settings, name)
-        for one in known:
+        for one in versions(settings, name):
             if not one.undone and not counts(one):
-                how = AS_CHAMPION if one is _champion(known) else AS_VERSION
+                how = AS_CHAMPION if aliases.CHAMPION in one.aliases else AS_VERSION
                 tracking.connect(settings).set_model_version_tag(name, one.version, UNDONE, how)
         dismiss(settings, name, lambda one: counts(one) and is_whole(settings, one))
         for one in sorted(versions(settings, name), key=lambda one: int(one.version)):

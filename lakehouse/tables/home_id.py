@@ -8,7 +8,7 @@ import re
 import uuid
 from pathlib import Path
 
-from sqlalchemy import Engine, insert, select, update
+from sqlalchemy import Connection, Engine, Table, insert, select, update
 from sqlalchemy.engine import make_url
 
 from lakehouse.databases import file_of
@@ -68,8 +68,7 @@ def note_keys(engine: Engine, made: int, mark: str) -> None:
     """Remembers how many keys there are, and of which vault. The lease is held."""
     with engine.begin() as connection:
         connection.execute(update(homes).values(vault_keys=made))
-        if connection.execute(update(vaults).values(mark=mark)).rowcount == 0:
-            connection.execute(insert(vaults).values(id=1, mark=mark))
+        _note(connection, vaults, mark=mark)
 
 
 def currency(engine: Engine) -> str | None:
@@ -81,8 +80,13 @@ def currency(engine: Engine) -> str | None:
 def note_currency(engine: Engine, code: str) -> None:
     """Remembers it. The lease is held."""
     with engine.begin() as connection:
-        if connection.execute(update(currencies).values(code=code)).rowcount == 0:
-            connection.execute(insert(currencies).values(id=1, code=code))
+        _note(connection, currencies, code=code)
+
+
+def _note(connection: Connection, table: Table, **values: str) -> None:
+    """The only row of a table."""
+    if connection.execute(update(table).values(**values)).rowcount == 0:
+        connection.execute(insert(table).values(id=1, **values))
 
 
 def _said(home: Path) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import html
 import weakref
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
 from functools import cached_property
@@ -33,7 +33,7 @@ from lakehouse.tables import (
     sql,
     states,
 )
-from lakehouse.tables.catalog import Table
+from lakehouse.tables.catalog import Column, Table
 from lakehouse.tables.digests import Digest
 from lakehouse.tables.lease import Lease
 from lakehouse.tables.listing import Listing
@@ -322,9 +322,9 @@ class Lake:
         """The frame computed once, into files that are gone when the lake is closed."""
         return self._staging.stage(frame)
 
-    def written(self, parts: Iterable[pa.Table], kinds: pa.Schema, schema: str) -> Staged:
-        """The same of rows that were made in this process, one table after another; `schema` is what `kinds` is as DDL."""
-        return self._staging.write(parts, kinds, schema)
+    def written(self, parts: Iterable[pa.Table], columns: Sequence[Column]) -> Staged:
+        """The same of rows of these columns that were made in this process, one table after another."""
+        return self._staging.write(parts, columns)
 
     def sweep(self) -> None:
         """Removes what killed processes left in the staging folder. The lease is held, so nobody else is writing there."""

@@ -13,8 +13,18 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lakehouse.tables.catalog import Column
+
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
+
+_ARROW = {
+    "string": pa.string(),
+    "bigint": pa.int64(),
+    "double": pa.float64(),
+    "date": pa.date32(),
+    "timestamp": pa.timestamp("us", tz="UTC"),
+}
 
 
 @dataclass(frozen=True)
@@ -28,6 +38,16 @@ class Staged:
 def together(parts: Sequence[Staged]) -> Staged:
     """The rows of all of them, at least one, with the same columns."""
     return Staged(reduce(lambda one, other: one.unionByName(other), (part.frame for part in parts)), sum(part.rows for part in parts))
+
+
+def ddl(columns: Iterable[Column]) -> str:
+    """The columns as SQL declares them."""
+    return ", ".join(f"`{column.name}` {column.type}" for column in columns)
+
+
+def arrow_schema(columns: Iterable[Column]) -> pa.Schema:
+    """The columns as Arrow has them. Raises `KeyError` for a type that no table has which is written from this process."""
+    return pa.schema([(column.name, _ARROW[column.type]) for column in columns])
 
 
 def write_parts(file: Path, parts: Iterable[pa.Table], kinds: pa.Schema) -> int:
@@ -57,12 +77,12 @@ class Staging:
         rows = sum(pq.read_metadata(file).num_rows for file in place.rglob("*.parquet"))
         return Staged(self._spark().read.schema(schema or frame.schema).parquet(str(place)), rows)
 
-    def write(self, parts: Iterable[pa.Table], kinds: pa.Schema, schema: str) -> Staged:
-        """Rows that were made in this process. `schema`: what `kinds` is as DDL."""
+    def write(self, parts: Iterable[pa.Table], columns: Sequence[Column]) -> Staged:
+        """Rows of these columns that were made in this process."""
         place = self._folder / f"frame-{uuid.uuid4().hex}"
         self._made.append(place)
-        rows = write_parts(place / "rows.parquet", parts, kinds)
-        return Staged(self._spark().read.schema(schema).parquet(str(place)), rows)
+        rows = write_parts(place / "rows.parquet", parts, arrow_schema(columns))
+        return Staged(self._spark().read.schema(ddl(columns)).parquet(str(place)), rows)
 
     def clear(self) -> None:
         """Removes what was staged here."""

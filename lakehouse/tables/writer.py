@@ -16,7 +16,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait
 from lakehouse.errors import CommitLost, InputError, StateError
 from lakehouse.tables import catalog, delta
 from lakehouse.tables.catalog import Table
-from lakehouse.tables.staging import Staged, Staging
+from lakehouse.tables.staging import Staged, Staging, ddl
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -171,7 +171,7 @@ class Writer:
             return
         staging = Staging(self._staging, self._spark)
         try:
-            found = staging.stage(self._conformed(table, frame), _ddl(table))
+            found = staging.stage(self._conformed(table, frame), ddl(table.columns))
             yield found.frame, found.rows
         finally:
             staging.clear()
@@ -197,7 +197,7 @@ class Writer:
         return frame.select(*(F.col(column.name).cast(column.type).alias(column.name) for column in table.columns))
 
     def _empty(self, table: Table) -> DataFrame:
-        return self._spark().createDataFrame([], _ddl(table))
+        return self._spark().createDataFrame([], ddl(table.columns))
 
     def _metadata(self) -> str:
         return json.dumps({"run": self._stamp})
@@ -240,10 +240,6 @@ def _twice(rows: DataFrame, key: Sequence[str]) -> int:
 
     shared = rows.groupBy(F.xxhash64(*(F.col(name) for name in key)).alias("hash")).count().where("count > 1")
     return rows.groupBy(*key).count().where("count > 1").count() if shared.count() else 0
-
-
-def _ddl(table: Table) -> str:
-    return ", ".join(f"`{column.name}` {column.type}" for column in table.columns)
 
 
 def _is_lost(error: BaseException) -> bool:
