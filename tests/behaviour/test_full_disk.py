@@ -106,9 +106,8 @@ def test_wherever_the_disk_is_full_it_is_said_and_with_room_again_all_is_as_if_n
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     shutil.copytree(prepared.home, disk.home)
-    unrenewed = {
-        "OPS__LEASE_S": 3600
-    }  # a renewal gives its journal's pages back: one that was at it while the disk was filled would leave room for the rest
+    # A renewal of the lease gives its journal's pages back: one that is at it while the disk is filled would leave room for what is to fail.
+    unrenewed = {"OPS__LEASE_S": 3600}
     environ = shell.environ(disk.home, SNAPSHOTS__KEEP_NEWEST=published.KEEP_NEWEST, RUNNER__IN_PROCESS=True, **unrenewed)
     for name, value in (environ | {"SPARK_REMOTE": endpoint.url}).items():
         monkeypatch.setenv(name, value)
