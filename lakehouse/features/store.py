@@ -19,6 +19,7 @@ FEATURES = ("features.product_sales", "features.customer_history")
 PRODUCT = ["store", "product_code"]
 CUSTOMER = ["customer_key"]
 WHEN = "event_timestamp"
+AT_ONCE = 2_000_000  # pairs of a moment and a product; most of them may be of products that sold long ago, and go
 
 
 def pins(lake: Lake) -> dict[str, int]:
@@ -54,28 +55,44 @@ def historical(lake: Lake, service: str, entities: pd.DataFrame) -> pd.DataFrame
 def product_moments(lake: Lake, moments: Sequence[datetime], active_weeks: int) -> pd.DataFrame:
     """One row per moment, store and product with a sale in the `active_weeks` before it: store, product_code, event_timestamp; sorted so."""
     import numpy as np
+    import pandas as pd
 
     store = open_store(lake.settings, pins(lake))
-    pairs = _pairs(lake, "features.product_sales", PRODUCT, moments)
-    known = store.get_historical_features(pairs, features=["product_sales:last_sold"]).to_df()
-    known[WHEN] = known[WHEN].dt.tz_localize(None)
-    day = (known[WHEN].to_numpy() - np.datetime64(0, "s")) / np.timedelta64(1, "D")
-    active = known["last_sold"].to_numpy(dtype="float64") >= day - 7 * active_weeks
-    return known.loc[active, [*PRODUCT, WHEN]].reset_index(drop=True)
+    first = _first(lake, "features.product_sales", PRODUCT)
+    ordered, some = sorted(set(moments)), max(1, AT_ONCE // max(1, len(first)))
+    found: list[pd.DataFrame] = []
+    for begin in range(0, len(ordered), some):
+        pairs = _pairs(first, ordered[begin : begin + some])
+        if pairs.empty:
+            continue
+        known = store.get_historical_features(pairs, features=["product_sales:last_sold"]).to_df()
+        known[WHEN] = known[WHEN].dt.tz_localize(None)
+        day = (known[WHEN].to_numpy() - np.datetime64(0, "s")) / np.timedelta64(1, "D")
+        active = known["last_sold"].to_numpy(dtype="float64") >= day - 7 * active_weeks
+        found.append(known.loc[active, [*PRODUCT, WHEN]])
+    return pd.concat(found or [_pairs(first, [])], ignore_index=True)
 
 
 def customers_at(lake: Lake, *moments: datetime) -> pd.DataFrame:
     """One row per moment and customer known by then: customer_key, event_timestamp; sorted so."""
-    return _pairs(lake, "features.customer_history", CUSTOMER, moments)
+    return _pairs(_first(lake, "features.customer_history", CUSTOMER), sorted(set(moments)))
 
 
-def _pairs(lake: Lake, name: str, entity: list[str], moments: Sequence[datetime]) -> pd.DataFrame:
-    """Each moment with every entity that had a row by then."""
+def _first(lake: Lake, name: str, entity: list[str]) -> pd.DataFrame:
+    """One row per entity, sorted: its columns and `first`, the moment of its first row."""
     import pandas as pd
     from pyspark.sql import functions as F
 
-    first = lake.read(name).groupBy(*entity).agg(F.min("moment").alias("first")).orderBy(*entity).toArrow().to_pandas()
-    first["first"] = pd.to_datetime(first["first"], utc=True).dt.tz_localize(None)
-    when = pd.DataFrame({WHEN: pd.to_datetime(sorted(set(moments)))})
+    found: pd.DataFrame = lake.read(name).groupBy(*entity).agg(F.min("moment").alias("first")).orderBy(*entity).toArrow().to_pandas()
+    found["first"] = pd.to_datetime(found["first"], utc=True).dt.tz_localize(None)
+    return found
+
+
+def _pairs(first: pd.DataFrame, moments: Sequence[datetime]) -> pd.DataFrame:
+    """Each moment with every entity that had a row by then."""
+    import pandas as pd
+
+    when = pd.DataFrame({WHEN: pd.to_datetime(list(moments))})
     pairs = when.merge(first, how="cross")
-    return pairs.loc[pairs["first"] <= pairs[WHEN], [*entity, WHEN]].reset_index(drop=True)
+    by_then: pd.DataFrame = pairs.loc[pairs["first"] <= pairs[WHEN]].reset_index(drop=True)
+    return by_then[[*first.columns.drop("first"), WHEN]]

@@ -114,8 +114,14 @@ def test_the_join_is_the_one_that_feast_itself_makes(shop: FeaturedShop, tmp_pat
     assert len({tuple(row) for row in found}) > 4
 
 
-def test_products_asked_about_are_those_with_a_sale_in_the_weeks_before(shop: FeaturedShop) -> None:
+@pytest.mark.parametrize("at_once", [store.AT_ONCE, 1])
+def test_products_asked_about_are_those_with_a_sale_in_the_weeks_before(
+    shop: FeaturedShop, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    monkeypatch.setattr(store, "AT_ONCE", at_once)
     moments = [datetime(2026, 1, 12), datetime(2026, 2, 2)]
+    assert store.product_moments(shop.lake, [datetime(2024, 1, 1)], 26).empty
+    assert store.product_moments(shop.lake, [datetime(2024, 1, 1), *moments], 26)["event_timestamp"].tolist() == moments
     assert store.product_moments(shop.lake, moments, 26)["event_timestamp"].tolist() == moments
     assert store.product_moments(shop.lake, moments, 2)["event_timestamp"].tolist() == moments[:1]
     assert store.customers_at(shop.lake, datetime(2025, 12, 29), *moments)["event_timestamp"].tolist() == moments
