@@ -38,8 +38,8 @@ test: install ## what takes a quarter of an hour at most; ALL=1: every test, and
 	@$(if $(ALL),ZEROMARGIN_TEST_ALL=1) $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(if $(ALL),,-m "not slow")
 	@$(if $(ALL),,echo "These were the tests that are not slow. All of them, as for landing (half an hour; an hour where the machine is slow): make test ALL=1")
 
-soak: install ## what claims "always", SOAK times (200), and all scenarios on both engines: hours
-	@SOAK=$${SOAK:-200} $(BIN)/python -m pytest --numprocesses 2 --timeout 36000 tests/scenarios tests/behaviour/test_two_processes.py tests/behaviour/test_killed_anywhere.py tests/behaviour/soak_large_file.py tests/behaviour/soak_stores.py
+soak: install ## every test there is: all scenarios on both engines, and what claims "always" SOAK times (200): hours
+	@SOAK=$${SOAK:-200} $(BIN)/python -m pytest --numprocesses 2 --timeout 36000 tests tests/behaviour/soak_large_file.py tests/behaviour/soak_stores.py
 
 check: install ## ruff, mypy, import-linter and the notebook contract
 	@$(BIN)/ruff check .

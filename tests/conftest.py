@@ -28,6 +28,7 @@ from lakehouse.engine import Endpoint, commands, start  # noqa: E402
 from lakehouse.settings import Settings  # noqa: E402
 from lakehouse.tables import Lake  # noqa: E402
 from tests.empty import create_tables  # noqa: E402
+from tests.soak import TIMES  # noqa: E402
 
 SECRET = "00112233445566778899aabbccddeeff" * 2
 REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "online_retail_ii.parquet"
@@ -42,9 +43,19 @@ def skip_or_fail(reason: str) -> None:
     pytest.skip(reason)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What runs on Spark comes first: nothing else that one process does takes as long. Then one file that needs the trained home, which its process
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Scenarios are slow on Spark. What is `soak`, and on Spark what is `soak_on_jvm`, runs in the soak alone.
+
+    What runs on Spark comes first: nothing else that one process does takes as long. Then one file that needs the trained home, which its process
     makes while the others do what needs none (they would only wait for it), and what is short comes last, so that all end together."""
+    for item in items:
+        if is_on_spark(item.nodeid):
+            item.add_marker(pytest.mark.slow)
+    left_out = [] if TIMES else [item for item in items if _is_for_soak(item)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
     needs_trained = next((item.path for item in items if "trained" in getattr(item, "fixturenames", ())), None)
     items.sort(key=lambda item: (not is_on_spark(item.nodeid), item.path != needs_trained, _ROOMS.index(item.path.parent.name)))
 
@@ -58,6 +69,10 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFil
 class _ByServerAndFile(LoadFileScheduling):
     def _split_scope(self, nodeid: str) -> str:
         return "spark" if is_on_spark(nodeid) else super()._split_scope(nodeid)
+
+
+def _is_for_soak(item: pytest.Item) -> bool:
+    return item.get_closest_marker("soak") is not None or (is_on_spark(item.nodeid) and item.get_closest_marker("soak_on_jvm") is not None)
 
 
 def is_on_spark(nodeid: str) -> bool:

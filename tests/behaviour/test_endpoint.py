@@ -111,7 +111,7 @@ def test_an_endpoint_killed_in_the_middle_is_named_within_seconds(settings: Sett
     assert not list(tmp_path.glob("server-*"))
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", ["sail", pytest.param("spark", marks=pytest.mark.soak)])
 def test_a_port_that_somebody_else_took_first_is_left_to_them(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: str
 ) -> None:

@@ -176,6 +176,7 @@ def test_of_two_runs_at_once_the_second_is_refused_and_the_first_is_as_if_alone(
     assert digests(shop.lake) == undisturbed
 
 
+@pytest.mark.slow
 def test_a_gate_that_fails_leaves_what_was_published_as_it_was(shop: Shop, settings: Settings, undisturbed: Digests) -> None:
     run_stages(settings, UNTIL)
     published = shop.lake.snapshot()

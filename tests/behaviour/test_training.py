@@ -196,6 +196,7 @@ def test_what_the_service_reads_of_the_registry_is_what_mlflow_says(trained: Tra
     )
 
 
+@pytest.mark.slow
 def test_a_version_that_was_refused_is_not_made_again_of_the_same(trained: Trained, tmp_path: Path) -> None:
     settings = trained.copy(tmp_path / "home")
     client = tracking.connect(settings)

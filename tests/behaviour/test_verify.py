@@ -112,6 +112,7 @@ def test_a_damaged_registry_and_what_answers_are_given_are_named_and_the_rest_is
     assert "made anew by: zeromargin run features" in found["features", "online.db"]
 
 
+@pytest.mark.slow
 def test_a_registry_that_was_lost_or_is_an_older_one_is_named_and_costs_no_pin(settings: Settings, tmp_path: Path, capsys: Output) -> None:
     with Lake(settings) as lake:
         kept = pins.every(lake.ops)

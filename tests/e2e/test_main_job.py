@@ -9,24 +9,17 @@ import sys
 import time
 import urllib.error
 import urllib.request
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
-from lakehouse.engine.commands import missing_for_spark
-from lakehouse.tables import catalog
 from tests import shell
 from tests.conftest import REAL_DATA, SECRET, skip_or_fail
 from tests.servers import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
-SHARE = 400  # of the receipts, one in so many is in the slice
-DERIVED = [table.name for table in catalog.load().values() if table.kind == "derived"]
 Body = dict[str, object]
 
 
@@ -96,16 +89,6 @@ def real_file() -> Path:
     return REAL_DATA
 
 
-@pytest.fixture(scope="module")
-def slice_of_it(real_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Every four-hundredth receipt of the two years, chosen by its number, with the sale that a cancellation undoes or without."""
-    lines = pq.read_table(real_file)
-    chosen = [zlib.crc32(invoice.encode()) % SHARE == 0 for invoice in lines["Invoice"].to_pylist()]
-    place = tmp_path_factory.mktemp("slice") / "slice.parquet"
-    pq.write_table(lines.filter(pa.array(chosen)), place)
-    return place
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
 def test_the_real_file_becomes_answers_over_http_by_the_demo_and_by_hand(real_file: Path, tmp_path: Path) -> None:
@@ -146,20 +129,3 @@ def test_a_demo_of_files_without_a_source_is_wrong_use_and_says_how(tmp_path: Pa
     done = demo(tmp_path / "home", DATA=str(tmp_path))
     assert done.returncode == 2
     assert "DATA needs SOURCE" in done.stdout
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(1500)
-def test_both_engines_make_equal_tables_of_the_same_file(slice_of_it: Path, tmp_path: Path) -> None:
-    if missing := missing_for_spark():
-        skip_or_fail(missing)
-    digests = {}
-    for engine in ("sail", "spark"):
-        home = tmp_path / engine / "home"
-        zeromargin(home, "load", str(slice_of_it), "--source", "online-retail-ii")
-        # In the profile of tests, whose options of Spark are for few rows: what a JVM spends on compiling well is more than it saves here. Stages run in
-        # the run's own process; the whole file, above, has kernels.
-        zeromargin(home, "run", "features", "--engine", engine, PROFILE="test")
-        digests[engine] = {one["table"]: one["digest"] for one in json.loads(zeromargin(home, "digest", *DERIVED, "--json"))}
-
-    assert digests["sail"] == digests["spark"]

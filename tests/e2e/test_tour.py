@@ -40,6 +40,7 @@ def test_every_command_of_the_tour_works_in_order(tmp_path: Path) -> None:
     )
 
     assert done.returncode == 0, done.stdout[-6000:]
+    assert "1 of 71 files landed" in done.stdout
     assert '"forecast"' in done.stdout
     assert '"fallback":null' in done.stdout.replace(" ", "")
     assert (tmp_path / ".tour" / "explored.ipynb").is_file()

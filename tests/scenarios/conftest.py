@@ -13,9 +13,8 @@ from lakehouse.engine import Endpoint, start
 from lakehouse.engine.commands import missing_for_spark
 from lakehouse.settings import Settings
 from lakehouse.tables import Lake
-from tests.conftest import SECRET, is_on_spark, skip_or_fail
+from tests.conftest import SECRET, skip_or_fail
 from tests.empty import create_tables
-from tests.soak import TIMES
 
 MakeLake = Callable[[str], Lake]
 
@@ -53,15 +52,3 @@ def make_lake(lake: Lake, tmp_path: Path) -> Iterator[MakeLake]:
     yield make
     for one in made:
         one.close()
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """On Spark all are slow, and what is `soak_on_jvm` runs in the soak alone; on Sail they run with all others."""
-    on_spark = [item for item in items if is_on_spark(item.nodeid)]
-    for item in on_spark:
-        item.add_marker(pytest.mark.slow)
-    left_out = [] if TIMES else [item for item in on_spark if item.get_closest_marker("soak_on_jvm")]
-    if left_out:
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item not in left_out]

@@ -218,9 +218,11 @@ def test_any_order_and_any_split_of_the_same_lines_give_the_same_silver_and_gold
     tried(_any_order, lake, landings(sold), engine_name, few=4)
 
 
+@pytest.mark.slow
 def test_the_same_lines_by_the_door_in_any_files_give_the_same_silver_and_gold(lake: Lake, engine_name: str) -> None:
     tried(_any_files, lake, landings(sold, DAYS), engine_name, few=2)
 
 
+@pytest.mark.slow
 def test_what_becomes_of_copies_that_differ_depends_on_when_each_was_known_and_on_nothing_else(lake: Lake, engine_name: str) -> None:
     tried(_as_known, lake, landings(claimed, DAYS, fewest_runs=0), engine_name, few=3)

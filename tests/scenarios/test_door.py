@@ -119,6 +119,7 @@ ANOTHER = {
 }
 
 
+@pytest.mark.soak_on_jvm
 def test_another_retailer_needs_an_entry_and_no_code(lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     conf = tmp_path / "conf"
     shutil.copytree(settings_module.CONF, conf)
@@ -158,6 +159,7 @@ def test_another_retailer_needs_an_entry_and_no_code(lake: Lake, tmp_path: Path,
     assert customers[2] is customers[4] is None
 
 
+@pytest.mark.soak_on_jvm
 def test_lines_are_told_apart_by_file_and_number_where_a_source_keeps_repeats(
     lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -215,6 +217,7 @@ def test_every_line_of_a_file_is_in_bronze_accepted_or_with_its_reasons(lake: La
     assert [number for number, (_, _, key) in found.items() if key is not None] == [1, 7]
 
 
+@pytest.mark.soak_on_jvm
 def test_a_folder_s_files_land_by_name_and_the_same_content_once(lake: Lake, tmp_path: Path) -> None:
     folder = tmp_path / "files"
     (folder / "truth").mkdir(parents=True)
@@ -232,6 +235,7 @@ def test_a_folder_s_files_land_by_name_and_the_same_content_once(lake: Lake, tmp
     assert lake.head("bronze.sales") == first[1].version
 
 
+@pytest.mark.soak_on_jvm
 def test_a_file_that_no_format_reads_is_found_before_the_files_beside_it_land(lake: Lake, tmp_path: Path) -> None:
     folder = tmp_path / "files"
     folder.mkdir()
@@ -244,6 +248,7 @@ def test_a_file_that_no_format_reads_is_found_before_the_files_beside_it_land(la
     assert lake.head("bronze.sales") == before
 
 
+@pytest.mark.soak_on_jvm
 def test_a_file_that_is_rewritten_in_the_same_size_and_moment_while_it_is_read_lands_nothing(lake: Lake, tmp_path: Path) -> None:
     path = written(tmp_path, "a.csv", sale("A"))
     before, found = lake.head("bronze.sales"), path.stat()
@@ -257,6 +262,7 @@ def test_a_file_that_is_rewritten_in_the_same_size_and_moment_while_it_is_read_l
     assert lake.head("bronze.sales") == before
 
 
+@pytest.mark.soak_on_jvm
 def test_a_file_that_changes_while_it_is_read_lands_nothing(lake: Lake, tmp_path: Path) -> None:
     path = written(tmp_path, "a.csv", sale("A"))
     before = lake.head("bronze.sales")
@@ -273,6 +279,7 @@ def test_a_file_that_changes_while_it_is_read_lands_nothing(lake: Lake, tmp_path
     assert landed.lines == 2
 
 
+@pytest.mark.soak_on_jvm
 def test_a_day_of_the_settings_that_is_none_is_named(lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wrong = lake.settings.model_copy(update={"door": lake.settings.door.model_copy(update={"oldest": "long ago"})})
     monkeypatch.setattr(lake, "settings", wrong)

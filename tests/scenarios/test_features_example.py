@@ -40,6 +40,7 @@ def test_the_examples_rows_are_those_of_the_contract(shop: FeaturedShop) -> None
     assert changes(shop.lake) == ROWS
 
 
+@pytest.mark.soak_on_jvm
 def test_as_of_the_thirteenth_everyone_gets_seventeen_today_and_in_training_later_and_after_a_rebuild(shop: FeaturedShop) -> None:
     then = shop.lake.at("2026-01-13")
     rebuilt = opened(shop.lake, "rebuilt")

@@ -105,6 +105,7 @@ def test_months_that_are_computed_one_by_one_give_all_rows_once(lake: Lake, monk
     assert table(shop, "products", "product_code", "units") == [("A", 8.0), ("B", 10.0)]
 
 
+@pytest.mark.soak_on_jvm
 def test_a_late_sale_updates_its_own_day_product_and_customer_and_no_other(shop: Shop) -> None:
     shop.land(Line("B", "2011-02-05T15:00:00", quantity="3", price="1.00", invoice="6", customer="c3"))
     shop.refine("2011-02-14")

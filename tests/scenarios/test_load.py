@@ -24,6 +24,7 @@ def test_a_file_lands_once_whatever_its_name(lake: Lake, tmp_path: Path) -> None
     assert lake.read("bronze.sales").count() == 1
 
 
+@pytest.mark.soak_on_jvm
 def test_forms_of_one_customer_number_get_one_key(lake: Lake, tmp_path: Path) -> None:
     lines = [f"{number},A,thing,1,2011-01-03T10:00:00,2.50,{form},France" for number, form in enumerate(("17850", "17850.0", " 17850 "))]
     load(lake, written(tmp_path, "a.csv", *lines), "canonical")
@@ -59,6 +60,7 @@ def test_no_customer_number_is_left_behind_the_door(lake: Lake, tmp_path: Path) 
         assert PLANTED not in repr(row)
 
 
+@pytest.mark.soak_on_jvm
 def test_a_file_that_is_wrong_as_a_whole_changes_nothing(lake: Lake, tmp_path: Path) -> None:
     before = lake.head("bronze.sales")
     empty = tmp_path / "empty.csv"
@@ -73,6 +75,7 @@ def test_a_file_that_is_wrong_as_a_whole_changes_nothing(lake: Lake, tmp_path: P
     assert lake.head("bronze.sales") == before
 
 
+@pytest.mark.soak_on_jvm
 def test_a_lost_vault_is_named_before_anybody_gets_a_second_key(lake: Lake, tmp_path: Path) -> None:
     load(lake, written(tmp_path, "a.csv", "1,A,thing,2,2011-01-03T10:00:00,2.50,17850,France"), "canonical")
     before = lake.head("bronze.sales")
@@ -84,6 +87,7 @@ def test_a_lost_vault_is_named_before_anybody_gets_a_second_key(lake: Lake, tmp_
 
 
 @pytest.mark.parametrize("keys", ["random", "derived"])
+@pytest.mark.soak_on_jvm
 def test_an_older_vault_is_refused_where_it_would_give_a_second_key(keys: str, lake: Lake, tmp_path: Path) -> None:
     vault = lake.settings.vault.model_copy(update={"keys": keys})
     files = [written(tmp_path, f"{day}.csv", f"{day},A,thing,2,2011-01-0{day}T10:00:00,2.50,1785{day},France") for day in range(1, 4)]
@@ -124,6 +128,7 @@ def test_another_lakes_vault_is_refused_however_many_it_knows(lake: Lake, tmp_pa
             load(own, files[2], "canonical")
 
 
+@pytest.mark.soak_on_jvm
 def test_an_unknown_source_gets_a_hint(lake: Lake, tmp_path: Path) -> None:
     with pytest.raises(UnknownName, match='Did you mean "canonical"'):
         load(lake, tmp_path, "canonicle")

@@ -70,7 +70,7 @@ def reached(process: subprocess.Popen[str], point: str) -> None:
     assert process.stdout.readline().strip() == point, process.communicate()[1]
 
 
-@pytest.mark.parametrize("point", ["reading", "written", "committed"])
+@pytest.mark.parametrize("point", [*(pytest.param(point, marks=pytest.mark.soak_on_jvm) for point in ("reading", "written")), "committed"])
 def test_a_load_that_is_killed_lands_nothing_or_the_whole_file_and_then_the_same(
     point: str, lake: Lake, make_lake: MakeLake, tmp_path: Path, start_load: Callable[..., subprocess.Popen[str]]
 ) -> None:
@@ -93,6 +93,7 @@ def test_a_load_that_is_killed_lands_nothing_or_the_whole_file_and_then_the_same
     assert not list((lake.home / "staging").iterdir())
 
 
+@pytest.mark.soak_on_jvm
 def test_a_load_beside_another_is_refused_and_told_who_loads(
     lake: Lake, tmp_path: Path, start_load: Callable[..., subprocess.Popen[str]]
 ) -> None:
@@ -110,6 +111,7 @@ def test_a_load_beside_another_is_refused_and_told_who_loads(
     assert rows(lake, "product_code") == [("A",), ("B",)]
 
 
+@pytest.mark.soak_on_jvm
 def test_a_load_that_may_wait_lands_after_the_other_and_the_same_content_once(
     lake: Lake, tmp_path: Path, start_load: Callable[..., subprocess.Popen[str]]
 ) -> None:
@@ -125,6 +127,7 @@ def test_a_load_that_may_wait_lands_after_the_other_and_the_same_content_once(
     assert rows(lake, "product_code") == [("A",)]
 
 
+@pytest.mark.soak_on_jvm
 def test_a_home_that_can_not_be_written_to_is_named(lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = written(tmp_path, "a.csv", sale("A"))
     (tmp_path / "file").touch()
@@ -133,6 +136,7 @@ def test_a_home_that_can_not_be_written_to_is_named(lake: Lake, tmp_path: Path, 
         load(lake, path, "canonical")
 
 
+@pytest.mark.soak_on_jvm
 def test_folders_that_this_user_may_not_use_are_named(lake: Lake, tmp_path: Path) -> None:
     read_only, closed = tmp_path / "read-only", tmp_path / "closed"
     read_only.mkdir(mode=0o500)

@@ -34,6 +34,7 @@ def held(lake: Lake) -> dict[int, int]:
     return found
 
 
+@pytest.mark.soak_on_jvm
 def test_every_version_is_readable_before_and_after_a_checkpoint_and_beyond_it(lake: Lake, held: dict[int, int], tmp_path: Path) -> None:
     path = lake.path(STORES)
     some = [version for version in held if version in (min(held), 10, 19, 20, 21, 50, 99, 100, 101, max(held))]
@@ -50,6 +51,7 @@ def test_every_version_is_readable_before_and_after_a_checkpoint_and_beyond_it(l
     assert {version: units(lake, version) for version in (*some, after)} == expected | {after: [9]}
 
 
+@pytest.mark.soak_on_jvm
 def test_a_hint_that_somebody_else_left_in_the_log_is_taken_away_before_anything_is_written(lake: Lake, held: dict[int, int]) -> None:
     path = lake.path(STORES)
     handles.open_table(path).create_checkpoint()

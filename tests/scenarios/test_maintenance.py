@@ -72,6 +72,7 @@ def test_pinned_versions_and_the_last_of_each_day_stay_and_the_others_go(shop: S
     assert (newest.id, newest.versions[STORES], newest.as_of.day) == (done.snapshot, lake.head(STORES), 12)
 
 
+@pytest.mark.soak_on_jvm
 def test_what_was_let_go_is_not_missed_once_more_is_to_be_kept(shop: Shop) -> None:
     lake = shop.lake
     rewritten(shop, 1, 2, 3, as_of="2011-01-05")
@@ -90,6 +91,7 @@ def test_what_was_let_go_is_not_missed_once_more_is_to_be_kept(shop: Shop) -> No
     assert "are not there" in planned(lake).damage
 
 
+@pytest.mark.soak_on_jvm
 def test_a_plan_changes_nothing(shop: Shop) -> None:
     versions = rewritten(shop, 1, 2, as_of="2011-01-05")
     first, again = maintenance.plan(shop.lake), maintenance.plan(shop.lake)
@@ -116,6 +118,7 @@ def test_a_pin_that_comes_while_files_are_deleted_is_refused_and_not_half_made(s
     lake.pin(STORES, first[2], "auditor", "a test")
 
 
+@pytest.mark.soak_on_jvm
 def test_a_file_that_no_commit_ever_named_is_an_orphan_and_goes(shop: Shop) -> None:
     rewritten(shop, 1, as_of="2011-01-05")
     maintenance.maintain(shop.lake)
@@ -127,6 +130,7 @@ def test_a_file_that_no_commit_ever_named_is_an_orphan_and_goes(shop: Shop) -> N
     assert units(shop.lake, shop.lake.version(STORES)) == [1]
 
 
+@pytest.mark.soak_on_jvm
 def test_small_files_become_one_and_are_published_with_the_same_rows(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     lake = shop.lake
     for name in "abcde":

@@ -113,6 +113,7 @@ def test_the_planted_number_is_nowhere_behind_the_door(
 
 
 @pytest.mark.parametrize("stop", ["reading", "written"])
+@pytest.mark.soak_on_jvm
 def test_a_load_that_stops_half_way_leaves_no_number_either(lake: Lake, tmp_path: Path, stop: str, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.csv"
     path.write_text("\n".join((HEADER, *sales())) + "\n")
@@ -133,6 +134,7 @@ def test_a_load_that_stops_half_way_leaves_no_number_either(lake: Lake, tmp_path
 
 
 @pytest.mark.parametrize("kind", ["text", "integer", "parquet", "sqlite", "notebook", "name"])
+@pytest.mark.soak_on_jvm
 def test_the_scan_finds_what_is_there(tmp_path: Path, kind: str, engine_name: str) -> None:
     if kind == "text":
         (tmp_path / "run.log").write_text(f"customer {PLANTED} came")

@@ -140,7 +140,8 @@ def test_whatever_is_lost_of_a_table_is_said_with_what_repairs_it_before_anythin
     assert not broken(lake)
 
 
-@pytest.mark.parametrize("how", ["removed", pytest.param("an entry is empty", marks=pytest.mark.soak_on_jvm)])
+@pytest.mark.parametrize("how", ["removed", "an entry is empty"])
+@pytest.mark.soak_on_jvm
 def test_a_lost_table_is_made_anew_as_it_was(shop: FeaturedShop, how: str) -> None:
     lake, before = shop.lake, digests(shop.lake)
     with lake.lease("test"):
@@ -254,6 +255,7 @@ def test_an_older_version_whose_entry_is_damaged_is_named_and_nothing_of_the_tab
     assert plan.damage and not plan.deletes
 
 
+@pytest.mark.slow
 @pytest.mark.soak_on_jvm
 def test_entries_that_are_missing_below_a_checkpoint_are_named_and_the_table_is_made_anew(shop: FeaturedShop) -> None:
     lake, before = shop.lake, digests(shop.lake)
@@ -326,6 +328,7 @@ def test_an_entry_that_is_none_is_named_in_a_line_with_what_repairs_it(shop: Fea
     )
 
 
+@pytest.mark.slow
 @pytest.mark.soak_on_jvm
 def test_a_snapshot_that_knows_nothing_of_a_table_made_anew_is_gone_back_to_and_all_is_made_anew(shop: FeaturedShop) -> None:
     lake, before = shop.lake, digests(shop.lake)
@@ -344,6 +347,7 @@ def test_a_snapshot_that_knows_nothing_of_a_table_made_anew_is_gone_back_to_and_
     assert digests(lake).keys() == before.keys()
 
 
+@pytest.mark.soak_on_jvm
 def test_a_rebuild_that_was_killed_before_tables_were_put_back_leaves_predictions_as_they_were(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -409,6 +413,7 @@ def test_a_rebuild_of_what_is_whole_changes_nothing_and_keeps_every_version(shop
     assert shop.lake.digest(PRODUCTS, old.version) == old
 
 
+@pytest.mark.soak_on_jvm
 def test_bronze_is_never_made_up(shop: FeaturedShop) -> None:
     lose(shop.lake, "bronze.sales", "removed")
     with pytest.raises(StateError, match="bronze.sales is not there any more.*backup"):

@@ -51,6 +51,7 @@ def test_every_table_is_what_the_snapshot_published_and_the_later_ones_are_undon
     assert opened(shop.lake.at("2011-12-31")) == ["one"]
 
 
+@pytest.mark.soak_on_jvm
 def test_what_was_taken_out_may_land_again_and_a_run_goes_on_from_there(shop: Shop) -> None:
     restoring.restore(shop.lake, 1)
     shop.land(Line("B", TUESDAY), moment="2011-01-03")
@@ -58,6 +59,7 @@ def test_what_was_taken_out_may_land_again_and_a_run_goes_on_from_there(shop: Sh
     assert (opened(shop.lake), landed(shop.lake)) == (["one", "three"], ["A", "B"])
 
 
+@pytest.mark.soak_on_jvm
 def test_a_restore_can_be_gone_back_on(shop: Shop) -> None:
     restoring.restore(shop.lake, 1)
     found = restoring.restore(shop.lake, 2)
@@ -65,6 +67,7 @@ def test_a_restore_can_be_gone_back_on(shop: Shop) -> None:
     assert (found.as_of, list(found.taken_out)) == (datetime(2011, 1, 12), [])
 
 
+@pytest.mark.soak_on_jvm
 def test_going_back_on_a_restore_brings_back_the_days_between(shop: FeaturedShop) -> None:
     shop.open_store("three", as_of="2011-01-19")
     days = {one.as_of: one.id for one in shop.lake.snapshots()}
@@ -80,6 +83,7 @@ def test_going_back_on_a_restore_brings_back_the_days_between(shop: FeaturedShop
     assert (found.undone, found.again) == ((third, third + 2), ())
 
 
+@pytest.mark.soak_on_jvm
 def test_what_a_restore_undid_is_kept_as_long_as_it_can_be_gone_back_on(shop: FeaturedShop) -> None:
     shop.open_store("three", as_of="2011-01-19")
     first, second, third = (one.id for one in shop.lake.snapshots())
@@ -88,6 +92,7 @@ def test_what_a_restore_undid_is_kept_as_long_as_it_can_be_gone_back_on(shop: Fe
     assert kept == {0: [made], 1: [made], 2: [first, second, third, made]}
 
 
+@pytest.mark.soak_on_jvm
 def test_broken_off_nothing_is_written_before_it_is_finished(shop: FeaturedShop, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(snapshots, "publish", _killed)
@@ -102,6 +107,7 @@ def test_broken_off_nothing_is_written_before_it_is_finished(shop: FeaturedShop,
     shop.open_store("three", as_of="2011-01-19")
 
 
+@pytest.mark.soak_on_jvm
 def test_an_open_run_is_given_up(shop: Shop) -> None:
     with shop.lake.lease("breaks off") as held:
         opening.begin_or_resume(shop.lake, "2011-01-19", held.token)
@@ -110,6 +116,7 @@ def test_an_open_run_is_given_up(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("how", ["a file is missing", "an entry was emptied"])
+@pytest.mark.soak_on_jvm
 def test_a_snapshot_that_is_damaged_is_refused_before_anything_is_changed(shop: FeaturedShop, how: str) -> None:
     path, version = shop.lake.path(STORES), shop.lake.snapshots()[0].versions[STORES]
     heads = {name: shop.lake.head(name) for name in shop.lake.catalog}
@@ -126,6 +133,7 @@ def test_a_snapshot_that_is_damaged_is_refused_before_anything_is_changed(shop: 
     shop.land(Line("D", TUESDAY))
 
 
+@pytest.mark.soak_on_jvm
 def test_a_snapshot_from_before_a_file_of_bronze_was_lost_is_gone_back_to(shop: FeaturedShop) -> None:
     path, first = shop.lake.path(BRONZE), shop.lake.snapshots()[0].versions[BRONZE]
     for lost in set(delta.files(path)) - set(delta.files(path, first)):
@@ -136,6 +144,7 @@ def test_a_snapshot_from_before_a_file_of_bronze_was_lost_is_gone_back_to(shop: 
 
 
 @pytest.mark.slow
+@pytest.mark.soak_on_jvm
 def test_a_table_that_can_not_be_opened_is_named_before_a_restore_is_noted(shop: FeaturedShop) -> None:
     newest = Path(shop.lake.path(STORES)) / handles.LOG / f"{shop.lake.head(STORES):020}.json"
     newest.write_text(newest.read_text(encoding="utf-8")[:40], encoding="utf-8")
@@ -144,6 +153,7 @@ def test_a_table_that_can_not_be_opened_is_named_before_a_restore_is_noted(shop:
     assert snapshots.unfinished_restore(shop.lake.ops) is None
 
 
+@pytest.mark.soak_on_jvm
 def test_a_snapshot_that_there_is_not_is_refused(shop: Shop) -> None:
     with pytest.raises(NothingPublished, match="no snapshot 9"):
         restoring.restore(shop.lake, 9)

@@ -72,6 +72,7 @@ def test_old_versions_that_are_pinned_stay_while_the_table_is_written_compacted_
     assert there.issuperset(commits)
 
 
+@pytest.mark.soak_on_jvm
 def test_old_versions_stay_where_another_tool_cleans_up_the_log(lake: Lake, kept: dict[int, str]) -> None:
     """By the table's properties: without them Delta's default takes away what is older than 30 days."""
     path = lake.path(STORES)

@@ -77,6 +77,7 @@ def test_a_stricter_rule_judges_what_lands_from_then_on_and_everything_when_it_i
     assert held(lake) == ([], ["quantity_plausible"] * 3)
 
 
+@pytest.mark.slow
 def test_a_looser_rule_lets_in_what_was_refused_when_it_lands_again_or_all_is_made_anew(lake: Lake, rule: Callable[[str], None]) -> None:
     lake.create_tables()
     shop = Shop(lake)

@@ -168,6 +168,7 @@ def test_the_same_lines_in_one_file_and_in_another_order_give_the_same_content(t
     other.lake.close()
 
 
+@pytest.mark.soak_on_jvm
 def test_a_copy_in_another_month_is_found_where_the_time_does_not_tell_lines_apart(lake: Lake) -> None:
     shop = Shop(lake)
     shop.land(Line("A", "2011-01-03T10:00:00", quantity="1", identity="one and the same"))

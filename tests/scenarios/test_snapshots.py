@@ -29,6 +29,7 @@ def write(stage: StageLake, name: str) -> None:
     stage.writer.merge(STORES, stores(stage, **{name: 1}))
 
 
+@pytest.mark.soak_on_jvm
 def test_before_the_first_snapshot_a_table_says_that_nothing_is_published(shop: Shop) -> None:
     shop.land(Line("A", MONDAY))
     with pytest.raises(NothingPublished, match="nothing published yet"):
@@ -36,6 +37,7 @@ def test_before_the_first_snapshot_a_table_says_that_nothing_is_published(shop: 
     assert shop.lake.read("bronze.sales").count() == 1
 
 
+@pytest.mark.soak_on_jvm
 def test_a_run_in_an_empty_lake_says_what_to_load(shop: Shop) -> None:
     with pytest.raises(StateError, match="zeromargin load"), shop.run():
         pytest.fail("a run began without sales")
@@ -57,6 +59,7 @@ def test_a_run_that_breaks_off_publishes_nothing_and_the_next_begins_from_the_sn
     assert opened(shop.lake) == ["one", "two"]
 
 
+@pytest.mark.soak_on_jvm
 def test_an_unfinished_run_is_resumed_when_nothing_has_changed_and_its_stage_starts_clean(shop: Shop) -> None:
     shop.land(Line("A", MONDAY))
     with shop.lake.lease("breaks off") as held:
@@ -73,6 +76,7 @@ def test_an_unfinished_run_is_resumed_when_nothing_has_changed_and_its_stage_sta
     assert opened(shop.lake) == ["again"]
 
 
+@pytest.mark.soak_on_jvm
 def test_a_landed_file_makes_a_new_run_of_an_unfinished_one(shop: Shop) -> None:
     shop.land(Line("A", MONDAY))
     with shop.lake.lease("breaks off") as held:
@@ -122,6 +126,7 @@ def test_other_settings_begin_a_new_run_by_name_too(shop: Shop, change: dict[str
         assert opening.begin_or_resume(other, None, held.token, stages=("gold",)).id != first.id
 
 
+@pytest.mark.soak_on_jvm
 def test_what_the_gate_has_not_judged_in_this_run_is_not_published(shop: Shop) -> None:
     shop.land(Line("A", MONDAY))
     with shop.run("2011-01-05") as run:
@@ -134,6 +139,7 @@ def test_what_the_gate_has_not_judged_in_this_run_is_not_published(shop: Shop) -
     assert shop.lake.snapshot() is None
 
 
+@pytest.mark.soak_on_jvm
 def test_a_stage_that_runs_again_after_it_was_published_is_still_known_to_have_written_what_was(shop: Shop) -> None:
     shop.land(Line("A", MONDAY))
     with shop.run("2011-01-05") as run:
@@ -147,6 +153,7 @@ def test_a_stage_that_runs_again_after_it_was_published_is_still_known_to_have_w
     assert (version.run, version.stage) == (run.id, "gold")
 
 
+@pytest.mark.soak_on_jvm
 def test_a_lost_lease_can_not_publish(shop: Shop) -> None:
     shop.land(Line("A", MONDAY))
     with shop.lake.lease("first") as held:
@@ -181,6 +188,7 @@ def test_the_lake_at_a_day_is_the_last_publication_up_to_it(shop: Shop) -> None:
         shop.lake.at("2011-01-04")
 
 
+@pytest.mark.soak_on_jvm
 def test_a_day_of_the_past_and_today_are_compared_in_one_query_and_closing_the_one_leaves_the_other(shop: Shop) -> None:
     shop.land(Line("A", MONDAY))
     shop.open_store("one", as_of="2011-01-05")
@@ -222,6 +230,7 @@ def test_a_day_before_the_newest_snapshots_moment_is_a_back_test_that_writes_no_
     assert opened(shop.lake) == ["one"]
 
 
+@pytest.mark.soak_on_jvm
 def test_another_grid_than_the_first_snapshots_is_refused(shop: Shop) -> None:
     shop.land(Line("A", MONDAY))
     shop.open_store("one")

@@ -51,11 +51,13 @@ def test_a_view_of_ones_own_is_joined_with_tables_in_sql(lake: Lake, versions: l
     assert units(lake.sql(text.format(versions[1]))) == [7]
 
 
+@pytest.mark.soak_on_jvm
 def test_a_time_before_the_first_version_says_when_that_was(lake: Lake, versions: list[int]) -> None:
     with pytest.raises(StateError, match="was first written at"):
         lake.read(STORES, timestamp="2001-01-01")
 
 
+@pytest.mark.soak_on_jvm
 def test_a_version_that_is_not_there_is_said_in_sql_too(lake: Lake, versions: list[int]) -> None:
     with pytest.raises(StateError, match=f"no version 99. Versions: 0 to {versions[-1]}"):
         lake.sql("SELECT units FROM gold.stores VERSION AS OF 99")
@@ -90,6 +92,7 @@ def test_a_pin_is_kept_once_and_names_its_owner_and_reason(lake: Lake, versions:
     assert [version.version for version in lake.history(STORES) if version.pinned] == [versions[0]]
 
 
+@pytest.mark.soak_on_jvm
 def test_a_version_that_is_not_there_can_not_be_pinned(lake: Lake, versions: list[int]) -> None:
     with pytest.raises(StateError, match="no version 99"):
         lake.pin(STORES, 99, "audit", "a slip")
@@ -104,6 +107,7 @@ def test_a_commit_of_somebody_else_in_the_middle_of_ours_is_found_out(lake: Lake
         lake.writer._commit(STORES, write_after_another)
 
 
+@pytest.mark.soak_on_jvm
 def test_a_commit_that_is_lost_each_time_may_be_tried_again_later(lake: Lake, versions: list[int]) -> None:
     def lost() -> None:
         raise RuntimeError("Failed to commit transaction")

@@ -18,6 +18,7 @@ LINES = "invoice,product_code,quantity,sold_at,unit_price,store,promotion\n1,A,2
 PURCHASES = " 00001 19970105  1   12.50\n 00002 19970106  2   25.00\n"
 
 
+@pytest.mark.soak_on_jvm
 def test_each_source_is_told_of_by_itself_and_a_second_currency_is_refused(lake: Lake, tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text(LINES, encoding="utf-8")
     (tmp_path / "cd.txt").write_text(PURCHASES, encoding="ascii")

@@ -73,6 +73,8 @@ def test_readers_of_what_was_published_are_undisturbed_by_runs_and_maintenance(l
     assert held(lake, lake.version(STORES)) == ["four", "one", "three", "two"]
 
 
+@pytest.mark.slow
+@pytest.mark.soak_on_jvm
 def test_readers_of_an_old_version_never_meet_a_checkpoint_in_the_making(lake: Lake, tmp_path: Path) -> None:
     path = lake.path(STORES)
     with lake.lease("test"):
@@ -85,6 +87,7 @@ def test_readers_of_an_old_version_never_meet_a_checkpoint_in_the_making(lake: L
     assert delta_log.since_checkpoint(path) == 0
 
 
+@pytest.mark.soak_on_jvm
 def test_of_two_loads_at_once_one_waits_and_each_line_is_there_once(lake: Lake, tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()

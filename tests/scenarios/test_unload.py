@@ -14,6 +14,7 @@ from tests.canonical import written
 from tests.shop import Line, Shop
 
 
+@pytest.mark.soak_on_jvm
 def test_its_lines_are_gone_the_others_stay_and_it_may_land_again(lake: Lake, tmp_path: Path) -> None:
     wrong = written(tmp_path, "a.csv", *(f"{number},A,thing,2,2011-01-03T10:00:00,2.50,17850,France" for number in range(3)))
     good = written(tmp_path, "b.csv", "9,B,thing,2,2011-01-04T10:00:00,2.50,17850,France")
@@ -43,6 +44,7 @@ def test_its_lines_are_gone_the_others_stay_and_it_may_land_again(lake: Lake, tm
         unload(lake, str(wrong))
 
 
+@pytest.mark.soak_on_jvm
 def test_what_was_published_is_not_taken_out(lake: Lake) -> None:
     shop = Shop(lake)
     digest = shop.land(Line("A", "2011-01-03T10:00:00"))

@@ -48,6 +48,7 @@ def opened(lake: Lake, version: int | None = None) -> list[tuple[object, ...]]:
     return sorted(tuple(row.values()) for row in found.select(*names).toArrow().to_pylist())
 
 
+@pytest.mark.soak_on_jvm
 def test_a_newer_version_gives_the_tables_its_columns_and_older_versions_stay_as_they_were(
     lake: Lake, request: pytest.FixtureRequest
 ) -> None:

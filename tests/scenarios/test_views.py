@@ -35,12 +35,14 @@ class Counted:
         return [int(row["units"]) for row in self.lake.spark.table(view).toArrow().to_pylist()]
 
 
+@pytest.mark.soak_on_jvm
 def test_a_version_is_opened_once(lake: Lake) -> None:
     first, second, seen = written(lake, 1), written(lake, 2), Counted(lake)
     assert [seen.units(version) for version in (first, second, first)] == [[1], [2], [1]]
     assert seen.opened == [first, second]
 
 
+@pytest.mark.soak_on_jvm
 def test_a_table_that_was_made_anew_is_opened_anew(lake: Lake) -> None:
     version, seen = written(lake, 1), Counted(lake)
     assert seen.units(version) == [1]
@@ -50,6 +52,7 @@ def test_a_table_that_was_made_anew_is_opened_anew(lake: Lake) -> None:
     assert seen.units(version) == [5]
 
 
+@pytest.mark.soak_on_jvm
 def test_a_version_whose_entry_is_gone_has_no_view(lake: Lake) -> None:
     version, seen = written(lake, 1), Counted(lake)
     assert seen.units(version) == [1]
@@ -57,6 +60,7 @@ def test_a_version_whose_entry_is_gone_has_no_view(lake: Lake) -> None:
     assert seen.views.of(STORES, version) is None
 
 
+@pytest.mark.soak_on_jvm
 def test_after_a_while_a_view_is_made_again_by_the_same_name_since_the_session_may_have_lost_it(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -28,6 +28,7 @@ def test_a_merge_adds_new_keys_updates_changed_ones_and_deletes_gone_ones_in_one
     assert second == first + 1
 
 
+@pytest.mark.soak_on_jvm
 def test_a_merge_done_twice_is_a_merge_done_once(lake: Lake) -> None:
     with lake.lease("test"):
         lake.writer.merge(STORES, stores(lake, a=1, b=2))
@@ -42,11 +43,13 @@ def test_a_key_that_occurs_twice_is_refused(lake: Lake) -> None:
     assert units(lake) == {}
 
 
+@pytest.mark.soak_on_jvm
 def test_a_column_that_the_table_does_not_have_is_refused(lake: Lake) -> None:
     with lake.lease("test"), pytest.raises(InputError, match="colour"):
         lake.writer.merge(STORES, stores(lake, a=1).selectExpr("*", "'red' AS colour"))
 
 
+@pytest.mark.soak_on_jvm
 def test_a_column_of_another_type_is_refused(lake: Lake) -> None:
     with lake.lease("test"), pytest.raises(InputError, match="units is double"):
         lake.writer.merge(
@@ -123,6 +126,7 @@ def test_an_older_version_reads_as_it_was_by_read_and_by_sql(lake: Lake) -> None
     assert found == [Decimal(1)]
 
 
+@pytest.mark.soak_on_jvm
 def test_a_misspelt_table_gets_a_hint(lake: Lake) -> None:
     with pytest.raises(UnknownName, match='Did you mean "gold.stores"'):
         lake.read("gold.store")
@@ -151,7 +155,14 @@ def days(*numbers: int) -> Within:
     return Within("day", [date(2011, 1, 1) + timedelta(days=number) for number in numbers])
 
 
-@pytest.mark.parametrize("within", [days(3, 40, 60), days(*range(70)), Within("month", {"2011-01", "2011-02", "2011-03"})])
+@pytest.mark.parametrize(
+    "within",
+    [
+        pytest.param(days(3, 40, 60), marks=pytest.mark.soak_on_jvm),
+        pytest.param(days(*range(70)), marks=pytest.mark.soak_on_jvm),
+        Within("month", {"2011-01", "2011-02", "2011-03"}),
+    ],
+)
 def test_a_merge_within_some_days_or_months_does_all_that_it_does_without(lake: Lake, within: Within) -> None:
     with lake.lease("test"):
         lake.writer.merge(DAYS, sold(lake, d3=1, d40=2, d100=3))

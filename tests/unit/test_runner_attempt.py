@@ -259,6 +259,7 @@ def test_notebooks_share_what_was_imported_and_nothing_else(home: Path, place: P
     assert all(first[name] != second[name] for name in ("pid", "drawn", "temporary"))
 
 
+@pytest.mark.slow
 def test_what_stages_are_forked_from_has_one_thread_and_tells_nobody_of_itself(tmp_path: Path) -> None:
     look = (
         "import json, pathlib, sys, threading\n"
