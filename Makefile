@@ -34,9 +34,9 @@ deploy/spark/jars/.done: deploy/spark/pom.xml
 demo: install ## a shop's sales from files to served answers, in minutes; DATA=path takes files of your own
 	@DATA="$(DATA)" SOURCE="$(SOURCE)" $(BIN)/python -m jobs.demo --home $(HOME_DIR)
 
-test: install ## what takes a quarter of an hour at most; ALL=1: every test, and what this machine can't run fails
+test: install ## what takes a quarter of an hour at most; ALL=1: all but the soak's, and what this machine can't run fails
 	@$(if $(ALL),ZEROMARGIN_TEST_ALL=1) $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(if $(ALL),,-m "not slow")
-	@$(if $(ALL),,echo "These were the tests that are not slow. All of them, as for landing (half an hour; an hour where the machine is slow): make test ALL=1")
+	@$(if $(ALL),,echo "These were the tests that are not slow. All but what is tried in the soak alone, as for landing: make test ALL=1")
 
 soak: install ## every test there is: all scenarios on both engines, and what claims "always" SOAK times (200): hours
 	@SOAK=$${SOAK:-200} $(BIN)/python -m pytest --numprocesses 2 --timeout 36000 tests tests/behaviour/soak_large_file.py tests/behaviour/soak_stores.py

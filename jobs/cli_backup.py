@@ -57,6 +57,7 @@ def _show(found: BackedUp, said: str, as_json: bool) -> None:
     print(f"{said}: {found.files:,} files, {size(found.bytes)}")
     if found.left_out:
         print(f"Not in it, and to be kept in another way: {', '.join(found.left_out)}")
+    print("What conf/ says (sources, rules, the timetable) is the checkout's, not the home's: keep it with the code")
 
 
 def _tell(done: int, of: int) -> None:

@@ -190,6 +190,10 @@ def _show_restored(found: Restored) -> None:
             rows,
             right=("lines",),
         )
+        print(
+            "What came by the inbox was removed there once it had landed. Where nobody has these files any more, go back on it before maintenance lets them"
+            " go (snapshots.keep_newest)."
+        )
     print(f"To go back on it: zeromargin restore {found.undone[-1]}" if found.undone else "No snapshot came after it.")
 
 

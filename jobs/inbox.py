@@ -32,11 +32,13 @@ from lakehouse.ingest.beside import lacking
 from lakehouse.ingest.door import FUTURE
 from lakehouse.ingest.loading import refused_of, stamp, told_reasons
 from lakehouse.ingest.sources import Source
+from lakehouse.registry.draft import OF_A_DISK
 from lakehouse.tables import Lake
 
 REJECTED, LANDED = "rejected", "landed"
 TAKING = ".taking-"  # before the name of a file that is being landed: what comes under its own name meanwhile is another file
 _REASON = ".reason.txt"
+_LONGEST_NAME = 240  # bytes: what is put before and behind it must fit into the 255 that a name may have
 _NOT_YET = (".part", ".tmp", ".crdownload", ".filepart")
 _LOOK_AGAIN_S = 1
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EXDEV)
@@ -75,7 +77,10 @@ def _each(lake: Lake, inbox: Path, timetable: Timetable) -> Iterator[Picked]:
         elif isinstance(source, InputError):
             yield Picked(f"{found.name}/", waits=str(source))
         else:
-            yield from _of_source(lake, found, source, timetable)
+            try:
+                yield from _of_source(lake, found, source, timetable)
+            except OSError as error:  # it, or a disk that is mounted there, may not be looked through: the sources after it go on
+                yield Picked(f"{found.name}/", waits=f"it can't be looked through: {error.strerror}")
 
 
 def put_aside(inbox: Path, profile: str) -> tuple[int, int]:
@@ -95,7 +100,7 @@ def put_aside(inbox: Path, profile: str) -> tuple[int, int]:
 
 
 def _is_passed_over(path: Path) -> bool:
-    return path.name.startswith((".", "~")) or path.name.endswith(_NOT_YET)
+    return path.name.startswith((".", "~")) or path.name.endswith(_NOT_YET) or path.name == OF_A_DISK
 
 
 def _of_source(lake: Lake, folder: Path, source: Source, timetable: Timetable) -> Iterator[Picked]:
@@ -118,8 +123,15 @@ def _of_source(lake: Lake, folder: Path, source: Source, timetable: Timetable) -
             break
         yield _take(lake, file, source, timetable)
     for below in sorted(folder.iterdir()):
-        if below.is_dir() and below.name not in (REJECTED, LANDED) and not _is_passed_over(below) and any(below.iterdir()):
+        if below.is_dir() and below.name not in (REJECTED, LANDED) and not _is_passed_over(below) and not _is_empty(below):
             yield Picked(f"{source.name}/{below.name}/", waits=f"it is a folder. Move its files up, into {source.name}/ itself")
+
+
+def _is_empty(folder: Path) -> bool:
+    try:
+        return not any(folder.iterdir())
+    except OSError:
+        return False
 
 
 def _sorted_out(folder: Path, source: Source, settle_s: float) -> tuple[list[Path], list[Path]]:
@@ -160,6 +172,8 @@ def _is_settled(file: Path, settle_s: float) -> bool:
 def _take(lake: Lake, file: Path, source: Source, timetable: Timetable) -> Picked:
     name = file.name.removeprefix(TAKING)
     shown, taken, lines = f"{source.name}/{name}", file.with_name(f"{TAKING}{name}"), 0
+    if len(os.fsencode(name)) > _LONGEST_NAME:
+        return Picked(shown, waits=f"its name is longer than {_LONGEST_NAME} bytes. Give it a shorter one")
     try:
         if is_being_written(file):
             return Picked(shown, fresh="somebody has it open to write to: it waits for the next look")

@@ -194,7 +194,7 @@ class _Going:
         if isinstance(version, str):
             try:
                 publishing.attach_notebook(self.lake.settings, stage.name, version, self._place(stage).notebook)
-            except TryAgain as error:  # what the stage has made is there; the notebook lies in the run's folder
+            except Exception as error:  # what the stage has made is there; the notebook lies in the run's folder
                 log.warning(
                     "the notebook of %s can't be put beside its model now: %s. It lies in %s",
                     stage.name,

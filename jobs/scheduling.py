@@ -90,23 +90,23 @@ class Schedule:
 
     def once(self) -> bool:
         """Does what was missed, and ends. Whether all of it went well."""
-        with Lake(self._settings) as lake, self._only_one(lake):
+        with Lake(self._settings) as lake, self._only_one(lake) as keeper:
             known, due = turns(lake), {name: self._missed(lake, name) for name in self.timetable.jobs}
             for name in (name for name, when in due.items() if when is None):
                 told = "nothing is due" if name in known else "first seen"
                 self._say(f"{name}: {told}; next {self.timetable.told(self.timetable.next(name, ops.now()))}")
-            went_well = [self._perform(lake, name, when) for name, when in due.items() if when is not None]
+            went_well = [self._perform(lake, keeper, name, when) for name, when in due.items() if when is not None]
             return all(went_well)
 
     def forever(self) -> None:
         """Does what was missed, then each job at its times, until interrupted. What is due is asked of the wall clock every `LOOK_S` seconds: one
         wait until the next turn would go by a clock that stands still while the host sleeps, and that nobody sets."""
         said: dict[str, datetime] = {}
-        with Lake(self._settings) as lake, self._only_one(lake):
+        with Lake(self._settings) as lake, self._only_one(lake) as keeper:
             while True:
                 said = {name: coming for name, coming in said.items() if name in self.timetable.jobs}
                 for name in self.timetable.jobs:
-                    self._turn(lake, name)
+                    self._turn(lake, keeper, name)
                     coming = self.timetable.next(name, ops.now())
                     if said.get(name) != coming:
                         said[name] = coming
@@ -128,12 +128,12 @@ class Schedule:
             self._say("the timetable was changed")
         self.timetable, self._wrong = found, wrong
 
-    def _turn(self, lake: Lake, name: str) -> None:
+    def _turn(self, lake: Lake, keeper: Lease, name: str) -> None:
         """What is due of a job. What the record can't be asked about is asked again at the next look."""
         try:
             due = self._missed(lake, name)
             if due is not None:
-                self._perform(lake, name, due)
+                self._perform(lake, keeper, name, due)
         except (SQLAlchemyError, OSError, DiskFull, NoPermission) as error:
             self._say(f"{name}: the run database does not answer ({type(error).__name__}). Again in {LOOK_S} s")
 
@@ -152,8 +152,10 @@ class Schedule:
             found, due = due, self.timetable.next(name, due)
         return found
 
-    def _perform(self, lake: Lake, name: str, due: datetime) -> bool:
-        """Does one turn, again where that can help. Returns whether it went well."""
+    def _perform(self, lake: Lake, keeper: Lease, name: str, due: datetime) -> bool:
+        """Does one turn, again where that can help. Returns whether it went well. Raises `LeaseHeld` where another keeper, on a host that did not
+        sleep, has the timetable by now."""
+        keeper.check()
         job = self.timetable.jobs[name]
         if not _claim(lake, name, due, BEGUN):
             return True  # it is done
@@ -170,6 +172,11 @@ class Schedule:
                 _change(lake, name, due, state=BEGUN)
                 with attempt:
                     done = [self._tried(step, tally) for step, tally in zip(job.do, tallies, strict=True)]
+        except LeaseHeld as error:  # whoever writes may write for hours: the turn is looked at again, and this was no try
+            message = f"{error}{_so_far(tallies)}"
+            _change(lake, name, due, state=WAITING, tries=0, message=message)
+            self._say(f"{name}: waiting. {message}")
+            return False
         except ZeromarginError as error:
             return self._ended(lake, name, due, FAILED, f"{error}{_so_far(tallies)}")
         except Exception as error:  # a defect of ours must not end every later turn; what it says may name a file
@@ -258,8 +265,8 @@ def _so_far(tallies: Sequence[Tally]) -> str:
 
 def _has_work(lake: Lake) -> bool:
     """Whether lines have landed since what is published, a run is unfinished, or tables wait to be made anew."""
-    published, newest = lake.snapshot(), runs.newest(lake.ops)
-    if newest and newest[0].state == "open":
+    published = lake.snapshot()
+    if runs.broken_off(lake.ops) is not None:
         return True
     if published is None:
         return delta.exists(lake.path(BRONZE)) and bool(delta.size(lake.path(BRONZE)).files)

@@ -60,10 +60,12 @@ class Customers:
 
     def _keys(self, vault: Vault, identities: list[str], number: str) -> set[str]:
         """Raises `TryAgain` for whatever is wrong with the vault: an answer can do without it."""
-        if self._there() is None:
-            raise TryAgain("the vault's file is away")  # else the next connection would make an empty one in its place
         try:
+            if self._there() is None:
+                raise TryAgain("the vault's file is away")  # else the next connection would make an empty one in its place
             return {key for identity in identities if (key := vault.look_up(identity, number)) is not None}
+        except TryAgain:
+            raise
         except Exception as error:
             self._failed = True
             raise TryAgain(f"the vault does not answer: {type(error).__name__}") from error

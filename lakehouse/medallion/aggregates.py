@@ -155,5 +155,5 @@ def _count_if(kind: str) -> Column:
 
 def _ratio(above: str, below: str) -> Column:
     """Exact enough and equal on both engines; NULL where the divisor is not positive."""
-    divided = F.col(above).cast("decimal(18,6)") / F.col(below).cast(UNITS)
+    divided = F.col(above).cast("decimal(24,6)") / F.col(below).cast(UNITS)
     return F.when(F.col(below) > 0, divided.cast(RATIO))

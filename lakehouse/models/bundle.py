@@ -85,8 +85,8 @@ def write_bundle(folder: Path, model: Answering, facts: Facts, questions: Sequen
 def read_bundle(folder: Path, key: Ed25519PublicKey) -> Bundle:
     """The model, verified before anything of it is parsed, then asked its golden questions.
 
-    Raises `TamperedModel` for a missing or wrong signature, a file that is missing, unknown or changed, and an answer that is not the one
-    that was signed.
+    Raises `TamperedModel` for a missing or wrong signature, a file that is missing, unknown or changed, an answer that is not the one that was
+    signed, and a model that another version wrote, of inputs that this one does not compute.
     """
     text, files = _verified(folder, key)
     manifest = json.loads(text)
@@ -99,9 +99,15 @@ def read_bundle(folder: Path, key: Ed25519PublicKey) -> Bundle:
     unknown = sorted(set(files) - set(manifest["files"]))
     if unknown:
         raise TamperedModel(f"{folder}: the manifest does not list {', '.join(unknown)}")
-    model = _loader(str(manifest["name"]))(files)
-    for number, golden in enumerate(manifest["golden"], 1):
-        differs = _difference(golden["answer"], model.answer(golden["question"]), "answer")
+    try:
+        model = _loader(str(manifest["name"]))(files)
+        answers = [model.answer(golden["question"]) for golden in manifest["golden"]]
+    except (TamperedModel, MemoryError, OSError):
+        raise
+    except Exception as error:  # it is what was signed, so another version of this code, or of a library, has written it
+        raise TamperedModel(f"{folder} was signed here, but this version can't answer with it: {error}") from error
+    for number, (golden, answer) in enumerate(zip(manifest["golden"], answers, strict=True), 1):
+        differs = _difference(golden["answer"], answer, "answer")
         if differs is not None:
             raise TamperedModel(f"{folder}: golden question {number} is answered otherwise here: {differs}")
     return Bundle(model, manifest, hashlib.sha256(text).hexdigest())

@@ -41,6 +41,7 @@ _SKIPPED = {
     drafts.OF_A_DISK,
 }  # what an engine leaves, what is under way, and raw files, which hold customer numbers
 _SECRETS = "secrets"
+OUR_SECRET = "the vault's secret, which the settings hold (ZEROMARGIN_VAULT__SECRET): without it nobody is found in the vault again"
 _LOG = Path("answers")  # the only files that somebody writes who does not hold the lease
 _TRIES = 20
 _CHUNK = 1 << 20
@@ -306,10 +307,12 @@ def _in_inbox(home: Path) -> tuple[str, ...]:
 
 
 def _elsewhere(settings: Settings) -> tuple[str, ...]:
-    """Databases that are not in the home: they have backups of their own."""
+    """What a home needs that is not in it: databases, which have backups of their own, and a secret that the settings hold."""
     found = []
     for name, url in (("ops.url", settings.ops_url), ("vault.url", settings.vault_url), ("mlflow", settings.mlflow_url)):
         file = file_of(url)
         if file is None or settings.home.absolute() not in file.absolute().parents:
             found.append(f"{name} ({make_url(url).render_as_string(hide_password=True)})")
+    if settings.vault.secret is not None:
+        found.append(OUR_SECRET)
     return tuple(found)

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from lakehouse.models.bundle import MANIFEST
 from lakehouse.registry import aliases, tracking
+from lakehouse.registry.gate import APPROVED
 from lakehouse.registry.loading import AS_CHAMPION, AS_VERSION, UNDONE, Registered, is_whole, newest_approved, versions
 from lakehouse.settings import Settings
 
@@ -29,16 +30,19 @@ def dismiss(settings: Settings, name: str, may_answer: Callable[[Registered], bo
 def answer_as_of(settings: Settings, counted: Collection[int], moment: datetime) -> None:
     """Has models answer that are of the snapshots that count after a restore, the newest of which is of `moment`. What was trained on another was
     undone with it: it is nobody's champion, nobody's predecessor and no training, until its snapshot counts again. Then a champion gets its place
-    back, unless a newer version has it."""
+    back, unless a newer version has it, and so does one that was champion before it and is gone back to in a second step."""
 
     def counts(one: Registered) -> bool:
         told = _trained_on(one)
         return told in counted if told is not None else one.moment is None or one.moment <= moment
 
     for name in sorted({one.name for one in versions(settings)}):
-        for one in versions(settings, name):
+        known = versions(settings, name)
+        present = _champion(known)
+        for one in known:
             if not one.undone and not counts(one):
-                how = AS_CHAMPION if aliases.CHAMPION in one.aliases else AS_VERSION
+                was_champion = present is not None and one.decision == APPROVED and int(one.version) <= int(present.version)
+                how = AS_CHAMPION if was_champion else AS_VERSION
                 tracking.connect(settings).set_model_version_tag(name, one.version, UNDONE, how)
         dismiss(settings, name, lambda one: counts(one) and is_whole(settings, one))
         for one in sorted(versions(settings, name), key=lambda one: int(one.version)):

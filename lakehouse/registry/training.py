@@ -25,7 +25,7 @@ from lakehouse.registry.gate import APPROVED, Decision, decide
 from lakehouse.registry.loading import DECISION, REASONS, Registered, Registry, is_whole, newest_approved, open_registered, versions
 from lakehouse.registry.publishing import Registration, Source, register
 from lakehouse.registry.recipes import Trained, recipe
-from lakehouse.registry.recorded import Recorded, forgotten
+from lakehouse.registry.recorded import Recorded, forgotten, recorded
 from lakehouse.tables import Lake, revision
 from lakehouse.tables.moments import grid
 
@@ -111,7 +111,7 @@ def _train(lake: Lake, name: str, force: bool) -> TrainingReport:
     assert lake.run is not None
     due = Due(True, f"looked back to {lake.run.moment:%Y-%m-%d}") if lake.run.back_test else is_due(lake, name)
     if not due.due and not force:
-        return TrainingReport(name, False, due.reason, champion=_promote_left_over(lake, name))
+        return _left_over(lake, name) or TrainingReport(name, False, due.reason)
     began, made = time.monotonic(), recipe(name)
     try:
         trained = made.train(lake, _predecessor(lake, name))
@@ -218,12 +218,20 @@ def _register(lake: Lake, name: str, folder: Path, facts: Facts, decision: Decis
     return register(lake.settings, registration)
 
 
-def _promote_left_over(lake: Lake, name: str) -> bool:
-    """Makes a version champion that the gate approved at this moment in a run that was killed before it could."""
+def _left_over(lake: Lake, name: str) -> TrainingReport | None:
+    """Of a run that was broken off after it had registered a version, and before its stage said so: the version, made champion where the gate let it
+    through."""
     assert lake.run is not None
-    known = (one for one in versions(lake.settings, name) if one.decision == APPROVED and not one.undone)
-    approved = [one.version for one in known if one.moment == lake.run.moment]
-    return bool(approved) and _promote(lake, name, max(approved, key=int), Decision(True, ()))
+    told = {(one.version, one.digest) for one in recorded(lake) if one.model == name}
+    known = (one for one in versions(lake.settings, name) if not one.undone and one.moment == lake.run.moment)
+    left = max((one for one in known if (one.version, one.digest) not in told), key=lambda one: int(one.version), default=None)
+    if left is None:
+        return None
+    decision = Decision(left.decision == APPROVED, left.reasons)
+    is_champion = _promote(lake, name, left.version, decision)
+    return TrainingReport(
+        name, True, "it was registered before the run was broken off", left.version, left.digest, is_champion, left.reasons
+    )
 
 
 def _promote(lake: Lake, name: str, version: str, decision: Decision) -> bool:

@@ -39,11 +39,12 @@ class Lease:
     token: str
     purpose: str
     engine: Engine
+    name: str = NAME
 
     def check(self) -> None:
         """Raises `LeaseHeld` when somebody else has the lease by now."""
         with self.engine.connect() as connection:
-            check(connection, self.token)
+            check(connection, self.token, self.name)
 
     def add_group(self, group: int) -> None:
         """Remembers a process group that the holder started, so that a takeover ends it too. One that has ended by now is left out."""
@@ -56,12 +57,12 @@ class Lease:
             connection.execute(update(leases).where(leases.c.token == self.token).values(groups=[*groups, [group, born]]))
 
 
-def check(connection: Connection, token: str) -> None:
+def check(connection: Connection, token: str, name: str = NAME) -> None:
     """Raises `LeaseHeld` unless `token` holds the lease; in the caller's own transaction, until whose end nobody takes it over."""
-    row = connection.execute(select(leases).where(leases.c.name == NAME).with_for_update()).first()
+    row = connection.execute(select(leases).where(leases.c.name == name).with_for_update()).first()
     if row is None or row.token != token:
-        who = "nobody" if row is None else _holder(row)
-        raise LeaseHeld(f"the lease on this lake was lost: {who} holds it now. What was not committed is dropped; run again")
+        who, what = "nobody" if row is None else _holder(row), "on this lake" if name == NAME else f'"{name}"'
+        raise LeaseHeld(f"the lease {what} was lost: {who} holds it now. What was not committed is dropped; run again")
 
 
 @contextlib.contextmanager
@@ -107,7 +108,7 @@ def _acquire(engine: Engine, purpose: str, lease_s: float, wait_s: float, name: 
             with engine.begin() as connection:
                 row = connection.execute(select(leases).where(leases.c.name == name).with_for_update()).first()
                 if row is None or _is_over(engine, row) or watch.has_run_out(row):
-                    return Lease(_granted(connection, row, purpose, lease_s, name), purpose, engine)
+                    return Lease(_granted(connection, row, purpose, lease_s, name), purpose, engine, name)
         except IntegrityError:  # PostgreSQL: a row that is not there can't be locked, and somebody else was faster to write it
             continue
         left = deadline - time.monotonic()

@@ -19,7 +19,6 @@ from lakehouse.tables.catalog import BRONZE
 from lakehouse.tables.lake import Lake
 from lakehouse.tables.listing import Listing
 from lakehouse.tables.pins import Pin
-from lakehouse.tables.runs import Run
 from lakehouse.tables.snapshots import Snapshot
 
 COMPACT_FROM = 4  # small files in one partition are worth rewriting
@@ -118,7 +117,7 @@ def plan(lake: Lake, expired: Iterable[Pin] = ()) -> Listing[TablePlan]:
     kept = kept_versions(lake, expired)
     published = {} if newest is None else newest.versions
     # An open run goes on only while bronze is the version that it began from, and deleting is a commit too; a checkpoint is none.
-    settled = set(lake.catalog) - ({BRONZE} if _open_run(lake) is not None else set())
+    settled = set(lake.catalog) - ({BRONZE} if runs.broken_off(lake.ops) is not None else set())
     there = [name for name in lake.catalog if delta.exists(lake.path(name))]
     return Listing([_planned(lake, name, kept[name], published.get(name), name in settled) for name in there], "no table is there yet")
 
@@ -202,15 +201,9 @@ def _publish(lake: Lake, newest: Snapshot, now: dict[str, int], token: str) -> i
     return snapshots.publish(lake.ops, made, token).id
 
 
-def _open_run(lake: Lake) -> Run | None:
-    """The run that was broken off and may be gone on with; a back-test needs no version but pinned and kept ones."""
-    found = (runs.get(lake.ops, one.id) for one in runs.newest(lake.ops, limit=100) if one.state == "open")
-    return next((run for run in found if not run.back_test), None)
-
-
 def _of_open_run(lake: Lake) -> list[tuple[str, int]]:
     """The versions that a run which was broken off goes on from."""
-    run = _open_run(lake)
+    run = runs.broken_off(lake.ops)
     if run is None:
         return []
     wrote = [versions for stage in runs.stage_runs(lake.ops, run.id) for versions in stage.versions.items()]

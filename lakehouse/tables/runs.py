@@ -146,6 +146,13 @@ def get(engine: Engine, run: str) -> Run:
     return Run(row.id, row.as_of, row.moment, row.every, row.back_test, base, row.bronze, row.restored, row.lease)
 
 
+def broken_off(engine: Engine) -> Run | None:
+    """The run that was broken off and may be gone on with; a back-test, which writes no table, is none."""
+    with engine.connect() as connection:
+        found = connection.execute(select(runs.c.id).where((runs.c.state == "open") & ~runs.c.back_test)).scalar()
+    return None if found is None else get(engine, found)
+
+
 def end(engine: Engine, run: str, state: str = "done") -> None:
     with engine.begin() as connection:
         connection.execute(update(runs).where(runs.c.id == run).values(state=state, ended_at=now()))

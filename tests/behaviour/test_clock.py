@@ -13,11 +13,21 @@ from lakehouse.ingest.sample import write_sample
 from lakehouse.tables import delta, ops, runs
 from lakehouse.tables.delta import Commit
 from lakehouse.tables.runs import Terms
-from tests import set_clock, shell
+from tests import canonical, set_clock, shell
 from tests.conftest import skip_or_fail
 from tests.set_clock import TABLES
 
-ZONES = ("Pacific/Kiritimati", "America/St_Johns")  # fourteen hours ahead of UTC; three and a half behind it, in winter
+ZONES = (
+    "Pacific/Kiritimati",
+    "America/St_Johns",
+    "Europe/London",
+)  # fourteen hours ahead of UTC; three and a half behind it, in winter; as it, then
+CHANGES = (
+    "2023-03-12T02:30:00",
+    "2023-03-26T01:30:00",
+    "2023-10-29T01:30:00",
+    "2023-11-05T01:30:00",
+)  # not there, or there twice, in one of them
 
 
 def answered(home: Path, zone: str, *words: str) -> object:
@@ -29,6 +39,7 @@ def answered(home: Path, zone: str, *words: str) -> object:
 @pytest.mark.slow
 def test_in_any_zone_the_same_files_make_the_same_tables_of_the_same_day(tmp_path: Path) -> None:
     write_sample(tmp_path / "raw", seed=11, weeks=4, products=30, customers=30)
+    canonical.written(tmp_path / "raw", "changes.csv", *(f"{number},A,thing,1,{time},2.50,,France" for number, time in enumerate(CHANGES)))
     made = []
     for zone in ZONES:
         home = tmp_path / zone.replace("/", "-")
@@ -39,7 +50,7 @@ def test_in_any_zone_the_same_files_make_the_same_tables_of_the_same_day(tmp_pat
         assert isinstance(digests, list)
         made.append((report["as_of"], report["moment"], {one["table"]: one["digest"] for one in digests}))
 
-    assert made[0] == made[1]
+    assert made[0] == made[1] == made[2]
     assert len(made[0][2]) == len(TABLES)
 
 

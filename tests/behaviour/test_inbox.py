@@ -9,7 +9,7 @@ import re
 import shlex
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -206,11 +206,34 @@ def test_what_lies_where_no_file_is_looked_for_is_named(lake: Lake, inbox: Path)
     (inbox / "canonical" / "2011").mkdir()
     put(inbox, "2011/b.csv")
     (inbox / "canonical" / "empty").mkdir()
+    for mounted in (inbox, inbox / "canonical"):
+        (mounted / "lost+found").mkdir()
+    long = f"{'售' * 80}.csv"
+    put(inbox, long)
     with lake:
         found = {one.file: one.waits for one in pick_up(lake, inbox, table())}
-    assert list(found) == ["a.csv", "canonical/2011/"]
+    assert list(found) == ["a.csv", f"canonical/{long}", "canonical/2011/"]
+    assert "longer than 240 bytes" in found[f"canonical/{long}"]
     assert "lies in no source's folder" in found["a.csv"] and "Move its files up" in found["canonical/2011/"]
-    assert inboxes.put_aside(inbox, "test") == (2, 0)
+    assert inboxes.put_aside(inbox, "test") == (3, 0)
+
+
+def test_a_folder_that_may_not_be_looked_through_holds_up_no_other(lake: Lake, inbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(inbox, "a.csv")
+    for name in ("canonical/locked", "cdnow"):
+        (inbox / name).mkdir()
+    real = Path.iterdir
+
+    def looked(folder: Path) -> Iterator[Path]:
+        if folder.name in ("locked", "cdnow"):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+        return real(folder)
+
+    monkeypatch.setattr(Path, "iterdir", looked)  # whoever runs these tests may be allowed everything
+    with lake:
+        found = {one.file: one for one in pick_up(lake, inbox, table())}
+    assert found["canonical/a.csv"].lines == 1 and "Move its files up" in found["canonical/locked/"].waits
+    assert found["cdnow/"].waits == "it can't be looked through: Permission denied"
 
 
 def test_a_source_of_another_currency_waits_and_the_rest_lands(lake: Lake, inbox: Path) -> None:

@@ -15,12 +15,12 @@ from lakehouse.errors import StateError
 from lakehouse.features import marker, popular
 from lakehouse.features.online import OnlineFeatures
 from lakehouse.features.popular import PopularProduct
-from lakehouse.registry import aliases, tracking
+from lakehouse.registry import aliases, champions, tracking
 from lakehouse.registry.training import Due, is_due, train
 from lakehouse.settings import Settings
 from lakehouse.tables import Lake
 from tests.inside import Output, told
-from tests.retrained import holders, stage, versions
+from tests.retrained import holders, stage, versions, with_models
 
 
 @pytest.fixture
@@ -47,6 +47,18 @@ def test_what_a_restore_undid_is_no_champion_and_no_training_until_its_snapshot_
 
     assert holders(settings)["segments"]["champion"] == "2"
     assert [one.undone for one in versions(settings, "segments")] == [None, None]
+
+
+def test_going_back_in_two_steps_leaves_the_champion_that_one_step_would(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    for bootstraps in (8, 9):
+        with stage(with_models(settings, segments={"bootstraps": bootstraps}), "segments") as lake:
+            train(lake, "segments", force=True)
+    known = versions(settings, "segments")
+    assert [one.decision for one in known] == 3 * ["approved"], [one.reasons for one in known]
+    monkeypatch.setattr(champions, "_trained_on", lambda one: int(one.version))  # each on a snapshot of its own
+    for newest in (1, 2, 3, 2, 1, 3):
+        champions.answer_as_of(settings, range(1, newest + 1), datetime(2024, 5, 6))
+        assert holders(settings)["segments"]["champion"] == f"{newest}"
 
 
 def test_a_restore_leaves_a_version_that_was_not_champion_where_it_was(settings: Settings, capsys: Output) -> None:

@@ -17,9 +17,10 @@ from lakehouse.registry.gate import Decision
 from lakehouse.registry.loading import Registry, open_registered
 from lakehouse.registry.recipes import Recipe, recipe
 from lakehouse.registry.recipes import Trained as TrainedModel
+from lakehouse.registry.recorded import recorded
 from lakehouse.registry.training import TrainingReport
 from lakehouse.settings import Settings
-from lakehouse.tables import Lake, revision, snapshots
+from lakehouse.tables import Lake, StageLake, revision, snapshots
 from tests.retrained import MODELS, as_recorded, contents, holders, manifest, stage, versions, with_models
 from tests.trained import Trained
 
@@ -86,6 +87,29 @@ def test_a_champion_whose_files_are_not_what_was_signed_is_due_and_made_whole(tr
     champion = Registry(settings).by_alias("segments", aliases.CHAMPION)
     assert champion is not None
     open_registered(settings, champion)
+
+
+def test_what_was_registered_before_its_run_was_broken_off_is_told_and_made_champion_by_the_one_that_goes_on(
+    kept: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ended(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "_promote", ended)
+    with pytest.raises(KeyboardInterrupt), StageLake(kept, "segments") as lake:
+        training.train(lake, "segments", force=True)
+    monkeypatch.undo()
+    left = versions(kept, "segments")[-1]
+    assert (left.version, left.aliases) == ("2", ())
+
+    with StageLake(kept, "segments") as lake:
+        report = training.train(lake, "segments")
+        lake.finish(**report.result)
+        assert training.train(lake, "segments").result == {"trained": False, "reason": "the last training is 0 moments old; it is due at 4"}
+
+    assert (report.trained, report.version, report.digest, report.champion) == (True, "2", left.digest, True)
+    with Lake(kept) as lake:
+        assert [one.version for one in recorded(lake) if one.model == "segments"] == ["1", "2"]
 
 
 def test_a_damaged_champion_that_nothing_may_replace_is_none_any_more(

@@ -27,7 +27,7 @@ def test_what_does_not_fit_into_memory_changes_nothing_and_goes_on_with_more(set
     assert sold(settings) == (lines, lines, lines, units)
 
 
-@pytest.mark.soak
+@pytest.mark.slow
 def test_a_shop_that_sends_all_that_it_ever_sold_each_time_needs_no_more_memory_for_it(settings: Settings, tmp_path: Path) -> None:
     few, all_of_it = tmp_path / "monday.csv", tmp_path / "tuesday.csv"
     made(few, 27 * 10**6)

@@ -56,7 +56,6 @@ def test_as_of_the_thirteenth_everyone_gets_seventeen_today_and_in_training_late
     rebuilt.lake.close()
 
 
-@pytest.mark.soak_on_jvm
 def test_a_rebuild_from_bronze_gives_the_very_rows_that_were_published(shop: FeaturedShop) -> None:
     rebuilt = opened(shop.lake, "rebuilt")
     bronze = shop.lake.read("bronze.sales")

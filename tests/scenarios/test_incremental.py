@@ -44,7 +44,7 @@ def weeks(draw: st.DrawFn) -> list[Week]:
 
 @pytest.fixture(params=ENGINES)
 def engine_name(request: pytest.FixtureRequest) -> str:
-    """On Spark an example takes a minute: test_features_oracle.py has some there, and a tenth of these run in `make soak`."""
+    """On Spark an example takes a minute: test_features_example.py has one there, and a tenth of these run in `make soak`."""
     return str(request.param)
 
 

@@ -156,7 +156,6 @@ def test_a_sale_that_lands_late_is_found_by_a_cancellation_that_was_there_before
     assert rows(twice.lake, "silver.cancellations", "sold_quantity", "match") == [(Decimal(4), "larger quantity")]
 
 
-@pytest.mark.soak_on_jvm
 def test_the_same_lines_in_one_file_and_in_another_order_give_the_same_content(twice: FeaturedShop) -> None:
     other = opened(twice.lake, "other")
     other.land(*reversed([*FIRST_LANDING, *SECOND_LANDING, *THIRD_LANDING]))

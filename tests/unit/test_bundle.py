@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import io
 import json
 import math
@@ -93,6 +94,16 @@ def test_a_model_that_is_read_answers_as_the_one_that_was_written(name: str, mad
 @pytest.mark.parametrize("name", NAMES)
 def test_a_model_that_is_read_is_saved_as_the_same_bytes(name: str, made: dict[str, MadeUp], signed: dict[str, Path]) -> None:
     assert read_bundle(signed[name], KEY.public_key()).model.save() == made[name].model.save()
+
+
+@pytest.mark.parametrize(("name", "inputs"), [("demand", "INPUTS"), ("segments", "MEASURES"), ("recommendations", "INPUTS")])
+def test_a_model_of_inputs_that_this_version_does_not_compute_can_not_be_relied_on(
+    name: str, inputs: str, signed: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = importlib.import_module(f"lakehouse.models.{name}")
+    monkeypatch.setattr(module, inputs, (*getattr(module, inputs), "one more"))
+    with pytest.raises(TamperedModel, match="was signed here, but this version can't answer with it: .* train it again"):
+        read_bundle(signed[name], KEY.public_key())
 
 
 def test_the_digest_is_that_of_the_manifests_bytes(signed: dict[str, Path]) -> None:
