@@ -80,7 +80,7 @@ def _each(lake: Lake, inbox: Path, timetable: Timetable) -> Iterator[Picked]:
             try:
                 yield from _of_source(lake, found, source, timetable)
             except OSError as error:  # it, or a disk that is mounted there, may not be looked through: the sources after it go on
-                yield Picked(f"{found.name}/", waits=f"it can't be looked through: {error.strerror}")
+                yield Picked(f"{found.name}/", waits=f"it can't be looked through: {explain(error) or error.strerror}")
 
 
 def put_aside(inbox: Path, profile: str) -> tuple[int, int]:
