@@ -17,17 +17,10 @@ from tests import canonical, set_clock, shell
 from tests.conftest import skip_or_fail
 from tests.set_clock import TABLES
 
-ZONES = (
-    "Pacific/Kiritimati",
-    "America/St_Johns",
-    "Europe/London",
-)  # fourteen hours ahead of UTC; three and a half behind it, in winter; as it, then
-CHANGES = (
-    "2023-03-12T02:30:00",
-    "2023-03-26T01:30:00",
-    "2023-10-29T01:30:00",
-    "2023-11-05T01:30:00",
-)  # not there, or there twice, in one of them
+# Fourteen hours ahead of UTC; three and a half behind it, in winter; as it, in winter.
+ZONES = ("Pacific/Kiritimati", "America/St_Johns", "Europe/London")
+# Times that are not there, or are there twice, in one of them.
+CHANGES = ("2023-03-12T02:30:00", "2023-03-26T01:30:00", "2023-10-29T01:30:00", "2023-11-05T01:30:00")
 
 
 def answered(home: Path, zone: str, *words: str) -> object:
