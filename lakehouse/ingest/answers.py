@@ -1,8 +1,8 @@
 """What serving answered comes back as one more bronze source: the closed segments of its log become a commit of `bronze.answers`.
 
-A segment is known by the SHA-256 in its name, which is also its batch in the table: landed twice, after a crash between the commit and
-the removal of the file, it is there once. Damaged lines are counted and left out; their file is kept in `answers/damaged` for a person
-to look at, while every other file is removed once its answers are in the table.
+An answer is known by its request's id: landed twice, after a crash between the commit and the removal of the file, it is there once. Damaged
+lines are counted and left out; their file is kept in `answers/damaged` for a person to look at, while every other file is removed once its
+answers are in the table. The table's files are by day, so that maintenance makes one of a day's many.
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from lakehouse import journal
+from lakehouse.tables import delta
+from lakehouse.tables.writer import Within
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -55,6 +57,8 @@ def land_answers(lake: Lake) -> int:
     if recovery.torn:
         log.warning("%d answers were lost half-written when serving was killed", recovery.torn)
     landed, waiting = 0, list(journal.closed(folder))
+    if waiting:
+        _lay_out(lake)
     while waiting:
         read = [_read(path) for path in _take(waiting)]
         land_segments(lake, read)
@@ -64,10 +68,10 @@ def land_answers(lake: Lake) -> int:
 
 def land_segments(lake: Lake, segments: Sequence[Segment]) -> None:
     """Lands closed segments in one commit, then takes their files out of the log."""
-    rows = [row for one in segments for row in one.rows]
+    rows = {row["request_id"]: row for one in segments for row in one.rows}
     if rows:
-        digests = ", ".join(f"'{one.digest}'" for one in segments if one.rows)
-        lake.writer.replace(TABLE, _frame(lake, rows), where=f"segment IN ({digests})")
+        days = {cast(date, row["answered_on"]) for row in rows.values()}
+        lake.writer.merge(TABLE, _frame(lake, list(rows.values())), within=Within("answered_on", days))
     for one in segments:
         if one.is_whole:
             one.path.unlink()
@@ -111,7 +115,22 @@ def _row(record: Mapping[str, object], segment: str) -> dict[str, object] | None
             row[name] = None if record.get(name) is None else datetime.fromisoformat(str(record[name]))
         except ValueError:
             return None
+    row["answered_on"] = cast(datetime, row["answered_at"]).date()
     return row
+
+
+def _lay_out(lake: Lake) -> None:
+    """A table in which an earlier version of this library kept the answers by segment, a file for each, goes on by day."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    def with_day(rows: pa.Table) -> pa.Table:
+        return rows.set_column(rows.schema.get_field_index("answered_on"), "answered_on", pc.cast(rows["answered_at"], pa.date32()))
+
+    lake.check_lease()
+    laid = delta.lay_out(lake.path(TABLE), lake.catalog[TABLE], with_day)
+    if laid is not None:
+        lake.note(TABLE, laid)
 
 
 def _frame(lake: Lake, rows: list[dict[str, object]]) -> DataFrame:

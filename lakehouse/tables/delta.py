@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,6 +15,7 @@ from lakehouse.errors import StateError
 from lakehouse.tables.handles import LOG, SEE, in_short, open_table, open_to_change
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from deltalake import DeltaTable, Field
     from deltalake.schema import ArrayType, PrimitiveType
 
@@ -249,6 +250,23 @@ def evolve(path: str, table: Table) -> int:
     if not new:
         return int(found.version())
     open_to_change(path).alter.add_columns(new)
+    return head(path)
+
+
+def lay_out(path: str, table: Table, filled: Callable[[pa.Table], pa.Table]) -> int | None:
+    """Writes a table anew that is partitioned otherwise than the catalog says, each part of its rows as `filled` makes it, as a new version, which is
+    returned; None where it is as the catalog says. Older versions stay what they were."""
+    import pyarrow as pa
+    from deltalake import write_deltalake
+
+    found, wanted = open_to_change(path), list(table.partition_by)
+    if found.metadata().partition_columns == wanted:
+        return None
+    rows = found.to_pyarrow_dataset()
+    parts = (part for batch in rows.to_batches() for part in filled(pa.Table.from_batches([batch])).to_batches())
+    write_deltalake(
+        found, pa.RecordBatchReader.from_batches(rows.schema, parts), mode="overwrite", schema_mode="overwrite", partition_by=wanted
+    )
     return head(path)
 
 

@@ -83,7 +83,10 @@ def _shown(versions: list[int]) -> str:
 
 
 def other_layout(lake: Lake, name: str) -> str | None:
-    """What is wrong with a table that is there and can be read, and not be written to: it is partitioned otherwise than the catalog says."""
+    """What is wrong with a table that is there and can be read, and not be written to: it is partitioned otherwise than the catalog says. A log is
+    laid out anew by what lands in it."""
+    if catalog.table(name).kind == "log":
+        return None
     try:
         found = handles.open_table(lake.path(name)).metadata().partition_columns
     except StateError:

@@ -88,15 +88,15 @@ def test_nothing_is_written_without_the_lease(lake: Lake) -> None:
 
 
 def test_a_batch_landed_twice_is_there_once(lake: Lake) -> None:
-    table = catalog.table("bronze.answers")
+    table = catalog.table("bronze.sales")
     columns = ", ".join(f"`{column.name}` {column.type}" for column in table.columns)
-    known = {"request_id": "r1", "segment": "s1", "model": "demand", "parameters": "{}"}
+    known = {"file_digest": "f1", "line_number": 1, "source": "canonical", "reasons": list[str]()}
     row = tuple(known.get(column.name) for column in table.columns)
     frame = lake.spark.createDataFrame([row], columns)
     with lake.lease("test"):
-        lake.writer.append("bronze.answers", frame, batch={"segment": "s1"})
-        lake.writer.append("bronze.answers", frame, batch={"segment": "s1"})
-    assert lake.read("bronze.answers").count() == 1
+        lake.writer.append("bronze.sales", frame, batch={"file_digest": "f1"})
+        lake.writer.append("bronze.sales", frame, batch={"file_digest": "f1"})
+    assert lake.read("bronze.sales").count() == 1
 
 
 def test_both_retention_properties_are_on_every_table(lake: Lake) -> None:

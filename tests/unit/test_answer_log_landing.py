@@ -56,6 +56,7 @@ def test_what_was_answered_lands_in_bronze_value_by_value_and_the_segment_is_gon
         "request_id": "r1",
         "segment": digest,
         "answered_at": NOON,
+        "answered_on": NOON.date(),
         "model": "demand",
         "version": "3",
         "digest": "ab" * 32,
