@@ -128,6 +128,7 @@ def _train(lake: Lake, name: str, force: bool) -> TrainingReport:
     if not lake.run.back_test:
         version = _register(lake, name, folder, facts, decision)
         is_champion = _promote(lake, name, version, decision)
+        shutil.rmtree(folder)  # the registry has it
     seconds = time.monotonic() - began
     return TrainingReport(name, True, due.reason, version, digest, is_champion, decision.reasons, seconds, trained.evaluation)
 

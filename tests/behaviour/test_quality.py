@@ -57,6 +57,9 @@ def test_every_rule_has_a_result_and_the_pages_and_the_numbers_are_kept(shop: Sh
     assert len(kept["results"]) == len(asked) and kept["ok"]
     theirs = pages(shop.lake.home, report)
     assert 'href="index.html"' in shown and all(f"{table} {rule}" in theirs for table, rule in asked)
+    assert [
+        one.name for one in (shop.lake.home / report.docs).parent.rglob("*.gif")
+    ] == []  # which no page shows, and which are most of what they take
 
 
 def test_great_expectations_own_pages_can_be_left_out(shop: Shop) -> None:

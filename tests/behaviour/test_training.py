@@ -182,6 +182,11 @@ def test_the_executed_notebook_lies_beside_the_version_that_it_registered(traine
     assert [artifact.path for artifact in client.list_artifacts(str(run), "notebook")] == ["notebook/demand.ipynb"]
 
 
+def test_what_was_registered_is_there_once_and_no_longer_in_its_runs_folder(trained: Trained) -> None:
+    assert list((trained.home / "runs").rglob(SIGNATURE)) == []
+    assert len(list((trained.home / "mlartifacts").rglob(SIGNATURE))) == len(MODELS)
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_what_the_service_reads_of_the_registry_is_what_mlflow_says(trained: Trained, name: str) -> None:
     found = Registry(trained.settings).by_alias(name, "champion")
