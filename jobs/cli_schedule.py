@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, TypedDict
 
@@ -72,4 +74,7 @@ def inbox(lake: Lake) -> Inbox:
 
 
 def _say(text: str) -> None:
-    print(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} {text}", flush=True)
+    """A line of the schedule's log. The timetable goes on where it can't be written, and a name that is no text in this locale ends nothing."""
+    shown = text.encode(sys.stdout.encoding or "utf-8", "backslashreplace").decode(sys.stdout.encoding or "utf-8")
+    with contextlib.suppress(OSError):
+        print(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} {shown}", flush=True)

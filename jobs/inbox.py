@@ -26,12 +26,14 @@ from lakehouse.errors import (
     StillWritten,
     TableBeside,
     UnknownName,
+    ZeromarginError,
 )
 from lakehouse.ingest import load, sources
 from lakehouse.ingest.beside import lacking
 from lakehouse.ingest.door import FUTURE
 from lakehouse.ingest.loading import refused_of, stamp, told_reasons
 from lakehouse.ingest.sources import Source
+from lakehouse.ingest.unloading import unload
 from lakehouse.registry.draft import OF_A_DISK
 from lakehouse.tables import Lake
 
@@ -88,8 +90,10 @@ def put_aside(inbox: Path, profile: str) -> tuple[int, int]:
     described = sources.every(profile).items()
     beside = {Path(name, one.beside.file) for name, one in described if isinstance(one, Source) and one.beside is not None}
     waiting = rejected = 0
-    for path in inbox.rglob("*"):
-        place = path.relative_to(inbox)
+    # A source's folder may be a link to another disk's, and into a link nothing is looked of itself.
+    places = ((folder, path) for folder in inbox.iterdir() for path in (folder, *folder.resolve().rglob("*")))
+    for folder, path in places:
+        place = Path(folder.name) / (path.relative_to(folder.resolve()) if path != folder else "")
         if not path.is_file() or place in beside or (_is_passed_over(path) and not path.name.startswith(TAKING)):
             continue
         if REJECTED in place.parts[1:2]:
@@ -187,8 +191,13 @@ def _take(lake: Lake, file: Path, source: Source, timetable: Timetable) -> Picke
         lines = landed.lines
         # Where its sender had only paused, what has come since it was read is nowhere else.
         if stamp(taken.stat()) != before or is_being_written(taken):
+            stays = "" if landed.already else _taken_back(lake, landed.digest)
             _put_back(taken, name)
-            return Picked(shown, landed.lines, waits="it was written to while it landed, and is looked at again with what has come since")
+            return Picked(
+                shown,
+                landed.lines if stays else 0,
+                waits=f"it was written to while it landed, and is looked at again with what has come since{stays}",
+            )
         reasons = refused_of(lake, landed.digest) if landed.already else landed.refused
         refused = 0 if landed.already else landed.lines - landed.accepted
         lacks = "; ".join(filter(None, (lacking(landed.unmatched, source), landed.doubt)))
@@ -203,6 +212,15 @@ def _take(lake: Lake, file: Path, source: Source, timetable: Timetable) -> Picke
     except OSError as error:
         return Picked(shown, lines, waits=f"it can't be moved or removed{', though it has landed' if lines else ''}: {error.strerror}")
     return Picked(shown, landed.lines, refused, landed.already, lacks)
+
+
+def _taken_back(lake: Lake, digest: str) -> str:
+    """Takes what had come of a file until then out of bronze, or says why it stays there: beside the whole file it could count twice."""
+    try:
+        unload(lake, digest)
+    except ZeromarginError as error:
+        return f". What had come until then stays in bronze as {digest[:12]}, and could count twice (zeromargin unload): {error}"
+    return ""
 
 
 def _not_taken(error: BaseException, taken: Path, name: str, shown: str, changed: bool) -> Picked:
@@ -221,7 +239,7 @@ def _not_taken(error: BaseException, taken: Path, name: str, shown: str, changed
         return Picked(
             shown, waits=f"it can't be taken, by a fault of ours ({type(error).__name__}, see what the schedule printed): the others go on"
         )
-    raise error
+    raise explain(error) or error  # the system's own error would be taken for one of moving the file
 
 
 def _put_back(taken: Path, name: str) -> Path:
@@ -276,7 +294,7 @@ def _laid_aside(taken: Path, name: str, reason: str) -> str:
     """Moves a file to `rejected`, the reason beside it. Returns that, as it is written."""
     place = _moved(taken, name, REJECTED)
     said = _said(reason, taken, place)
-    place.with_name(f"{place.name}{_REASON}").write_text(f"{said}\n", encoding="utf-8")
+    place.with_name(f"{place.name}{_REASON}").write_text(f"{said}\n", encoding="utf-8", errors="backslashreplace")
     return said
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -23,6 +24,8 @@ def is_being_written(file: Path) -> bool:
     except OSError:  # whoever reads it says so
         return False
     try:
+        # Whoever opens the file to write while the lease is held is told by a signal, of which the one that is chosen by itself would end this process.
+        fcntl.fcntl(opened, fcntl.F_SETSIG, signal.SIGURG)
         fcntl.fcntl(opened, fcntl.F_SETLEASE, fcntl.F_RDLCK)
         fcntl.fcntl(opened, fcntl.F_SETLEASE, fcntl.F_UNLCK)
     except OSError as error:

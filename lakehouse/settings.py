@@ -205,6 +205,12 @@ def parse_yaml(text: str) -> Any:
 def _file(path: Path) -> Tree:
     try:
         tree = parse_yaml(_text(path)) or {}
+    except UnicodeDecodeError:
+        raise SettingsError(f"{path} is not text in UTF-8. Save it as UTF-8, as it was before") from None
+    except yaml.reader.ReaderError as error:
+        raise SettingsError(
+            f"{path} can't be read as YAML: it holds a character that no text has ({error.reason}), at {error.position}"
+        ) from None
     except yaml.MarkedYAMLError as error:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark is not None else ""
         raise SettingsError(

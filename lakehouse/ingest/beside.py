@@ -108,7 +108,13 @@ def _of_text(name: str, content: bytes, beside: Beside) -> dict[str, pa.Array]:
     text = decoded(content.removeprefix(b"\xef\xbb\xbf"), beside.encoding)
     if text is None:
         raise TableBeside(f"{name} is not text in {' or '.join(beside.encoding)}. Say its encoding in sources.yml (beside)")
-    lines: list[list[str]] = list(csv.reader(io.StringIO(text, newline=""), delimiter=beside.delimiter))
+    read = csv.reader(io.StringIO(text, newline=""), delimiter=beside.delimiter, strict=True)
+    try:
+        lines: list[list[str]] = list(read)
+    except csv.Error as error:
+        raise TableBeside(
+            f"{name} can't be read as a table, up to line {read.line_num} of its text: {error}. Is a quotation mark left open? Nothing was loaded"
+        ) from None
     header, rows = lines[0] if lines else [], lines[1:]
     ragged = next((number for number, row in enumerate(rows, 1) if row and len(row) != len(header)), None)
     if ragged is not None:

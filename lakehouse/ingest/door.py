@@ -83,7 +83,8 @@ class _Rules:
 def judge(batch: RawBatch, source: Source, form: Format, limits: Limits) -> Judged:
     """Every line that could be read, as bronze keeps it, and what is wrong with it."""
     rules = _Rules()
-    given = {name: _said(stripped(column), source.values.get(name)) for name, column in batch.columns.items()}
+    marks = dict.fromkeys(NUMBERS, form.decimal)
+    given = {name: _said(stripped(column), source.values.get(name), marks.get(name, ".")) for name, column in batch.columns.items()}
     for name, value in source.constants.items():
         written = value.replace(".", form.decimal) if name in NUMBERS else value
         given[name] = pa.repeat(pa.scalar(written), len(batch.numbers))
@@ -156,11 +157,13 @@ def any_of(broken: Mapping[str, Mask], lines: int) -> Mask:
     return found
 
 
-def _said(column: pa.Array, values: Mapping[str, str] | None) -> pa.Array:
-    """Values of the file as the source says that they are meant, whatever is not listed as it is."""
+def _said(column: pa.Array, values: Mapping[str, str] | None, decimal: str) -> pa.Array:
+    """Values of the file as the source says that they are meant, whatever is not listed as it is; numbers as the source writes them."""
     if values is None:
         return column
     texts = number_texts(column)
+    if not pa.types.is_string(column.type):
+        texts = pc.replace_substring(texts, ".", decimal)
     meant = pa.array(values.values(), pa.string()).take(pc.index_in(texts, pa.array(values.keys(), pa.string())))
     return pc.coalesce(meant, texts)
 

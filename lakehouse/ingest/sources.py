@@ -15,6 +15,7 @@ from lakehouse.settings import Section, conf_file
 FILE = "sources.yml"
 TEXTS = ("store", "invoice", "line", "product_code", "description", "country", "status")
 CODES = ("store", "invoice", "product_code")  # those of TEXTS that must be whole
+LONGEST_NAME = 32  # of a source: what Delta's log says of a file's texts ends there, and a file's source is read from it
 FLAGS = ("promotion", "holiday")
 NUMBERS = ("quantity", "unit_price", "amount")
 FIELDS = (*TEXTS, *NUMBERS, "sold_at", "year", "customer", *FLAGS)
@@ -121,7 +122,7 @@ class Source(Section):
 
     @model_validator(mode="after")
     def _can_be_looked_up(self) -> Self:
-        if self.beside is not None and not set(self.beside.key.values()) <= self.fields - set(self.optional):
+        if self.beside is not None and not set(self.beside.key.values()) <= self.mapped - set(self.optional):
             raise ValueError("the key of the table beside must be a column that every file has")
         wrong_numbers = [value for name in self.skip.keys() & set(NUMBERS) for value in self.skip[name] if not _is_number(value)]
         if wrong_numbers:
@@ -188,6 +189,10 @@ def parse(name: str, entry: object) -> Source:
     """One entry of sources.yml. Raises `SettingsError` for a wrong value, `UnknownName` for a key that entries don't have."""
     if not isinstance(entry, Mapping):
         raise SettingsError(f'source "{name}" of {FILE} is a {type(entry).__name__}, expected an entry. Keys: {", ".join(_keys(Source))}')
+    if len(name) > LONGEST_NAME:
+        raise SettingsError(
+            f'source "{name}" of {FILE} has a name of {len(name)} characters, expected {LONGEST_NAME} at most. Give it a shorter one'
+        )
     tree = {"identity": name, **entry, "name": name}
     formats = tree.get("formats")
     if isinstance(formats, Mapping):

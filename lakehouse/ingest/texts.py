@@ -190,7 +190,12 @@ def _header(name: str, line: bytes, form: Format, encodings: tuple[str, ...]) ->
     text = decoded(line, encodings)
     if text is None:
         raise _wrong_encoding(name, form, "its first line can't be read")
-    return [one.strip() for one in next(csv.reader([text], delimiter=form.delimiter), [])]
+    try:
+        return [one.strip() for one in next(csv.reader([text], delimiter=form.delimiter), [])]
+    except csv.Error as error:
+        raise InputError(
+            f"{name} has a first line that names no columns: {error}. Is a quotation mark left open? Nothing of it was loaded"
+        ) from None
 
 
 def _parsed(text: bytes, header: list[str], delimiter: str, lines: int) -> pa.Table:

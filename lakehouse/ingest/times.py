@@ -27,6 +27,7 @@ _QUARTER = 900 * SECOND  # no zone has changed its offset at any other moment si
 _PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 _FIRST, _LAST = -62_135_596_800, 253_402_300_799  # seconds of the years 1 to 9999
 _EPOCH = datetime(1970, 1, 1)
+_INNER = ((_FIRST + 366 * 86_400) * SECOND, (_LAST - 366 * 86_400) * SECOND)  # a year from either end
 _FOUR_DIGITS = 1_000
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _GROUPS = {
@@ -246,11 +247,13 @@ def _days_of_weeks(year: Ints, week: Ints, day: Ints) -> tuple[Ints, Mask]:
 
 
 def _to_shop(micros: Ints, given_in: str | None, zone: str | None) -> Ints:
-    """Wall time in `given_in` as wall time in `zone`; as it is where either is left out."""
+    """Wall time in `given_in` as wall time in `zone`; as it is where either is left out. What would leave the calendar stays at its end."""
     if given_in is None or zone is None or given_in == zone:
         return micros
     utc = micros if given_in == "UTC" else micros - _offsets(micros, ZoneInfo(given_in), are_utc=False)
-    return utc if zone == "UTC" else utc + _offsets(utc, ZoneInfo(zone), are_utc=True)
+    found = utc if zone == "UTC" else utc + _offsets(utc, ZoneInfo(zone), are_utc=True)
+    kept: Ints = np.clip(found, _FIRST * SECOND, _LAST * SECOND)
+    return kept
 
 
 def _offsets(micros: Ints, zone: ZoneInfo, are_utc: bool) -> Ints:
@@ -258,7 +261,8 @@ def _offsets(micros: Ints, zone: ZoneInfo, are_utc: bool) -> Ints:
     quarters, places = np.unique(micros // _QUARTER, return_inverse=True)
     found = np.empty(len(quarters), dtype=np.int64)
     for place, quarter in enumerate(quarters):
-        wall = _EPOCH + timedelta(microseconds=int(quarter) * _QUARTER)
+        # At the calendar's ends, where Python's time would leave it, the offset is that of a year within.
+        wall = _EPOCH + timedelta(microseconds=min(max(int(quarter) * _QUARTER, _INNER[0]), _INNER[1]))
         offset = (wall.replace(tzinfo=UTC).astimezone(zone) if are_utc else wall.replace(tzinfo=zone)).utcoffset()
         found[place] = int((offset or timedelta()).total_seconds()) * SECOND
     shifted: Ints = found[places]

@@ -52,6 +52,8 @@ def test_a_table_may_be_parquet_with_numbers_for_keys(tmp_path: Path) -> None:
         (b"Id,Name\n1,x\n2", "2 columns, and its line 2 has not"),
         (b"Id,Name\n1,\xff\n", "is not text in utf-8"),
         (b"", 'no column "Id"'),
+        (b'Id,Name\n1,"open\n2,x\n', "up to line 3 of its text: unexpected end of data. Is a quotation mark left open"),
+        (b'Id,Name\n1,"open' + 20_000 * b"2,x is a thing\n", "field larger than field limit"),
     ],
 )
 def test_a_table_that_cannot_be_relied_on_stops_the_load(tmp_path: Path, content: bytes | None, words: str) -> None:

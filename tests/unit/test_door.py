@@ -303,3 +303,18 @@ def test_a_constant_number_is_meant_as_it_stands_whatever_the_file_s_decimal_mar
     columns = {name: name for name in GOOD if name != "unit_price"}
     found = judged({}, columns=columns, constants={"unit_price": "1.50"}, formats={"csv": {"decimal": ",", "thousands": "."}})
     assert value(found, "unit_price") == Decimal("1.5000")
+
+
+def test_numbers_of_a_source_that_maps_some_of_their_values_are_read_alike_whether_a_batch_has_one_of_those_or_not() -> None:
+    mapped = {**ENTRY, "formats": {"xlsx": {"decimal": ",", "thousands": "."}}, "values": {"quantity": {"-": "0,5", "7": "8"}}}
+    source = sources.parse("shop", mapped)
+
+    def quantities(column: pa.Array) -> list[str]:
+        columns = {name: pa.array([GOOD[name]] * len(column), pa.string()) for name in source.mapped} | {"quantity": column}
+        columns["unit_price"] = pa.array(["2,50"] * len(column))
+        found = door.judge(RawBatch(np.arange(1, len(column) + 1), columns, ()), source, source.formats["xlsx"], LIMITS)
+        assert reasons(found) == [[]] * len(column)
+        return [str(one) for one in found.columns["quantity"].to_pylist()]
+
+    assert quantities(pa.array([1.125, 12.5, 3.0, 7.0])) == ["1.125", "12.500", "3.000", "8.000"]
+    assert quantities(pa.array(["1,125", "12,5", "3", "7", "-"])) == ["1.125", "12.500", "3.000", "8.000", "0.500"]

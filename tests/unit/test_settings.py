@@ -63,3 +63,16 @@ def test_a_slip_in_a_file_of_settings_is_named_with_its_file_and_line(
     (place / "local" / "settings.yml").write_text(f"# ours\n{slip}", encoding="utf-8")
     with pytest.raises(SettingsError, match=r"local/settings.yml, line [23] can't be read as YAML: .* needs quotation marks"):
         settings.load(home=home, profile="local", environ={})
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [("about: Stückpreis\n".encode("latin-1"), "is not text in UTF-8"), (b"about: a\x07b\n", "holds a character that no text has")],
+)
+def test_a_file_of_settings_that_is_no_text_is_named(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, words: str
+) -> None:
+    monkeypatch.setattr(settings, "CONF", shutil.copytree(settings.CONF, tmp_path / "conf"))
+    (tmp_path / "conf" / "local" / "settings.yml").write_bytes(content)
+    with pytest.raises(SettingsError, match=rf"local/settings.yml .*{words}"):
+        settings.load(home=home, profile="local", environ={})

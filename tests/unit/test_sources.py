@@ -106,12 +106,22 @@ def test_a_misspelt_name_gets_a_hint(changes: dict[str, Any], words: str) -> Non
         ({"columns": columns(Bon="invoice", Cust="customer"), "line_identity": ["invoice", "customer"]}, "line_identity names customer: "),
         ({"repeats": "maybe"}, "repeats"),
         ({"currency": "pounds"}, "currency"),
+        (
+            {"constants": {"store": "12"}, "beside": {"file": "stores.csv", "key": {"id": "store"}, "columns": {"land": "country"}}},
+            "must be a column that every file has",
+        ),
         ({"currency": "XXX"}, "XXX stands for no currency"),
     ],
 )
 def test_what_can_not_be_meant_is_refused_and_says_why(changes: dict[str, Any], words: str) -> None:
     with pytest.raises((SettingsError, UnknownName), match=words):
         parse("shop", entry(**changes))
+
+
+def test_a_name_that_is_longer_than_what_the_log_says_of_it_is_refused() -> None:
+    parse("s" * 32, entry())
+    with pytest.raises(SettingsError, match="has a name of 33 characters, expected 32 at most"):
+        parse("s" * 33, entry())
 
 
 @pytest.mark.parametrize("written", [None, "shop", ["shop"]])

@@ -180,3 +180,14 @@ def test_a_timestamp_beyond_the_calendar_is_no_time() -> None:
 def test_a_real_date_is_no_number_of_a_day(kind: pa.DataType) -> None:
     read = from_counted(pa.array([date(2024, 1, 8), None], pa.date32()).cast(kind), days=1, number=1, day=date(1989, 9, 14))
     assert (read.bad.tolist(), read.missing.tolist()) == ([True, False], [False, True])
+
+
+@pytest.mark.parametrize("zone", ["America/New_York", "Europe/London", "Asia/Tokyo"])
+@pytest.mark.parametrize("text", ["0001-01-01T00:00:00+0000", "9999-12-31T23:59:59+0000", "0001-01-01T00:00:00+1400"])
+def test_a_day_that_stands_for_no_day_fails_no_other_line(zone: str, text: str) -> None:
+    found = read("2011-01-03T12:00:00+0000", text, formats=("%Y-%m-%dT%H:%M:%S%z",), zone=zone)
+    moments = pa.array([datetime(2011, 1, 3, 12), datetime(1, 1, 1), datetime(9999, 12, 31, 23)], pa.timestamp("us", tz="UTC"))
+    for parsed in (found, from_moments(moments, zone, None), read("0001-01-01 00:00:00", zone=zone, given_in="Europe/Berlin")):
+        assert not parsed.bad.any()
+        assert {str(told)[:4] for told in times(parsed)[-1:]} <= {"0001", "9999"}
+    assert times(found)[0] == (datetime(2011, 1, 3, 12, tzinfo=UTC).astimezone(ZoneInfo(zone)).replace(tzinfo=None)).isoformat()
